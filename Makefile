@@ -1,0 +1,15 @@
+# The commands that people type. Everything else stands in .ci/run, .ci/full and the README.
+
+.PHONY: dev try test postgres
+
+dev: postgres ## everything for a laptop, at http://localhost:8080
+	go run ./cmd/authserver dev
+
+try: ## drive a real flow against it, in another terminal
+	go run ./cmd/authserver try --flow cc
+
+test: postgres ## all tests; they bring their own PostgreSQL
+	go test ./...
+
+postgres: ## make sure that PostgreSQL's binaries are there
+	@deploy/postgres-binaries

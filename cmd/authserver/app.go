@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"authserver/internal/accesstoken"
+	"authserver/internal/client"
+	"authserver/internal/dcr"
+	"authserver/internal/dpop"
+	"authserver/internal/introspect"
+	"authserver/internal/keys"
+	"authserver/internal/resource"
+	"authserver/internal/server"
+	"authserver/internal/store"
+	"authserver/internal/token"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	tokenLifetime = 5 * time.Minute
+	sweepEvery    = time.Minute
+	clockEvery    = 30 * time.Second
+	clockLimit    = 5 * time.Second
+	drainTimeout  = 20 * time.Second
+)
+
+// app is one replica, wired.
+type app struct {
+	config   config
+	store    *store.Store
+	server   *server.Server
+	guard    resource.Guard
+	health   *server.Health
+	registry *prometheus.Registry
+	log      *slog.Logger
+	now      func() time.Time
+	offset   atomic.Int64 // of this clock to the database's, in nanoseconds
+}
+
+// newApp wires the rooms. The database must be migrated.
+func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, now func() time.Time) (*app, error) {
+	signing, err := keys.Open(ctx, st, c.encryptionKeys, now(), c.accessTokenAlg)
+	if err != nil {
+		return nil, err
+	}
+	nonces, err := dpop.NewNonces(c.encryptionKeys)
+	if err != nil {
+		return nil, err
+	}
+	origin, err := originOf(c.issuer)
+	if err != nil {
+		return nil, err
+	}
+	a := &app{config: c, store: st, health: &server.Health{}, registry: prometheus.NewRegistry(), log: log, now: now}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	proofs := dpop.Verifier{Policy: c.noncePolicy, Nonces: nonces}
+	tokens := accesstoken.Tokens{Issuer: c.issuer, Alg: c.accessTokenAlg, Keys: signing}
+	clients := &client.Authenticator{
+		Issuer:  c.issuer,
+		Records: client.NewRecords(st, st),
+		KeySets: client.NewKeySets(client.NewFetcher(c.vetting), st, log, now),
+	}
+	a.guard = resource.Guard{
+		Origin: origin, Audiences: append([]string{c.issuer}, c.resources...), Tokens: tokens, Proofs: proofs, Store: st,
+	}
+	a.server = &server.Server{
+		Issuer: c.issuer,
+		Scopes: c.scopes,
+		Keys:   signing,
+		Registration: &dcr.Endpoint{
+			URL: c.issuer + "/fdx/v6/register", Gate: c.gate, InitialAccessToken: c.initialAccessToken,
+			Rules: dcr.Rules{Scopes: c.scopes, Vetting: c.vetting}, Guard: a.guard, Store: st, Now: now,
+		},
+		Token: &token.Endpoint{
+			Clients: clients, Proofs: proofs, Tokens: tokens, Origin: origin, Resources: c.resources, Lifetime: tokenLifetime, Now: now,
+		},
+		Introspection: &introspect.Endpoint{Clients: clients, Tokens: tokens, Store: st, Now: now},
+		Nonces:        nonces,
+		Record:        server.NewRecord(log, a.registry, now),
+		Now:           now,
+	}
+	a.health.Checks = []server.Check{
+		{Name: "database", Shared: true, Run: func(ctx context.Context) error { _, err := st.Clock(ctx); return err }},
+		{Name: "clock", Run: a.checkClock},
+	}
+	return a, nil
+}
+
+// originOf is scheme and host of the issuer, before any path.
+func originOf(issuer string) (string, error) {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return "", err
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+// checkClock refuses readiness while this clock and the database's are apart: times are judged by the one and kept by the
+// other.
+func (a *app) checkClock(context.Context) error {
+	if offset := time.Duration(a.offset.Load()); offset.Abs() > clockLimit {
+		return fmt.Errorf("this clock is %s apart from the database's", offset)
+	}
+	return nil
+}
+
+// listeners are the sockets of a replica.
+type listeners struct{ public, management net.Listener }
+
+func (l listeners) close() {
+	for _, one := range []net.Listener{l.public, l.management} {
+		if one != nil {
+			_ = one.Close()
+		}
+	}
+}
+
+// run serves until ctx ends, then lets the requests in flight finish.
+func (a *app) run(ctx context.Context, l listeners) error {
+	public := a.httpServer(a.server.Handler())
+	if a.config.certFile != "" {
+		certificate := &certificate{certFile: a.config.certFile, keyFile: a.config.keyFile, log: a.log}
+		public.TLSConfig = tlsConfig(certificate)
+	}
+	management := a.httpServer(server.Management(a.health, a.registry, version))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return serve(public, l.public) })
+	group.Go(func() error { return serve(management, l.management) })
+	group.Go(func() error { a.every(ctx, sweepEvery, "sweep", a.store.Sweep); return nil })
+	group.Go(func() error { a.every(ctx, clockEvery, "clock", a.measureClock); return nil })
+	group.Go(func() error {
+		<-ctx.Done()
+		a.health.Drain()
+		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		defer cancel()
+		return errors.Join(public.Shutdown(patience), management.Shutdown(patience))
+	})
+	return group.Wait()
+}
+
+// httpServer bounds what one connection may cost.
+func (a *app) httpServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
+	}
+}
+
+func serve(s *http.Server, l net.Listener) error {
+	var err error
+	if s.TLSConfig != nil {
+		err = s.ServeTLS(l, "", "")
+	} else {
+		err = s.Serve(l)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// every runs a task now and then until ctx ends. A failure is logged; the next turn tries again.
+func (a *app) every(ctx context.Context, interval time.Duration, name string, task func(context.Context) error) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+		if err := task(bounded); err != nil && ctx.Err() == nil {
+			a.log.Warn("background task failed", "task", name, "cause", err.Error())
+		}
+		cancel()
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// measureClock compares this clock with the database's, in the middle of the round trip.
+func (a *app) measureClock(ctx context.Context) error {
+	before := a.now()
+	database, err := a.store.Clock(ctx)
+	if err != nil {
+		return err
+	}
+	middle := before.Add(a.now().Sub(before) / 2)
+	a.offset.Store(int64(middle.Sub(database)))
+	return nil
+}

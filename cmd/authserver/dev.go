@@ -1,0 +1,313 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"authserver/internal/client"
+	"authserver/internal/flow"
+	"authserver/internal/oauth"
+	"authserver/internal/person"
+	"authserver/internal/store"
+	"authserver/internal/store/pglocal"
+
+	"github.com/lmittmann/tint"
+)
+
+const (
+	defaultIssuer     = "http://localhost:8080"
+	defaultManagement = "127.0.0.1:9090"
+
+	registrarKeyFile      = "registrar.jwk.json"
+	resourceServerKeyFile = "resource-server.jwk.json"
+)
+
+// devCmd runs everything for a laptop.
+type devCmd struct {
+	Settings  settings `embed:"" group:"settings"`
+	State     string   `type:"path" placeholder:"DIR" help:"Where the state is kept. Unset: a folder for each issuer."`
+	Ephemeral bool     `help:"Throw the state away at the end."`
+	Reset     bool     `help:"Throw the state of earlier runs away first."`
+}
+
+// Run starts dev and serves until it is interrupted.
+func (d *devCmd) Run(ctx context.Context, out *streams, src *sources) (err error) {
+	d.fillIn()
+	dir, cleanUp, err := d.openState()
+	if err != nil {
+		return exitError{exitUsage, err.Error()}
+	}
+	defer func() { err = errors.Join(err, cleanUp()) }()
+	c, err := d.configure(dir, src.problems)
+	if err != nil {
+		return err
+	}
+	l, err := d.listen(c)
+	if err != nil {
+		return exitError{exitUsage, err.Error()}
+	}
+	defer l.close()
+	c.managementListen = l.management.Addr().String()
+	database := "at the configured URL"
+	if c.databaseURL == "" {
+		pg, err := d.startPostgres(ctx, dir)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, pg.Stop()) }()
+		c.databaseURL = oauth.Secret(pg.URL("authserver"))
+		database = d.describe(pg, dir)
+	}
+	st, err := store.Open(ctx, c.databaseURL.Reveal())
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	a, err := d.prepare(ctx, c, st, dir, newLog(out))
+	if err != nil {
+		return err
+	}
+	banner(out, c, database, dir)
+	return a.run(ctx, l)
+}
+
+// fillIn sets the defaults of dev. An issuer on this machine says where to listen, and the other way round.
+func (d *devCmd) fillIn() {
+	s := &d.Settings
+	if s.Issuer == "" {
+		s.Issuer = defaultIssuer
+		if _, port, err := net.SplitHostPort(s.Listen); err == nil {
+			scheme := "http"
+			if s.TLSCertFile != "" {
+				scheme = "https"
+			}
+			s.Issuer = scheme + "://localhost:" + port
+		}
+	}
+	if u, err := url.Parse(s.Issuer); s.Listen == "" && err == nil {
+		s.Listen = "127.0.0.1:" + or(u.Port(), "8080")
+	}
+	s.Registration = or(s.Registration, "open")
+	s.DPoPNonce = or(s.DPoPNonce, "required")
+	s.AccessTokenAlg = or(s.AccessTokenAlg, "ES256")
+}
+
+func or(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+// openState makes the state folder and tells how to leave it at the end.
+func (d *devCmd) openState() (dir string, cleanUp func() error, err error) {
+	keep := func() error { return nil }
+	if d.Ephemeral {
+		dir, err = os.MkdirTemp("", "authserver-dev-")
+		return dir, func() error { return os.RemoveAll(dir) }, err
+	}
+	if dir = d.State; dir == "" {
+		if dir, err = stateDir(d.Settings.Issuer); err != nil {
+			return "", keep, err
+		}
+	}
+	if d.Reset {
+		if err := removeState(dir); err != nil {
+			return "", keep, err
+		}
+	}
+	return dir, keep, os.MkdirAll(dir, 0o711)
+}
+
+// removeState removes what dev has made in its folder, and nothing else that may lie there.
+func removeState(dir string) error {
+	for _, name := range []string{"postgres", "key-encryption.key", registrarKeyFile, resourceServerKeyFile} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configure understands the settings, with what the state folder adds, and reports all that is wrong at once.
+func (d *devCmd) configure(dir string, problems []string) (config, error) {
+	s := d.Settings
+	if s.KeyEncryptionKey == "" {
+		key, err := devEncryptionKey(dir)
+		if err != nil {
+			return config{}, err
+		}
+		s.KeyEncryptionKey = key
+	}
+	s.ManagementListen = or(s.ManagementListen, defaultManagement)
+	c, more := s.understand(true)
+	if problems = append(problems, more...); len(problems) > 0 {
+		return config{}, exitError{exitUsage, "the configuration has " + plural(len(problems), "problem") + ":\n  " + strings.Join(problems, "\n  ")}
+	}
+	return c, nil
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// listen opens both sockets. A management address that nobody chose gives way when it is taken, so that two dev servers
+// run side by side.
+func (d *devCmd) listen(c config) (l listeners, err error) {
+	if l.public, err = net.Listen("tcp", c.listen); err != nil {
+		return l, err
+	}
+	l.management, err = net.Listen("tcp", c.managementListen)
+	if err != nil && d.Settings.ManagementListen == "" {
+		l.management, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		l.close()
+	}
+	return l, err
+}
+
+// startPostgres runs the private PostgreSQL of the state folder.
+func (d *devCmd) startPostgres(ctx context.Context, dir string) (*pglocal.Server, error) {
+	o := pglocal.Options{Dir: filepath.Join(dir, "postgres")}
+	if d.Ephemeral {
+		o = pglocal.Options{Fast: true}
+	}
+	return pglocal.Start(ctx, o)
+}
+
+func (d *devCmd) describe(pg *pglocal.Server, dir string) string {
+	if d.Ephemeral {
+		return fmt.Sprintf("private PostgreSQL %s   (thrown away at the end)", pg.Version())
+	}
+	return fmt.Sprintf("private PostgreSQL %s in %s   (removed with: authserver dev --reset)", pg.Version(), dir)
+}
+
+// prepare brings the database up to date, wires the replica and adds what only dev has.
+func (d *devCmd) prepare(ctx context.Context, c config, st *store.Store, dir string, log *slog.Logger) (*app, error) {
+	if err := st.Migrate(ctx); err != nil {
+		return nil, err
+	}
+	if err := st.Stamp(ctx, "dev", c.issuer, time.Now()); err != nil {
+		return nil, exitError{exitUsage, err.Error()}
+	}
+	a, err := newApp(ctx, c, st, log, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	a.server.Demo = demoAccounts(a.guard, a.now)
+	return a, seed(ctx, st, c, dir)
+}
+
+// seed adds the demo person, a registrar and a resource server. The private keys of the latter two stand in the state
+// folder, for try.
+func seed(ctx context.Context, st *store.Store, c config, dir string) error {
+	now := time.Now()
+	alex, err := person.New(demoUsername, demoPassword, now)
+	if err != nil {
+		return err
+	}
+	if err := st.AddPerson(ctx, alex); err != nil {
+		return err
+	}
+	registrar := client.Client{ID: "dev-registrar", Registrar: true}
+	registrar.Metadata.Scope = "client.create client.read"
+	if err := seedClient(ctx, st, registrar, filepath.Join(dir, registrarKeyFile), now); err != nil {
+		return err
+	}
+	return seedClient(ctx, st, client.Client{ID: "dev-resource-server", Serves: c.resources}, filepath.Join(dir, resourceServerKeyFile), now)
+}
+
+// seedClient makes sure that the client is registered with the key of the file, which is made the first time.
+func seedClient(ctx context.Context, st *store.Store, c client.Client, path string, now time.Time) error {
+	key, err := flow.ReadKeyFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if key, err = flow.GenerateKey("PS256"); err != nil {
+			return err
+		}
+		key.ClientID = c.ID
+		err = key.WriteFile(path)
+	}
+	if err != nil {
+		return err
+	}
+	jwks, err := json.Marshal(map[string]any{"keys": []any{key.PublicJWK()}})
+	if err != nil {
+		return err
+	}
+	c.IssuedAt = now
+	c.Metadata.ClientName = c.ID
+	c.Metadata.GrantTypes = []string{"client_credentials"}
+	c.Metadata.ResponseTypes = []string{}
+	c.Metadata.TokenEndpointAuthMethod = client.PrivateKeyJWT
+	c.Metadata.JWKS = jwks
+	c.RegistrationTokenHash = oauth.NewSecret().Hash() // of a token that nobody has: the operator manages it
+	put, err := st.PutClient(ctx, c)
+	if err == nil && !put {
+		return exitError{exitUsage, c.ID + " was deleted; start afresh with --reset"}
+	}
+	return err
+}
+
+// banner tells a person what to do next.
+func banner(out *streams, c config, database, dir string) {
+	fmt.Fprintf(out.Stdout, `authserver %s   DEV: loopback only, demo people, generated keys. Not for production.
+
+  issuer      %s
+  metadata    %s
+  htu         %s/oauth2/token   (what DPoP proofs for the token endpoint must name)
+  management  http://%s/readyz
+  database    %s
+  registrar   dev-registrar         key %s
+  resources   dev-resource-server   key %s
+  demo person %s / %s
+
+  next, in another terminal:  go run ./cmd/authserver try%s
+`, version, c.issuer, metadataURL(c.issuer), c.issuer, c.managementListen, database,
+		filepath.Join(dir, registrarKeyFile), filepath.Join(dir, resourceServerKeyFile), demoUsername, demoPassword, tryFlags(c, dir))
+}
+
+// metadataURL puts the well-known part before the issuer's path (RFC 8414 §3.1).
+func metadataURL(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return issuer
+	}
+	return u.Scheme + "://" + u.Host + "/.well-known/oauth-authorization-server" + u.Path
+}
+
+// tryFlags are what try needs to find this server and its registrar.
+func tryFlags(c config, dir string) string {
+	flags := ""
+	if c.issuer != defaultIssuer {
+		flags += " --issuer " + c.issuer
+	}
+	if c.certFile != "" {
+		flags += " --ca-cert " + c.certFile
+	}
+	if usual, err := stateDir(c.issuer); err != nil || usual != dir {
+		flags += fmt.Sprintf(" --registrar-key %q --resource-server-key %q", filepath.Join(dir, registrarKeyFile), filepath.Join(dir, resourceServerKeyFile))
+	}
+	return flags
+}
+
+// newLog writes JSON, one record a line; on a terminal something for people.
+func newLog(out *streams) *slog.Logger {
+	if f, ok := out.Stderr.(*os.File); ok && isTerminal(f) {
+		return slog.New(tint.NewHandler(f, &tint.Options{TimeFormat: time.TimeOnly, NoColor: out.Plain}))
+	}
+	return slog.New(slog.NewJSONHandler(out.Stderr, nil))
+}

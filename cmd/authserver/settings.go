@@ -1,0 +1,227 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"authserver/internal/client"
+	"authserver/internal/dcr"
+	"authserver/internal/dpop"
+	"authserver/internal/fdx"
+	"authserver/internal/jose"
+	"authserver/internal/keys"
+	"authserver/internal/oauth"
+	"authserver/internal/store"
+)
+
+// settings are what an operator sets, as text: by flag, by AUTHSERVER_* or in the YAML file, under these names.
+type settings struct {
+	Issuer             string       `placeholder:"URL" help:"The issuer: the public base URL, exactly as clients will see it."`
+	Listen             string       `placeholder:"HOST:PORT" help:"Where the public endpoints listen."`
+	ManagementListen   string       `placeholder:"HOST:PORT" help:"Where health and metrics listen."`
+	DatabaseURL        oauth.Secret `placeholder:"URL" help:"PostgreSQL."`
+	KeyEncryptionKey   oauth.Secret `placeholder:"BASE64" help:"32 bytes that seal the signing keys; a list separated by commas: the first seals, all open."`
+	TLSCertFile        string       `name:"tls-cert-file" placeholder:"FILE" help:"PEM certificate chain; read again when it changes."`
+	TLSKeyFile         string       `name:"tls-key-file" placeholder:"FILE" help:"PEM private key of the certificate."`
+	Registration       string       `placeholder:"open|token|closed" help:"Who may register clients."`
+	InitialAccessToken oauth.Secret `placeholder:"TOKEN" help:"Opens registration under token; at least 22 characters."`
+	JWKSAllowCIDRs     string       `name:"jwks-allow-cidrs" placeholder:"CIDR,…" help:"Address ranges from which client key sets may be fetched although they are not public."`
+	JWKSCAFile         string       `name:"jwks-ca-file" placeholder:"FILE" help:"PEM certificates trusted for client key sets, beside the system's."`
+	Scopes             string       `placeholder:"SCOPE,…" help:"Scopes beside the built-in ones."`
+	Resources          string       `placeholder:"URI,…" help:"Resources that tokens are issued for; the first is the default audience. Unset: the issuer."`
+	DPoPNonce          string       `name:"dpop-nonce" placeholder:"required|optional|off" help:"Whether a DPoP proof must bear a nonce."`
+	AccessTokenAlg     string       `placeholder:"ES256|PS256" help:"Algorithm that signs access tokens."`
+}
+
+// config is the settings, understood.
+type config struct {
+	issuer             string
+	listen             string
+	managementListen   string
+	databaseURL        oauth.Secret
+	encryptionKeys     keys.EncryptionKeys
+	certFile, keyFile  string
+	gate               dcr.Gate
+	initialAccessToken oauth.Secret
+	vetting            client.Vetting
+	scopes             []string
+	resources          []string
+	noncePolicy        dpop.Policy
+	accessTokenAlg     jose.Alg
+}
+
+// builtinScopes are known to every deployment.
+func builtinScopes() []string {
+	return append(fdx.Scopes(), "openid", "offline_access", "client.read", "client.create")
+}
+
+// understand reads the settings and collects all that is wrong with them. Only loopback tells dev from a deployment: http
+// issuers and client key sets on this machine.
+func (s settings) understand(loopback bool) (config, []string) {
+	u := &understanding{}
+	c := config{
+		issuer:             u.issuer(s.Issuer, loopback),
+		listen:             u.address("listen", s.Listen),
+		managementListen:   u.address("management-listen", s.ManagementListen),
+		databaseURL:        s.DatabaseURL,
+		certFile:           s.TLSCertFile,
+		keyFile:            s.TLSKeyFile,
+		gate:               dcr.Gate(u.oneOf("registration", s.Registration, "open", "token", "closed")),
+		initialAccessToken: s.InitialAccessToken,
+		scopes:             u.scopes(s.Scopes),
+		resources:          u.resources(s.Resources),
+		noncePolicy:        dpop.Policy(u.oneOf("dpop-nonce", s.DPoPNonce, "required", "optional", "off")),
+		accessTokenAlg:     jose.Alg(u.oneOf("access-token-alg", s.AccessTokenAlg, "ES256", "PS256")),
+		vetting:            client.Vetting{Issuer: s.Issuer, AllowLoopback: loopback},
+	}
+	c.vetting.AllowCIDRs = u.cidrs(s.JWKSAllowCIDRs)
+	c.vetting.RootCAs = u.roots(s.JWKSCAFile)
+	c.encryptionKeys = u.encryptionKeys(s.KeyEncryptionKey)
+	if len(c.resources) == 0 {
+		c.resources = []string{c.issuer}
+	}
+	u.certificate(s.TLSCertFile, s.TLSKeyFile)
+	if s.DatabaseURL != "" {
+		if err := store.CheckURL(s.DatabaseURL.Reveal()); err != nil {
+			u.problem("database-url: %v", err)
+		}
+	}
+	if t := s.InitialAccessToken; t != "" && len(t) < 22 {
+		u.problem("initial-access-token must have at least 22 characters")
+	}
+	return c, u.problems
+}
+
+// understanding collects problems while settings are read.
+type understanding struct{ problems []string }
+
+func (u *understanding) problem(format string, args ...any) {
+	u.problems = append(u.problems, fmt.Sprintf(format, args...))
+}
+
+func (u *understanding) oneOf(name, value string, allowed ...string) string {
+	if !slices.Contains(allowed, value) {
+		u.problem("%s must be one of %s; it is %q", name, strings.Join(allowed, ", "), value)
+	}
+	return value
+}
+
+func (u *understanding) address(name, value string) string {
+	if _, _, err := net.SplitHostPort(value); err != nil {
+		u.problem("%s must be host:port; it is %q", name, value)
+	}
+	return value
+}
+
+// issuer wants the one spelling that every reader compares alike (RFC 8414 §2, RFC 9207 §2).
+func (u *understanding) issuer(value string, loopback bool) string {
+	parsed, err := url.Parse(value)
+	switch {
+	case err != nil || parsed.Hostname() == "" || parsed.User != nil:
+		u.problem("issuer must be an absolute URL; it is %q", value)
+	case strings.ContainsAny(value, "?#"):
+		u.problem("issuer must not have a query or a fragment; it is %q", value)
+	case strings.HasSuffix(value, "/"):
+		u.problem("issuer must not end with a slash: clients compare it byte by byte; it is %q", value)
+	case value != strings.ToLower(parsed.Scheme)+"://"+strings.ToLower(parsed.Host)+parsed.EscapedPath():
+		u.problem("issuer must be spelled with a lower-case scheme and host; it is %q", value)
+	case parsed.Scheme == "http" && parsed.Port() == "80", parsed.Scheme == "https" && parsed.Port() == "443":
+		u.problem("issuer must not name the default port; it is %q", value)
+	case parsed.Scheme == "https":
+	case parsed.Scheme != "http" || !loopback || !isLoopbackHost(parsed.Hostname()):
+		u.problem("issuer must be https (http only in dev, on this machine); it is %q", value)
+	}
+	return value
+}
+
+func isLoopbackHost(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func (u *understanding) scopes(list string) []string {
+	scopes := builtinScopes()
+	for _, s := range split(list) {
+		if parsed, err := oauth.ParseScope(s); err != nil || len(parsed) != 1 {
+			u.problem("scopes: %q is no scope token", s)
+		} else if !slices.Contains(scopes, s) {
+			scopes = append(scopes, s)
+		}
+	}
+	return scopes
+}
+
+func (u *understanding) resources(list string) []string {
+	resources := split(list)
+	for _, r := range resources {
+		if parsed, err := url.Parse(r); err != nil || !parsed.IsAbs() || strings.Contains(r, "#") {
+			u.problem("resources: %q is no absolute URI without a fragment", r)
+		}
+	}
+	return resources
+}
+
+func (u *understanding) cidrs(list string) []netip.Prefix {
+	var prefixes []netip.Prefix
+	for _, s := range split(list) {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			u.problem("jwks-allow-cidrs: %q is no address range such as 10.1.0.0/16", s)
+			continue
+		}
+		prefixes = append(prefixes, p.Masked())
+	}
+	return prefixes
+}
+
+func (u *understanding) roots(file string) *x509.CertPool {
+	if file == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		u.problem("jwks-ca-file: %v", err)
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		u.problem("jwks-ca-file: %s holds no PEM certificate", file)
+	}
+	return pool
+}
+
+func (u *understanding) encryptionKeys(list oauth.Secret) keys.EncryptionKeys {
+	if list == "" {
+		return nil
+	}
+	parsed, err := keys.ParseEncryptionKeys(list.Reveal())
+	if err != nil {
+		u.problem("key-encryption-key: %v", err)
+	}
+	return parsed
+}
+
+func (u *understanding) certificate(certFile, keyFile string) {
+	if (certFile == "") != (keyFile == "") {
+		u.problem("tls-cert-file and tls-key-file must be set together")
+	} else if certFile != "" {
+		if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
+			u.problem("tls-cert-file, tls-key-file: %v", err)
+		}
+	}
+}
+
+// split reads a list separated by commas or white space.
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
+}

@@ -1,0 +1,127 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"authserver/internal/jose"
+	"authserver/internal/oauth"
+	"authserver/internal/replay"
+)
+
+// assertionType is the one client_assertion_type (RFC 7523 §2.2).
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// maxTrials bounds how many keys are tried for one assertion without a kid.
+const maxTrials = 10
+
+// Authenticator proves which client a request comes from.
+type Authenticator struct {
+	Issuer  string // the only audience of an assertion (FAPI 2.0 Security Profile §5.3.2.1-8)
+	Records *Records
+	KeySets *KeySets
+}
+
+// Caller is a proven client, and the use of its assertion that is still to be spent.
+type Caller struct {
+	Client Client
+	Use    replay.Use
+}
+
+// Authenticate returns the client that the request's assertion proves. It changes nothing: the caller spends the Use,
+// with whatever else the request bears, through Records.Spend.
+func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, form oauth.Form, now time.Time) (Caller, error) {
+	if err := onlyAssertion(r, form); err != nil {
+		return Caller{}, err
+	}
+	token, err := parseAssertion(form.Get("client_assertion"))
+	if err != nil {
+		return Caller{}, err
+	}
+	says, err := a.readAssertion(token.Unverified(), now)
+	if err != nil {
+		return Caller{}, err
+	}
+	if id := form.Get("client_id"); id != "" && id != says.clientID {
+		return Caller{}, oauth.Refuse(oauth.AssertionClientID, "client_id and the assertion's sub must be the same")
+	}
+	c, err := a.prove(ctx, token, says.clientID, now)
+	if err != nil {
+		return Caller{}, err
+	}
+	return Caller{Client: c, Use: replay.NewUse(replay.Assertion, c.ID, says.jti, says.expires)}, nil
+}
+
+// onlyAssertion refuses every other way of client authentication, and more than one at once (RFC 6749 §2.3).
+func onlyAssertion(r *http.Request, form oauth.Form) error {
+	asserts := form.Get("client_assertion") != "" || form.Get("client_assertion_type") != ""
+	header, secret := r.Header.Get("Authorization"), form.Get("client_secret") != ""
+	switch {
+	case len(r.Header.Values("Authorization")) > 1:
+		return oauth.Refuse(oauth.HeaderRepeated, "Authorization was sent more than once")
+	case asserts && (header != "" || secret), header != "" && secret:
+		return oauth.Refuse(oauth.ClientAuthAmbiguous, "the request authenticates in more than one way; send client_assertion alone")
+	case header != "":
+		refusal := oauth.Refuse(oauth.ClientAuthMethod, "the Authorization header does not authenticate clients here; send client_assertion (private_key_jwt)")
+		if scheme, _, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "Basic") {
+			// RFC 6749 §5.2: a client that tried a scheme is answered with that scheme.
+			refusal = refusal.Challenged("Basic", "realm", "client authentication")
+		}
+		return refusal
+	case secret:
+		return oauth.Refuse(oauth.ClientAuthMethod, "client_secret does not authenticate clients here; send client_assertion (private_key_jwt)")
+	case !asserts:
+		return oauth.Refuse(oauth.ClientAuthMissing, "client_assertion is missing (private_key_jwt)")
+	case form.Get("client_assertion_type") != assertionType:
+		return oauth.Refuse(oauth.AssertionType, "client_assertion_type must be %s", assertionType)
+	case form.Get("client_assertion") == "":
+		return oauth.Refuse(oauth.ClientAuthMissing, "client_assertion_type came without client_assertion")
+	}
+	return nil
+}
+
+// prove finds the client and verifies the assertion with its keys. From here on the answer depends on our records, so
+// every failure is the same refusal after the same work: one signature check, with a decoy where there is no key.
+func (a *Authenticator) prove(ctx context.Context, token *jose.JWS, id string, now time.Time) (Client, error) {
+	c, keys, why, err := a.candidates(ctx, token, id, now)
+	if err != nil {
+		return Client{}, err
+	}
+	if len(keys) == 0 {
+		_, _ = token.Verify(decoy(token.Header().Alg))
+		return Client{}, notProven(fmt.Errorf("client %q: %s", clip(id), why))
+	}
+	if _, err := token.Verify(keys...); err != nil {
+		return Client{}, notProven(fmt.Errorf("client %q: %w", clip(id), err))
+	}
+	return c, nil
+}
+
+// candidates are the keys that could have signed the assertion, or the private reason why there are none.
+func (a *Authenticator) candidates(ctx context.Context, token *jose.JWS, id string, now time.Time) (c Client, keys []*jose.Key, why string, err error) {
+	c, found, err := a.Records.Find(ctx, id)
+	registered := jose.Alg(c.Metadata.TokenEndpointAuthSigningAlg)
+	switch {
+	case err != nil:
+		return c, nil, "", err
+	case !found:
+		return c, nil, "unknown or deleted", nil
+	case c.Metadata.TokenEndpointAuthMethod != PrivateKeyJWT:
+		return c, nil, "registered for another authentication method", nil
+	case registered != "" && registered != token.Header().Alg:
+		return c, nil, "registered for another token_endpoint_auth_signing_alg", nil
+	}
+	keys, why = a.KeySets.keys(ctx, c, token.Header(), now)
+	return c, keys, why, nil
+}
+
+func notProven(cause error) error {
+	return oauth.Refuse(oauth.ClientNotProven,
+		"the assertion does not prove a registered client: check client_id, kid, the registered keys and signing algorithm").Because(cause)
+}
+
+// clip bounds what a stranger may write into the log.
+func clip(s string) string { return s[:min(len(s), 128)] }

@@ -1,0 +1,19 @@
+// Package client is who is calling: the registered client, the proof that a request comes from it, and its key sets.
+//
+// The way of an assertion (private_key_jwt, RFC 7523, FAPI 2.0 Security Profile §5.3.2.1):
+//
+//	shape, alg, typ, claims, clock   from the request and the public metadata; refused in plain words
+//	client, key, signature           from our records; refused in one sentence, whatever was wrong, after one signature
+//	                                 check in any case, so that neither text nor time tells which clients exist
+//	spend                            Records.Spend, with the proof's use and the version of the client record
+//
+// Client records are cached without invalidation: a Spend names the version that it was judged by, and one that is no
+// longer true comes back as stale. Fresh then runs the whole step again, once, on the record as it is now.
+//
+// Key sets: inline ones stand in the record. One behind a jwks_uri is fetched by the Fetcher (https, no redirects, the
+// dialled address vetted) and kept between one and ten minutes as its host's Cache-Control says. An unknown kid fetches
+// again at most every 30 seconds. The last good set is stored with the client, so that a restart fetches nothing, and
+// serves for an hour while its host is down. A host that has never answered waits in a lane of its own.
+//
+// Refused on purpose: client secrets, public clients, an audience other than the issuer as one string, RS256.
+package client

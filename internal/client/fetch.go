@@ -1,0 +1,172 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"code.dny.dev/ssrf"
+	"golang.org/x/sync/singleflight"
+)
+
+// The bounds of a fetch.
+const (
+	// MaxKeys bounds the keys of one set, fetched or inline.
+	MaxKeys = 20
+	// MaxKeySet bounds the document, in bytes.
+	MaxKeySet = 64 << 10
+
+	connectTimeout = 2 * time.Second
+	fetchTimeout   = 5 * time.Second
+	lane           = 16 // fetches at a time, in each lane
+)
+
+// Vetting is what an outbound request must pass: the operator's exceptions and the server's own name.
+type Vetting struct {
+	Issuer        string         // a client cannot name this server as the host of its keys
+	AllowCIDRs    []netip.Prefix // ranges that are exempt from the address and port rules
+	AllowLoopback bool           // development: loopback hosts, also over http and on any port
+	RootCAs       *x509.CertPool // nil: the system's
+}
+
+// Fetcher gets JWK sets from hosts that clients name.
+type Fetcher struct {
+	http    *http.Client
+	proven  chan struct{} // places for hosts that have answered before
+	untried chan struct{} // places for hosts that never have: their silence stalls only each other
+	flights singleflight.Group
+}
+
+// NewFetcher makes a fetcher: https by its rules, HTTP/1.1 only, no proxy, no redirects, no cookies, no compression, no
+// connection kept, and the address vetted after the name was resolved, at the moment of dialling, so that a name that
+// resolves differently the second time gains nothing.
+func NewFetcher(v Vetting) *Fetcher {
+	guard := ssrf.New(ssrf.WithPorts(443, 8443))
+	dialer := &net.Dialer{Timeout: connectTimeout, Control: func(network, address string, c syscall.RawConn) error {
+		if v.exempt(address) {
+			return nil
+		}
+		return guard.Safe(network, address, c)
+	}}
+	var http1 http.Protocols
+	http1.SetHTTP1(true)
+	return &Fetcher{
+		http: &http.Client{
+			Timeout:       fetchTimeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			Transport: &http.Transport{
+				DialContext:            dialer.DialContext,
+				TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: v.RootCAs},
+				TLSHandshakeTimeout:    connectTimeout,
+				MaxResponseHeaderBytes: MaxKeySet,
+				DisableCompression:     true,
+				DisableKeepAlives:      true,
+				Protocols:              &http1,
+			},
+		},
+		proven:  make(chan struct{}, lane),
+		untried: make(chan struct{}, lane),
+	}
+}
+
+// exempt tells whether the dialled address lies in a range that the operator listed.
+func (v Vetting) exempt(address string) bool {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return false
+	}
+	ip := ap.Addr().Unmap()
+	if v.AllowLoopback && ip.IsLoopback() {
+		return true
+	}
+	for _, p := range v.AllowCIDRs {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// fetched is a document and for how long its host says it stays good.
+type fetched struct {
+	raw    []byte
+	maxAge time.Duration
+}
+
+// fetch gets the document behind a vetted URI; those who ask at once for the same one share the answer.
+func (f *Fetcher) fetch(ctx context.Context, uri string, answeredBefore bool) (fetched, error) {
+	v, err, _ := f.flights.Do(uri, func() (any, error) {
+		ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+		defer cancel()
+		places := f.untried
+		if answeredBefore {
+			places = f.proven
+		}
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+		case <-ctx.Done():
+			return fetched{}, errors.New("too many key sets are being fetched")
+		}
+		return f.get(ctx, uri)
+	})
+	if err != nil {
+		return fetched{}, err
+	}
+	return v.(fetched), nil
+}
+
+func (f *Fetcher) get(ctx context.Context, uri string) (fetched, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
+	if err != nil {
+		return fetched{}, err
+	}
+	req.Header.Set("Accept", "application/jwk-set+json, application/json")
+	req.Header.Set("User-Agent", "authserver")
+	resp, err := f.http.Do(req)
+	if err != nil {
+		return fetched{}, err
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return fetched{}, fmt.Errorf("the key set's host answered %d", resp.StatusCode)
+	case resp.Header.Get("Content-Encoding") != "":
+		return fetched{}, errors.New("the key set came compressed")
+	}
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, MaxKeySet+1))
+	if err != nil {
+		return fetched{}, err
+	}
+	if len(raw) > MaxKeySet {
+		return fetched{}, fmt.Errorf("the key set is longer than %d bytes", MaxKeySet)
+	}
+	return fetched{raw: raw, maxAge: maxAge(resp.Header.Get("Cache-Control"))}, nil
+}
+
+// maxAge reads Cache-Control, held between one minute and ten; five where it says nothing.
+func maxAge(cacheControl string) time.Duration {
+	age := defaultMaxAge
+	for directive := range strings.SplitSeq(strings.ToLower(cacheControl), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
+		switch name {
+		case "no-store", "no-cache":
+			return minMaxAge
+		case "max-age":
+			if s, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 32); err == nil {
+				age = time.Duration(s) * time.Second
+			}
+		}
+	}
+	return min(max(age, minMaxAge), maxMaxAge)
+}

@@ -1,0 +1,195 @@
+package client
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"authserver/internal/jose"
+
+	"github.com/maypok86/otter/v2"
+)
+
+// The life of a fetched key set.
+const (
+	minMaxAge     = time.Minute
+	defaultMaxAge = 5 * time.Minute
+	maxMaxAge     = 10 * time.Minute
+
+	// staleLimit is how long the last good set serves while its host is down.
+	staleLimit = time.Hour
+	// unknownKidEvery bounds the fetches that an unknown kid may cause.
+	unknownKidEvery = 30 * time.Second
+	// retryEvery bounds the attempts while a host is down.
+	retryEvery = 5 * time.Second
+)
+
+// KeySetSaver stores the last good set of a client beside its record, without changing the record's version.
+type KeySetSaver interface {
+	SaveKeySet(ctx context.Context, clientID string, set FetchedKeySet) error
+}
+
+// KeySets are the key sets of clients, inline and remote, parsed and kept.
+type KeySets struct {
+	fetcher *Fetcher
+	saver   KeySetSaver
+	log     *slog.Logger
+	now     func() time.Time
+	cache   *otter.Cache[string, *keySet]
+}
+
+// NewKeySets keeps the sets of up to 4,096 clients.
+func NewKeySets(f *Fetcher, s KeySetSaver, log *slog.Logger, now func() time.Time) *KeySets {
+	return &KeySets{fetcher: f, saver: s, log: log, now: now, cache: otter.Must(&otter.Options[string, *keySet]{MaximumSize: maxRecords})}
+}
+
+// keySet is one client's keys. For a jwks_uri it remembers when to ask again.
+type keySet struct {
+	clientID string
+	version  int64  // of the record that inline keys came from
+	uri      string // "": inline
+
+	mu        sync.Mutex
+	set       jose.KeySet
+	fetchedAt time.Time // zero: never answered
+	expires   time.Time
+	failedAt  time.Time // of the last attempt, if that failed
+	kidAt     time.Time // of the last fetch for an unknown kid
+	flight    chan struct{}
+}
+
+// keys are the client's keys that may have signed a token with this header, or the private reason why there are none.
+func (k *KeySets) keys(ctx context.Context, c Client, h jose.Header, now time.Time) ([]*jose.Key, string) {
+	s := k.find(c)
+	registered := jose.Alg(c.Metadata.TokenEndpointAuthSigningAlg)
+	if s.uri == "" {
+		return s.set.Select(h, registered, maxTrials), "no such key in the registered jwks"
+	}
+	if s.refreshDue(now) {
+		k.refresh(ctx, s, s.patient(now))
+	}
+	keys, usable := s.choose(h, registered, now)
+	if len(keys) == 0 && usable && s.kidDue(now) {
+		k.refresh(ctx, s, true)
+		keys, usable = s.choose(h, registered, now)
+	}
+	if !usable {
+		return nil, "the jwks_uri gives no key set"
+	}
+	return keys, "no such key behind the jwks_uri"
+}
+
+// find returns the kept set of a client, made anew when its record names other keys.
+func (k *KeySets) find(c Client) *keySet {
+	if s, ok := k.cache.GetIfPresent(c.ID); ok && s.uri == c.Metadata.JWKSURI && (s.uri != "" || s.version == c.Version) {
+		return s
+	}
+	s := &keySet{clientID: c.ID, version: c.Version, uri: c.Metadata.JWKSURI}
+	if s.uri == "" {
+		s.set, _ = c.inlineKeys() // registration refused a set that does not parse
+	} else if last := c.LastKeySet; last != nil && last.URI == s.uri {
+		if set, err := jose.ParseKeySet(last.Raw, MaxKeys); err == nil {
+			s.set, s.fetchedAt, s.expires = set, last.At, last.At.Add(defaultMaxAge)
+		}
+	}
+	k.cache.Set(c.ID, s)
+	return s
+}
+
+// refreshDue tells whether the set is due for its ordinary fetch, and the host is not being left alone.
+func (s *keySet) refreshDue(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !now.Before(s.expires) && now.Sub(s.failedAt) >= retryEvery
+}
+
+// patient tells whether a request should wait for the fetch: not when the host failed last time and the set that we have
+// will do.
+func (s *keySet) patient(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failedAt.IsZero() || !s.usable(now)
+}
+
+// kidDue tells whether an unknown kid may cause a fetch, or may wait for one that is under way, and counts it.
+func (s *keySet) kidDue(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flight != nil {
+		return true
+	}
+	if now.Sub(s.kidAt) < unknownKidEvery || now.Sub(s.failedAt) < retryEvery {
+		return false
+	}
+	s.kidAt = now
+	return true
+}
+
+// usable tells whether there is a set that is not too old, even for a host that is down. The caller holds s.mu.
+func (s *keySet) usable(now time.Time) bool {
+	return !s.fetchedAt.IsZero() && now.Sub(s.fetchedAt) < staleLimit
+}
+
+func (s *keySet) choose(h jose.Header, registered jose.Alg, now time.Time) (keys []*jose.Key, usable bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.usable(now) {
+		return nil, false
+	}
+	return s.set.Select(h, registered, maxTrials), true
+}
+
+// refresh fetches the set, or joins the fetch that is under way. The fetch does not end with the request that began it,
+// since others wait for it too.
+func (k *KeySets) refresh(ctx context.Context, s *keySet, wait bool) {
+	s.mu.Lock()
+	done := s.flight
+	if done == nil {
+		done = make(chan struct{})
+		s.flight = done
+		go k.fly(context.WithoutCancel(ctx), s, done)
+	}
+	s.mu.Unlock()
+	if wait {
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// fly does one fetch and keeps what came of it.
+func (k *KeySets) fly(ctx context.Context, s *keySet, done chan struct{}) {
+	s.mu.Lock()
+	answeredBefore := !s.fetchedAt.IsZero()
+	s.mu.Unlock()
+	got, err := k.fetcher.fetch(ctx, s.uri, answeredBefore)
+	var set jose.KeySet
+	if err == nil {
+		set, err = jose.ParseKeySet(got.raw, MaxKeys)
+	}
+	at := k.now()
+	s.mu.Lock()
+	if err != nil {
+		s.failedAt = at
+	} else {
+		s.set, s.fetchedAt, s.expires, s.failedAt = set, at, at.Add(got.maxAge), time.Time{}
+	}
+	s.flight = nil
+	close(done)
+	s.mu.Unlock()
+
+	if err != nil {
+		k.log.Warn("client key set not fetched", "client_id", s.clientID, "cause", err.Error())
+		return
+	}
+	for _, skipped := range set.Skipped {
+		if skipped.Defect.Kind == jose.PrivateKey {
+			k.log.Warn("client publishes a private or symmetric key, which is not used", "client_id", s.clientID)
+		}
+	}
+	if err := k.saver.SaveKeySet(ctx, s.clientID, FetchedKeySet{URI: s.uri, Raw: got.raw, At: at}); err != nil {
+		k.log.Warn("client key set not stored", "client_id", s.clientID, "cause", err.Error())
+	}
+}

@@ -1,0 +1,224 @@
+package dcr
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"authserver/internal/client"
+	"authserver/internal/oauth"
+	"authserver/internal/resource"
+)
+
+// Gate is who may register.
+type Gate string
+
+// The gates of AUTHSERVER_REGISTRATION.
+const (
+	Open   Gate = "open"   // anybody
+	Token  Gate = "token"  // holders of the initial access token, and registrars
+	Closed Gate = "closed" // nobody: the operator registers by hand
+)
+
+// Scopes of tokens that reach the registration endpoints.
+const (
+	scopeCreate = "client.create"
+	scopeRead   = "client.read"
+)
+
+// Store keeps the registered clients.
+type Store interface {
+	FindClient(ctx context.Context, id string) (c client.Client, found bool, err error)
+	AddClient(ctx context.Context, c client.Client) (added bool, err error)
+	UpdateClient(ctx context.Context, id string, m client.Metadata, now time.Time) (version int64, updated bool, err error)
+	DeleteClient(ctx context.Context, id string, now time.Time) (deleted bool, err error)
+}
+
+// Endpoint is /fdx/v6/register and below.
+type Endpoint struct {
+	URL                string // of the registration endpoint itself
+	Gate               Gate
+	InitialAccessToken oauth.Secret // "": there is none
+	Rules              Rules
+	Guard              resource.Guard
+	Store              Store
+	Now                func() time.Time
+}
+
+// record is a registration as it is answered (RFC 7591 §3.2.1, RFC 7592 §3).
+type record struct {
+	ClientID                string `json:"client_id"`
+	ClientIDIssuedAt        int64  `json:"client_id_issued_at"`
+	RegistrationClientURI   string `json:"registration_client_uri"`
+	RegistrationAccessToken string `json:"registration_access_token,omitempty"`
+	client.Metadata
+}
+
+// Register stores a new client.
+func (e *Endpoint) Register(w http.ResponseWriter, r *http.Request) error {
+	now := e.Now()
+	if err := e.admitRegistration(r, now); err != nil {
+		return err
+	}
+	body, err := oauth.ReadJSON(r)
+	if err != nil {
+		return err
+	}
+	metadata, err := e.Rules.Read(body)
+	if err != nil {
+		return err
+	}
+	token := oauth.NewSecret()
+	c := client.Client{
+		ID:                    oauth.NewSecret().Reveal(),
+		IssuedAt:              now,
+		Metadata:              metadata,
+		RegistrationTokenHash: token.Hash(),
+	}
+	added, err := e.Store.AddClient(r.Context(), c)
+	if err != nil {
+		return err
+	}
+	if !added {
+		return errors.New("a new client_id was taken already")
+	}
+	oauth.Note(w, oauth.FieldClient, c.ID)
+	e.answer(w, http.StatusCreated, c, token.Reveal())
+	return nil
+}
+
+// Read answers with the effective record.
+func (e *Endpoint) Read(w http.ResponseWriter, r *http.Request, clientID string) error {
+	c, token, err := e.admitManagement(w, r, clientID)
+	if err != nil {
+		return err
+	}
+	e.answer(w, http.StatusOK, c, token)
+	return nil
+}
+
+// Update replaces the record (RFC 7592 §2.2).
+func (e *Endpoint) Update(w http.ResponseWriter, r *http.Request, clientID string) error {
+	c, token, err := e.admitManagement(w, r, clientID)
+	if err != nil {
+		return err
+	}
+	body, err := oauth.ReadJSON(r)
+	if err != nil {
+		return err
+	}
+	if c.Metadata, err = e.Rules.ReadUpdate(body, clientID); err != nil {
+		return err
+	}
+	_, updated, err := e.Store.UpdateClient(r.Context(), clientID, c.Metadata, e.Now())
+	if err != nil {
+		return err
+	}
+	if !updated {
+		return wrongToken() // it was deleted meanwhile
+	}
+	e.answer(w, http.StatusOK, c, token)
+	return nil
+}
+
+// Delete ends the client (RFC 7592 §2.3).
+func (e *Endpoint) Delete(w http.ResponseWriter, r *http.Request, clientID string) error {
+	if _, _, err := e.admitManagement(w, r, clientID); err != nil {
+		return err
+	}
+	deleted, err := e.Store.DeleteClient(r.Context(), clientID, e.Now())
+	if err != nil {
+		return err
+	}
+	if !deleted {
+		return wrongToken()
+	}
+	oauth.NoStore(w)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (e *Endpoint) answer(w http.ResponseWriter, status int, c client.Client, token string) {
+	oauth.WriteJSON(w, status, record{
+		ClientID:                c.ID,
+		ClientIDIssuedAt:        c.IssuedAt.Unix(),
+		RegistrationClientURI:   e.URL + "/" + c.ID,
+		RegistrationAccessToken: token,
+		Metadata:                c.Metadata,
+	})
+}
+
+// admitRegistration is the gate of POST. Whoever sends a credential is judged by it, whatever the gate.
+func (e *Endpoint) admitRegistration(r *http.Request, now time.Time) error {
+	if e.Gate == Closed {
+		return oauth.Refuse(oauth.RegistrationClosed, "this server registers no clients over the network")
+	}
+	if len(r.Header.Values("Authorization")) == 0 {
+		if e.Gate == Open {
+			return nil
+		}
+		return oauth.Refuse(oauth.TokenMissing, "registration needs the operator's initial access token").Challenged("Bearer")
+	}
+	if token, ok := bearer(r); ok {
+		if e.InitialAccessToken == "" || subtle.ConstantTimeCompare(token.Hash(), e.InitialAccessToken.Hash()) != 1 {
+			return wrongToken()
+		}
+		return nil
+	}
+	token, err := e.Guard.Admit(r, now, scopeCreate)
+	if err != nil {
+		return err
+	}
+	c, found, err := e.Store.FindClient(r.Context(), token.ClientID)
+	if err != nil {
+		return err
+	}
+	if !found || !c.Registrar {
+		return oauth.Refuse(oauth.NotARegistrar, "the operator has not made this client a registrar").Challenged("DPoP", "scope", scopeCreate)
+	}
+	return nil
+}
+
+// admitManagement returns the client that the request may manage, and the registration access token that it presented,
+// if it was one: only its hash is kept, so that is the only way to echo it (RFC 7592 §3).
+func (e *Endpoint) admitManagement(w http.ResponseWriter, r *http.Request, clientID string) (client.Client, string, error) {
+	token, isBearer := bearer(r)
+	if !isBearer && len(r.Header.Values("Authorization")) > 0 {
+		own, err := e.Guard.Admit(r, e.Now(), scopeRead, scopeCreate)
+		if err != nil {
+			return client.Client{}, "", err
+		}
+		if own.ClientID != clientID || own.Subject != clientID {
+			return client.Client{}, "", wrongToken()
+		}
+	}
+	c, found, err := e.Store.FindClient(r.Context(), clientID)
+	switch {
+	case err != nil:
+		return client.Client{}, "", err
+	case len(r.Header.Values("Authorization")) == 0:
+		return client.Client{}, "", oauth.Refuse(oauth.TokenMissing, "the registration access token is needed").Challenged("Bearer")
+	case isBearer && subtle.ConstantTimeCompare(token.Hash(), c.RegistrationTokenHash) != 1, !found:
+		return client.Client{}, "", wrongToken()
+	}
+	oauth.Note(w, oauth.FieldClient, c.ID)
+	return c, token.Reveal(), nil
+}
+
+// wrongToken is the one answer for a wrong token and for a client that does not exist.
+func wrongToken() error {
+	return oauth.Refuse(oauth.RegistrationToken, "the token does not open this registration").Challenged("Bearer")
+}
+
+// bearer is the token of a Bearer credential, if that is the one credential of the request.
+func bearer(r *http.Request) (oauth.Secret, bool) {
+	fields := r.Header.Values("Authorization")
+	if len(fields) != 1 {
+		return "", false
+	}
+	scheme, token, _ := strings.Cut(fields[0], " ")
+	return oauth.Secret(strings.TrimLeft(token, " ")), strings.EqualFold(scheme, "Bearer")
+}

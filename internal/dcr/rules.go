@@ -1,0 +1,212 @@
+package dcr
+
+import (
+	"slices"
+
+	"authserver/internal/client"
+	"authserver/internal/fdx"
+	"authserver/internal/jose"
+	"authserver/internal/oauth"
+)
+
+// Rules say which metadata this deployment takes.
+type Rules struct {
+	Scopes  []string // all that this server knows
+	Vetting client.Vetting
+}
+
+// The values that are registered today. Metadata lists only what exists; registration already takes what later
+// endpoints will use, since the bodies of real clients ask for it (seed 001).
+var (
+	grantTypes    = []string{"authorization_code", "refresh_token", "client_credentials"}
+	encryptAlgs   = []string{"RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A256KW"}
+	encryptEncs   = []string{"A256GCM", "A128GCM", "A128CBC-HS256", "A256CBC-HS512"}
+	durationTypes = []string{"ONE_TIME", "PERSISTENT", "TIME_BOUND"}
+	registries    = []string{"FDX", "GLEIF", "ICANN", "PRIVATE"}
+)
+
+// serverMembers are set by the server alone; an update must not bring them (RFC 7592 §2.2).
+var serverMembers = []string{"registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at", "client_secret"}
+
+// Read validates the body of a registration and returns the effective metadata.
+func (rules Rules) Read(body []byte) (client.Metadata, error) {
+	o, err := jose.ParseObject(body)
+	if err != nil {
+		return client.Metadata{}, oauth.Refuse(oauth.MetadataMalformed, "the body must be one strict JSON object: %s", jose.Detail(err))
+	}
+	return rules.read(o)
+}
+
+// ReadUpdate validates the body of an update: as a registration, without the members that only the server sets.
+func (rules Rules) ReadUpdate(body []byte, clientID string) (client.Metadata, error) {
+	o, err := jose.ParseObject(body)
+	if err != nil {
+		return client.Metadata{}, oauth.Refuse(oauth.MetadataMalformed, "the body must be one strict JSON object: %s", jose.Detail(err))
+	}
+	for _, name := range serverMembers {
+		if present(o, name) {
+			return client.Metadata{}, oauth.Refuse(oauth.MetadataServerMember, "%s must not be in the body of an update", name)
+		}
+	}
+	if id, _, err := o.String("client_id"); present(o, "client_id") && (err != nil || id != clientID) {
+		return client.Metadata{}, oauth.Refuse(oauth.MetadataServerMember, "client_id must be the one of the path")
+	}
+	return rules.read(o)
+}
+
+// read reads every member that is registered and then checks them against each other.
+func (rules Rules) read(o jose.Object) (client.Metadata, error) {
+	r := &reader{object: o}
+	m := client.Metadata{
+		RedirectURIs:                r.texts("redirect_uris", 20, 2000),
+		GrantTypes:                  r.words("grant_types", grantTypes),
+		ResponseTypes:               r.words("response_types", []string{"code"}),
+		Scope:                       r.ascii("scope", 4<<10),
+		ClientName:                  r.text("client_name", 200),
+		Description:                 r.text("description", 1000),
+		ClientURI:                   r.webURI("client_uri"),
+		LogoURI:                     r.webURI("logo_uri"),
+		TOSURI:                      r.webURI("tos_uri"),
+		PolicyURI:                   r.webURI("policy_uri"),
+		Contacts:                    r.texts("contacts", 20, 200),
+		SoftwareID:                  r.text("software_id", 200),
+		SoftwareVersion:             r.text("software_version", 200),
+		ApplicationType:             r.word("application_type", []string{"web", "native"}),
+		JWKS:                        r.raw("jwks"),
+		JWKSURI:                     r.ascii("jwks_uri", 2000),
+		TokenEndpointAuthMethod:     r.word("token_endpoint_auth_method", []string{client.PrivateKeyJWT}),
+		TokenEndpointAuthSigningAlg: r.alg("token_endpoint_auth_signing_alg"),
+		RequestObjectSigningAlg:     r.alg("request_object_signing_alg"),
+		IDTokenSignedResponseAlg:    r.alg("id_token_signed_response_alg"),
+		IDTokenEncryptedResponseAlg: r.word("id_token_encrypted_response_alg", encryptAlgs),
+		IDTokenEncryptedResponseEnc: r.word("id_token_encrypted_response_enc", encryptEncs),
+		DPoPBoundAccessTokens:       r.flag("dpop_bound_access_tokens"),
+		AuthorizationDetailsTypes:   r.words("authorization_details_types", []string{"fdx_v1.0"}),
+		DurationType:                r.words("duration_type", durationTypes),
+		DurationPeriod:              r.days("duration_period", 365),
+		LookbackPeriod:              r.days("lookback_period", 36500),
+		RegistryReferences:          registryReferences(r, "registry_references"),
+		Intermediaries:              intermediaries(r),
+	}
+	if r.err != nil {
+		return client.Metadata{}, r.err
+	}
+	if err := rules.settle(&m); err != nil {
+		return client.Metadata{}, err
+	}
+	return m, nil
+}
+
+// settle fills in the defaults (FAPI 2.0's where they are stricter than RFC 7591's) and checks members against each other.
+func (rules Rules) settle(m *client.Metadata) error {
+	if m.TokenEndpointAuthMethod == "" {
+		m.TokenEndpointAuthMethod = client.PrivateKeyJWT
+	}
+	if m.GrantTypes == nil {
+		m.GrantTypes = []string{"authorization_code"}
+	}
+	usesCode := slices.Contains(m.GrantTypes, "authorization_code")
+	switch {
+	case usesCode && m.ResponseTypes == nil:
+		m.ResponseTypes = []string{"code"}
+	case !usesCode && m.ResponseTypes == nil:
+		m.ResponseTypes = []string{}
+	case !usesCode && len(m.ResponseTypes) > 0:
+		return oauth.Refuse(oauth.MetadataContradicts, "response_types has code, but grant_types lacks authorization_code")
+	}
+	if !usesCode && slices.Contains(m.GrantTypes, "refresh_token") {
+		return oauth.Refuse(oauth.MetadataContradicts, "grant_types has refresh_token, but lacks authorization_code")
+	}
+	if usesCode && m.IDTokenSignedResponseAlg == "" {
+		m.IDTokenSignedResponseAlg = string(jose.PS256)
+	}
+	switch {
+	case m.IDTokenEncryptedResponseEnc != "" && m.IDTokenEncryptedResponseAlg == "":
+		return oauth.Refuse(oauth.MetadataContradicts, "id_token_encrypted_response_enc needs id_token_encrypted_response_alg")
+	case m.IDTokenEncryptedResponseAlg != "" && m.IDTokenEncryptedResponseEnc == "":
+		m.IDTokenEncryptedResponseEnc = "A128CBC-HS256"
+	}
+	if err := checkRedirectURIs(m, usesCode); err != nil {
+		return err
+	}
+	if err := rules.checkKeys(m); err != nil {
+		return err
+	}
+	return rules.settleScope(m)
+}
+
+// settleScope maps data clusters to scopes (FDX Recipient Registration 5.2), and gives a client that asks for nothing all
+// but the scopes of registration itself.
+func (rules Rules) settleScope(m *client.Metadata) error {
+	asked, err := oauth.ParseScope(m.Scope)
+	if err != nil {
+		return oauth.Refuse(oauth.MetadataScope, "scope must be scope tokens with one space between")
+	}
+	var scope oauth.Scope
+	if asked == nil {
+		for _, s := range rules.Scopes {
+			if s != scopeCreate && s != scopeRead {
+				scope = append(scope, s)
+			}
+		}
+	}
+	for _, s := range asked {
+		named, isCluster := fdx.ScopesOf(s)
+		switch {
+		case isCluster:
+			scope = append(scope, named...)
+		case slices.Contains(rules.Scopes, s):
+			scope = append(scope, s)
+		default:
+			return oauth.Refuse(oauth.MetadataScope, "scope must be of scopes_supported; entry %d is not", slices.Index(asked, s)+1)
+		}
+	}
+	m.Scope = scope.String()
+	return nil
+}
+
+// checkKeys wants exactly one source of keys. Inline keys are judged now, a jwks_uri by its form; what it holds is judged
+// when it is fetched.
+func (rules Rules) checkKeys(m *client.Metadata) error {
+	switch {
+	case m.JWKS != nil && m.JWKSURI != "":
+		return oauth.Refuse(oauth.MetadataKeys, "jwks and jwks_uri must not both be there")
+	case m.JWKS == nil && m.JWKSURI == "":
+		return oauth.Refuse(oauth.MetadataKeys, "private_key_jwt needs jwks or jwks_uri")
+	case m.JWKSURI != "":
+		if err := rules.Vetting.CheckURI(m.JWKSURI); err != nil {
+			return oauth.Refuse(oauth.MetadataKeys, "jwks_uri: %s", err.Error())
+		}
+		return nil
+	}
+	set, err := jose.ParseKeySet(m.JWKS, client.MaxKeys)
+	if err != nil {
+		return oauth.Refuse(oauth.MetadataKeys, "jwks: %s", jose.Detail(err))
+	}
+	for _, skipped := range set.Skipped {
+		if skipped.Defect.Kind == jose.PrivateKey {
+			return oauth.Refuse(oauth.MetadataKeys, "jwks: %s; a private key that was sent anywhere must not be used again", skipped.Defect.Detail)
+		}
+	}
+	return checkInlineKeys(set, jose.Alg(m.TokenEndpointAuthSigningAlg))
+}
+
+func checkInlineKeys(set jose.KeySet, registered jose.Alg) error {
+	seen, fits := map[string]bool{}, false
+	for _, key := range set.Keys {
+		name := string(key.Alg()) + " " + key.Kid()
+		if key.Kid() != "" && seen[name] {
+			return oauth.Refuse(oauth.MetadataKeys, "jwks: two keys of one type share a kid")
+		}
+		seen[name] = true
+		fits = fits || registered == "" || key.Alg() == registered
+	}
+	if !fits {
+		why := ""
+		if len(set.Skipped) > 0 {
+			why = ": " + set.Skipped[0].Defect.Detail
+		}
+		return oauth.Refuse(oauth.MetadataKeys, "jwks has no public key that could verify the client's assertions%s", why)
+	}
+	return nil
+}

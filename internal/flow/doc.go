@@ -1,0 +1,25 @@
+// Package flow is a FAPI 2.0 client that drives an authorization server from outside: it stands behind the command
+// `authserver try` and behind the end-to-end tests.
+//
+// It imports no other room of this project and signs with the standard library alone. A client that shared code with
+// the server would agree with the server's mistakes; this one can only agree with the RFCs.
+//
+// The pieces, smallest first:
+//
+//	Key       a private key, the algorithm it signs with, its JWK and its thumbprint
+//	Draft     a JWT before it is signed; Edits bend any header member, claim, key or algorithm of it
+//	Request   one HTTP request as plain data; the assertion and the proof are signed when it is sent
+//	Exchange  what went out and what came back, with every JWT on the way decoded
+//	Server    the authorization server as seen from outside: metadata, one nonce per origin
+//	Client    credentials at a Server; builds Requests and reads their answers
+//	Report    the numbered Steps of a flow with their Exchanges and Checks
+//
+// A bad request is made from a good one: build it, change what should be wrong, send it.
+//
+//	request := client.TokenRequest(url.Values{"scope": {"client.read"}})
+//	request.Assertion = client.Assertion(flow.SetClaim("aud", "https://elsewhere.example"))
+//	exchange, err := server.Do(ctx, request)
+//
+// Refused on purpose: redirects on API endpoints are not followed, a nonce is retried once and never again, and nothing
+// here knows how a report is shown.
+package flow

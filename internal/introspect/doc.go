@@ -1,0 +1,7 @@
+// Package introspect is introspection (RFC 7662) and revocation (RFC 7009): what a client or a resource server may learn
+// about a token, and how its client ends it.
+//
+// Both authenticate the caller as the token endpoint does and spend its assertion before anything is looked up. A caller
+// sees its own tokens, and those for the audiences that the operator lets it serve. For every other token, and for every
+// one that is not valid, the answer is {"active":false} and nothing else.
+package introspect

@@ -1,0 +1,22 @@
+// Package jose is the strict door in front of every JWS and JWK that a stranger hands us, and the pen with which the
+// server signs. It is the only importer of jwx.
+//
+// A compact JWS passes through three steps, each of which returns what the next one needs:
+//
+//	Parse   the shape: three segments of canonical unpadded base64url under the caps, a header of allow-listed
+//	        members, an offered algorithm, an expected typ, claims that are one strict JSON object
+//	Select  which of the owner's keys could have made the signature (KeySet.Select, or the embedded key of a DPoP proof)
+//	Verify  the signature; only what Verify returns is true
+//
+// Why a door of our own in front of a good library: jwx v3 decodes lenient base64, accepts the JSON serialisations and
+// leaves the choice of algorithm to the caller. Here a second spelling of the same token, a duplicate member, or a
+// member that would change the meaning of the signature (crit, b64, jku, x5u, zip) is refused before any cryptography,
+// and the algorithm is never taken from the token alone (RFC 8725 §3.1).
+//
+// Refused on purpose: JWE and the JSON serialisations here; the algorithms none, HS*, RS*, and the longer ES and PS
+// kinds; RSA below 2048 or above 4096 bits; every curve but P-256 and Ed25519; private and symmetric keys; keys for
+// encryption; keys in more than one spelling (a coordinate that is too short or too long, a modulus with a leading zero).
+//
+// Every refusal is a *Defect. Its Detail speaks only of the input that was handed in, so that it may be shown to whoever
+// sent it.
+package jose

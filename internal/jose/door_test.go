@@ -1,0 +1,482 @@
+package jose_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"runtime"
+	"strings"
+	"testing"
+
+	"authserver/internal/jose"
+)
+
+const claims = `{"iss":"c1","sub":"c1","aud":"https://as.example","iat":1760028605,"exp":1760028725,"jti":"j1"}`
+
+// TestDoorRefuses holds inputs that must not pass the door, whoever signed them.
+func TestDoorRefuses(t *testing.T) {
+	ec, rsaK := ecKey(t), rsaKey(t)
+	good := sign(t, ec, `{"alg":"ES256"}`, claims)
+	segments := strings.Split(good, ".")
+	spki, err := x509.MarshalPKIXPublicKey(&rsaK.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})
+	unsigned := func(header, mac string) string { return b64([]byte(header)) + "." + b64([]byte(claims)) + "." + mac }
+	hs256 := func(secret []byte) string {
+		mac := hmac.New(sha256.New, secret)
+		input := unsigned(`{"alg":"HS256"}`, "")
+		mac.Write([]byte(strings.TrimSuffix(input, ".")))
+		return input + b64(mac.Sum(nil))
+	}
+	pkcs1 := func() string {
+		input := strings.TrimSuffix(unsigned(`{"alg":"RS256"}`, ""), ".")
+		digest := sha256.Sum256([]byte(input))
+		mac, err := rsa.SignPKCS1v15(nil, rsaK, crypto.SHA256, digest[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return input + "." + b64(mac)
+	}
+	signed := func(header string) string { return sign(t, ec, header, claims) }
+	own := jwk(t, &ec.PublicKey, "")
+	tests := []struct {
+		name  string
+		input string
+		want  jose.Kind
+	}{
+		{"CA-06 none, empty signature", unsigned(`{"alg":"none"}`, ""), jose.Malformed},
+		{"CA-06 none, some signature", unsigned(`{"alg":"none"}`, "AA"), jose.AlgNotOffered},
+		{"CA-07 nOnE", unsigned(`{"alg":"nOnE"}`, "AA"), jose.AlgNotOffered},
+		{"CA-07 NONE", unsigned(`{"alg":"NONE"}`, "AA"), jose.AlgNotOffered},
+		{"CA-07 es256", signed(`{"alg":"es256"}`), jose.AlgNotOffered},
+		{"CA-08 HS256 by the public key", hs256(public), jose.AlgNotOffered},
+		{"CA-08 HS256 without final newline", hs256(public[:len(public)-1]), jose.AlgNotOffered},
+		{"CA-09 RS256", pkcs1(), jose.AlgNotOffered},
+		{"CA-11 RS256 over a PS256 signature", sign(t, rsaK, `{"alg":"RS256"}`, claims), jose.AlgNotOffered},
+		{"CA-37 kid of 4 KiB", signed(`{"alg":"ES256","kid":"` + strings.Repeat("A", 4096) + `"}`), jose.HeaderRefused},
+		{"CA-37 kid of 257 bytes", signed(`{"alg":"ES256","kid":"` + strings.Repeat("A", 257) + `"}`), jose.HeaderRefused},
+		{"CA-37 empty kid", signed(`{"alg":"ES256","kid":""}`), jose.HeaderRefused},
+		{"CA-37 kid is a number", signed(`{"alg":"ES256","kid":7}`), jose.HeaderRefused},
+		{"CA-37 kid is null", signed(`{"alg":"ES256","kid":null}`), jose.HeaderRefused},
+		{"CA-38 jku", signed(`{"alg":"ES256","jku":"https://evil.example/jwks"}`), jose.HeaderRefused},
+		{"CA-39 jwk", signed(`{"alg":"ES256","jwk":` + own + `}`), jose.HeaderRefused},
+		{"CA-40 x5c", signed(`{"alg":"ES256","x5c":["AAAA"]}`), jose.HeaderRefused},
+		{"CA-40 x5u", signed(`{"alg":"ES256","x5u":"https://evil.example/x"}`), jose.HeaderRefused},
+		{"CA-41 crit exp", signed(`{"alg":"ES256","crit":["exp"]}`), jose.HeaderRefused},
+		{"CA-41 crit extension", signed(`{"alg":"ES256","crit":["urn:x"],"urn:x":1}`), jose.HeaderRefused},
+		{"CA-41 crit null", signed(`{"alg":"ES256","crit":null}`), jose.HeaderRefused},
+		{"CA-41 crit escaped", signed(`{"alg":"ES256","cr\u0069t":["exp"]}`), jose.HeaderRefused},
+		{"CA-42 b64 false", signed(`{"alg":"ES256","b64":false,"crit":["b64"]}`), jose.HeaderRefused},
+		{"CA-42 b64 true", signed(`{"alg":"ES256","b64":true}`), jose.HeaderRefused},
+		{"zip", signed(`{"alg":"ES256","zip":"DEF"}`), jose.HeaderRefused},
+		{"enc", signed(`{"alg":"ES256","enc":"A256GCM"}`), jose.HeaderRefused},
+		{"CA-43 dpop+jwt", signed(`{"alg":"ES256","typ":"dpop+jwt"}`), jose.TypRefused},
+		{"CA-43 at+jwt", signed(`{"alg":"ES256","typ":"at+jwt"}`), jose.TypRefused},
+		{"CA-43 application/at+jwt", signed(`{"alg":"ES256","typ":"application/at+jwt"}`), jose.TypRefused},
+		{"CA-43 empty typ", signed(`{"alg":"ES256","typ":""}`), jose.TypRefused},
+		{"CA-43 application/ and nothing", signed(`{"alg":"ES256","typ":"application/"}`), jose.TypRefused},
+		{"typ is a number", signed(`{"alg":"ES256","typ":1}`), jose.HeaderRefused},
+		{"CA-44 duplicate sub", sign(t, ec, `{"alg":"ES256"}`, `{"sub":"c2","sub":"c1"}`), jose.JSONRefused},
+		{"CA-44 duplicate sub, one escaped", sign(t, ec, `{"alg":"ES256"}`, `{"sub":"c2","s\u0075b":"c1"}`), jose.JSONRefused},
+		{"CA-44 duplicate in the header", signed(`{"alg":"ES256","alg":"ES256"}`), jose.JSONRefused},
+		{"CA-46 20000 brackets", junk(strings.Repeat("[", 20000), b64(make([]byte, 64))), jose.JSONRefused},
+		{"CA-46 20000 brackets in an object", junk(`{"a":`+strings.Repeat("[", 20000), b64(make([]byte, 64))), jose.JSONRefused},
+		{"CA-47 1 MiB", strings.Repeat("A", 1<<20), jose.Malformed},
+		{"CA-48 60000 dots", strings.Repeat(".", 60000), jose.Malformed},
+		{"CA-49 four segments", good + ".AAAA", jose.Malformed},
+		{"CA-49 trailing dot", good + ".", jose.Malformed},
+		{"CA-50 padded header", segments[0] + "=." + segments[1] + "." + segments[2], jose.Malformed},
+		{"CA-50 padded signature", good + "==", jose.Malformed},
+		{"CA-50 standard alphabet", segments[0] + "." + segments[1] + "." + "+/" + segments[2][2:], jose.Malformed},
+		{"CA-52 final newline", good + "\n", jose.Malformed},
+		{"CA-52 line break in the payload", segments[0] + "." + segments[1][:8] + "\r\n" + segments[1][8:] + "." + segments[2], jose.Malformed},
+		{"CA-52 four bytes of line break", segments[0] + "." + segments[1] + "\n\n\n\n." + segments[2], jose.Malformed},
+		{"CA-52 space", " " + good, jose.Malformed},
+		{"CA-53 JSON serialisation", `{"payload":"` + segments[1] + `","signatures":[{"signature":"` + segments[2] + `"}]}`, jose.Malformed},
+		{"CA-53 flattened", `{"protected":"` + segments[0] + `","payload":"` + segments[1] + `","signature":"` + segments[2] + `"}`, jose.Malformed},
+		{"CA-68 ES384", sign(t, newEC(t, elliptic.P384()), `{"alg":"ES384"}`, claims), jose.AlgNotOffered},
+		{"CA-68 ES512", sign(t, newEC(t, elliptic.P521()), `{"alg":"ES512"}`, claims), jose.AlgNotOffered},
+		{"CA-68 ES256K", signed(`{"alg":"ES256K"}`), jose.AlgNotOffered},
+		{"CA-68 PS384", sign(t, rsaK, `{"alg":"PS384"}`, claims), jose.AlgNotOffered},
+		{"CA-72 trailing object", sign(t, ec, `{"alg":"ES256"}`, claims+"{}"), jose.JSONRefused},
+		{"CA-72 byte order mark", sign(t, ec, `{"alg":"ES256"}`, "\ufeff"+claims), jose.JSONRefused},
+		{"CA-72 comment", sign(t, ec, `{"alg":"ES256"}`, `{"iss":"c1"/**/}`), jose.JSONRefused},
+		{"CA-72 array", sign(t, ec, `{"alg":"ES256"}`, `[]`), jose.JSONRefused},
+		{"CA-73 JWE", published(t).RFC7516.Compact, jose.Malformed},
+		{"alg missing", signed(`{}`), jose.AlgNotOffered},
+		{"alg is an array", signed(`{"alg":["ES256"]}`), jose.AlgNotOffered},
+		{"alg in another case only", signed(`{"ALG":"ES256"}`), jose.AlgNotOffered},
+		{"alg with something to escape", signed(`{"alg":"<\"\\ \u0000\u00e9\u4e16 and more"}`), jose.AlgNotOffered},
+		{"header is no JSON", sign(t, ec, `alg`, claims), jose.JSONRefused},
+		{"empty", "", jose.Malformed},
+		{"two dots", "..", jose.Malformed},
+		{"empty payload", segments[0] + ".." + segments[2], jose.Malformed},
+		{"RFC 9126 request object", published(t).RFC9126.RequestObject, jose.AlgNotOffered},
+		{"RFC 9126 client assertion", published(t).RFC9126.Assertion, jose.AlgNotOffered},
+		{"RFC 8037 payload is no JSON", published(t).RFC8037.JWS, jose.JSONRefused},
+	}
+	door := assertionDoor
+	door.MaxBytes = 64 << 10 // so that size does not hide what else is wrong
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := door.Parse(test.input)
+			refused(t, err, test.want)
+		})
+	}
+}
+
+// junk is a JWS of good shape that nobody signed.
+func junk(payload, mac string) string {
+	return b64([]byte(`{"alg":"ES256"}`)) + "." + b64([]byte(payload)) + "." + mac
+}
+
+func TestDoorSaysWhy(t *testing.T) {
+	_, err := assertionDoor.Parse(sign(t, ecKey(t), `{"alg":"RS256<script>alert(1)</script>"}`, claims))
+	if want := "The alg of the JWS header is RS256?script?alert?1; accepted are PS256, ES256, EdDSA."; err.Error() != want {
+		t.Errorf("got  %s\nwant %s", err, want)
+	}
+	_, err = assertionDoor.Parse(junk(strings.Repeat("[", 10000), b64(make([]byte, 64))))
+	if want := "The JSON text is nested more than 16 levels deep."; err.Error() != want {
+		t.Errorf("got %s, want %s", err, want)
+	}
+}
+
+// TestDoorAccepts holds what must pass although it is not what we would write ourselves.
+func TestDoorAccepts(t *testing.T) {
+	ec := ecKey(t)
+	key := parseKey(t, jwk(t, &ec.PublicKey, ""))
+	many := `{"iss":"c1"`
+	for i := range 40 {
+		many += fmt.Sprintf(`,"x%d":{"y":[%d]}`, i, i)
+	}
+	tests := []struct{ name, header, payload, typ, kid string }{
+		{"CA-05 typ JWT", `{"alg":"ES256","typ":"JWT"}`, claims, "jwt", ""},
+		{"CA-64 typ absent", `{"alg":"ES256"}`, claims, "", ""},
+		{"CA-66 forty more claims", `{"alg":"ES256"}`, many + "}", "", ""},
+		{"CA-67 fractional iat", `{"alg":"ES256"}`, `{"iat":1732220000.5}`, "", ""},
+		{"typ in another case", `{"alg":"ES256","typ":"jWt"}`, claims, "jwt", ""},
+		{"typ with prefix", `{"alg":"ES256","typ":"Application/Client-Authentication+JWT"}`, claims, "client-authentication+jwt", ""},
+		{"CA-37 odd kid", `{"alg":"ES256","kid":"../../../../dev/null' OR 1=1--"}`, claims, "", "../../../../dev/null' OR 1=1--"},
+		{"kid of 256 bytes", `{"alg":"ES256","kid":"` + strings.Repeat("k", 256) + `"}`, claims, "", strings.Repeat("k", 256)},
+		{"members that are not critical", `{"alg":"ES256","cty":"JWS","x5t":7,"x5t#S256":null,"iss":{"a":[1]}}`, claims, "", ""},
+		{"white space in the header", " {\t\"alg\" :\r\n\"ES256\" } ", claims, "", ""},
+		{"escaped alg", `{"alg":"\u0045S256"}`, claims, "", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			j, err := assertionDoor.Parse(sign(t, ec, test.header, test.payload))
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := j.Header()
+			if h.Alg != jose.ES256 || h.Typ != test.typ || h.Kid != test.kid || h.Key != nil {
+				t.Errorf("got header %+v", h)
+			}
+			if _, err := j.Verify(key); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestDoorTyp(t *testing.T) {
+	door := jose.Door{MaxBytes: 8 << 10, Types: []string{"application/Token-Introspection+JWT"}}
+	for typ, want := range map[string]jose.Kind{
+		"token-introspection+jwt":                         jose.None,
+		"APPLICATION/TOKEN-INTROSPECTION+JWT":             jose.None,
+		"to\u212aen-introspection+jwt":                    jose.TypRefused, // the Kelvin sign, whose lower case is k
+		"application/application/token-introspection+jwt": jose.TypRefused,
+		"token-introspection+jwt ":                        jose.TypRefused,
+		"text/token-introspection+jwt":                    jose.TypRefused,
+		"jwt":                                             jose.TypRefused,
+	} {
+		j, err := door.Parse(sign(t, ecKey(t), `{"alg":"ES256","typ":"`+typ+`"}`, claims))
+		if want != jose.None {
+			refused(t, err, want)
+		} else if err != nil || j.Header().Typ != "token-introspection+jwt" {
+			t.Errorf("%s: %v", typ, err)
+		}
+	}
+	_, err := door.Parse(sign(t, ecKey(t), `{"alg":"ES256"}`, claims))
+	refused(t, err, jose.TypRefused)
+}
+
+func TestDoorSize(t *testing.T) {
+	input := sign(t, ecKey(t), `{"alg":"ES256"}`, claims)
+	for _, test := range []struct {
+		max int
+		ok  bool
+	}{{len(input), true}, {len(input) - 1, false}, {0, false}} {
+		_, err := jose.Door{MaxBytes: test.max, Types: []string{""}}.Parse(input)
+		if test.ok && err != nil {
+			t.Errorf("max %d: %v", test.max, err)
+		}
+		if !test.ok {
+			refused(t, err, jose.Malformed)
+		}
+	}
+}
+
+// CA-48: what the door allocates for hostile input stays below twice the input.
+func TestDoorAllocation(t *testing.T) {
+	for _, input := range []string{
+		strings.Repeat(".", 60000),
+		junk(strings.Repeat("[", 20000), b64(make([]byte, 64))),
+		junk(`{"a":`+strings.Repeat("[", 20000), b64(make([]byte, 64))),
+	} {
+		door := jose.Door{MaxBytes: 1 << 20, Types: []string{""}}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 10 {
+			if _, err := door.Parse(input); err == nil {
+				t.Fatal("accepted")
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if got := (after.TotalAlloc - before.TotalAlloc) / 10; got > 2*uint64(len(input)) {
+			t.Errorf("%d bytes allocated for %d bytes of input beginning %.20s", got, len(input), input)
+		}
+	}
+}
+
+// CA-51: every other last character that stands for the same bytes is refused.
+func TestDoorUnusedBits(t *testing.T) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	for _, key := range []crypto.Signer{ecKey(t), rsaKey(t)} {
+		header := `{"alg":"ES256"}`
+		if _, ok := key.(*rsa.PrivateKey); ok {
+			header = `{"alg":"PS256"}`
+		}
+		good := sign(t, key, header, claims)
+		mac := good[strings.LastIndexByte(good, '.')+1:]
+		others := 0
+		for _, c := range alphabet {
+			other := mac[:len(mac)-1] + string(c)
+			if other == mac || string(unb64(t, other)) != string(unb64(t, mac)) {
+				continue
+			}
+			others++
+			_, err := assertionDoor.Parse(strings.TrimSuffix(good, mac) + other)
+			refused(t, err, jose.Malformed)
+		}
+		if others != 15 {
+			t.Errorf("%s: %d other spellings, want 15", header, others)
+		}
+	}
+}
+
+// TestProofDoor is the door for DPoP proofs, whose key comes in the header.
+func TestProofDoor(t *testing.T) {
+	ec, rsaK := ecKey(t), rsaKey(t)
+	t.Setenv("GODEBUG", "rsa1024min=0") // what is tested is our floor, not that of crypto/rsa
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	huge := strings.Repeat("_", 2048*4/3+1) // 16384 bits
+	header := func(typ, alg, key string) string {
+		return `{"typ":"` + typ + `","alg":"` + alg + `","jwk":` + key + `}`
+	}
+	own := jwk(t, &ec.PublicKey, "")
+	short := strings.Replace(own, `"x":"6s`, `"x":"`, 1) // one byte and a bit fewer
+	tests := []struct {
+		name string
+		key  crypto.Signer
+		head string
+		want jose.Kind // None: must pass and verify
+	}{
+		{"DP-01 plain", ec, header("dpop+jwt", "ES256", own), jose.None},
+		{"DP-01 PS256", rsaK, header("dpop+jwt", "PS256", jwk(t, &rsaK.PublicKey, "")), jose.None},
+		{"DP-01 EdDSA", edKey(), header("dpop+jwt", "EdDSA", jwk(t, edKey().Public(), "")), jose.None},
+		{"DP-01 Ed25519", edKey(), header("dpop+jwt", "Ed25519", jwk(t, edKey().Public(), "")), jose.None},
+		{"DP-06 typ JWT", ec, header("JWT", "ES256", own), jose.TypRefused},
+		{"DP-06 typ absent", ec, `{"alg":"ES256","jwk":` + own + `}`, jose.TypRefused},
+		{"DP-06 typ dpop", ec, header("dpop", "ES256", own), jose.TypRefused},
+		{"DP-06 typ application/dpop+jwt", ec, header("application/dpop+jwt", "ES256", own), jose.None},
+		{"DP-07 none", ec, header("dpop+jwt", "none", own), jose.AlgNotOffered},
+		{"DP-08 HS256", ec, header("dpop+jwt", "HS256", `{"kty":"oct","k":"AAAA"}`), jose.AlgNotOffered},
+		{"DP-08 oct", ec, header("dpop+jwt", "ES256", `{"kty":"oct"}`), jose.PrivateKey},
+		{"DP-09 RS256", rsaK, header("dpop+jwt", "RS256", jwk(t, &rsaK.PublicKey, "")), jose.AlgNotOffered},
+		{"DP-10 jwk missing", ec, `{"typ":"dpop+jwt","alg":"ES256"}`, jose.KeyRefused},
+		{"DP-10 jwk string", ec, header("dpop+jwt", "ES256", `"x"`), jose.KeyRefused},
+		{"DP-10 jwk null", ec, header("dpop+jwt", "ES256", `null`), jose.KeyRefused},
+		{"DP-10 jwk empty", ec, header("dpop+jwt", "ES256", `{}`), jose.KeyRefused},
+		{"DP-11 jwk with d", ec, header("dpop+jwt", "ES256", jwk(t, &ec.PublicKey, `,"d":"AAAA"`)), jose.PrivateKey},
+		{"DP-11 jwk with d null", ec, header("dpop+jwt", "ES256", jwk(t, &ec.PublicKey, `,"d":null`)), jose.PrivateKey},
+		{"DP-12 another key", ec, header("dpop+jwt", "ES256", jwk(t, &newEC(t, elliptic.P256()).PublicKey, "")), jose.SignatureInvalid},
+		{"DP-42 more members", ec, header("dpop+jwt", "ES256", jwk(t, &ec.PublicKey,
+			`,"kid":"k1","use":"sig","alg":"ES256","key_ops":["verify"],"x5c":["no certificate"],"x5t":1`)), jose.None},
+		{"DP-43 x one byte short", ec, header("dpop+jwt", "ES256", short), jose.KeyRefused},
+		{"DP-44 crit", ec, `{"typ":"dpop+jwt","alg":"ES256","crit":["jwk"],"jwk":` + own + `}`, jose.HeaderRefused},
+		{"DP-46 RSA 1024", weak, header("dpop+jwt", "PS256", jwk(t, &weak.PublicKey, "")), jose.Malformed},
+		{"DP-46 RSA 1024, longer signature", rsaK, header("dpop+jwt", "PS256", jwk(t, &weak.PublicKey, "")), jose.KeyRefused},
+		{"DP-46 RSA 16384", rsaK, header("dpop+jwt", "PS256", `{"kty":"RSA","e":"AQAB","n":"`+huge+`"}`), jose.KeyRefused},
+		{"alg does not fit the key", ec, header("dpop+jwt", "EdDSA", own), jose.KeyRefused},
+		{"kid beside jwk", ec, `{"typ":"dpop+jwt","alg":"ES256","kid":"k1","jwk":` + own + `}`, jose.None},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			j, err := proofDoor.Parse(sign(t, test.key, test.head, claims))
+			if err == nil {
+				_, err = j.Verify(j.Header().Key)
+			}
+			if test.want != jose.None {
+				refused(t, err, test.want)
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	t.Run("DP-42 same thumbprint", func(t *testing.T) {
+		plain, err1 := proofDoor.Parse(sign(t, ec, tests[0].head, claims))
+		more, err2 := proofDoor.Parse(sign(t, ec, header("dpop+jwt", "ES256", jwk(t, &ec.PublicKey, `,"kid":"k","x5c":[]`)), claims))
+		if err1 != nil || err2 != nil {
+			t.Fatal(err1, err2)
+		}
+		if want := published(t).Thales.Thumbprint; plain.Header().Key.Thumbprint() != want || more.Header().Key.Thumbprint() != want {
+			t.Errorf("thumbprints %s and %s, want %s", plain.Header().Key.Thumbprint(), more.Header().Key.Thumbprint(), want)
+		}
+	})
+}
+
+// TestVerify holds tokens of good shape whose signatures are not.
+func TestVerify(t *testing.T) {
+	ec, rsaK := ecKey(t), rsaKey(t)
+	ecPublic, rsaPublic := parseKey(t, jwk(t, &ec.PublicKey, "")), parseKey(t, jwk(t, &rsaK.PublicKey, ""))
+	input := b64([]byte(`{"alg":"ES256"}`)) + "." + b64([]byte(claims))
+	n := elliptic.P256().Params().N
+	word := func(r, s []byte) []byte {
+		return append(append(make([]byte, 32-len(r)), r...), append(make([]byte, 32-len(s)), s...)...)
+	}
+	digest := sha256.Sum256([]byte(input))
+	der, err := ecdsa.SignASN1(rand.Reader, ec, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := signature(t, ec, input)
+	tests := []struct {
+		name string
+		mac  []byte
+		want jose.Kind
+	}{
+		{"CA-54 zeros", make([]byte, 64), jose.SignatureInvalid},
+		{"CA-54 r=0 s=1", word(nil, []byte{1}), jose.SignatureInvalid},
+		{"CA-54 r=n s=1", word(n.Bytes(), []byte{1}), jose.SignatureInvalid},
+		{"CA-54 r=1 s=n", word([]byte{1}, n.Bytes()), jose.SignatureInvalid},
+		{"CA-55 DER", der, jose.Malformed},
+		{"CA-55 63 bytes", good[:63], jose.Malformed},
+		{"CA-55 65 bytes", append(append([]byte{}, good...), 0), jose.Malformed},
+		{"CA-55 65 bytes, leading zero", append([]byte{0}, good...), jose.Malformed},
+		{"another token's", signature(t, ec, input+"x"), jose.SignatureInvalid},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			j, err := assertionDoor.Parse(input + "." + b64(test.mac))
+			if err == nil {
+				_, err = j.Verify(ecPublic)
+			}
+			refused(t, err, test.want)
+		})
+	}
+	j, err := assertionDoor.Parse(input + "." + b64(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("no keys", func(t *testing.T) {
+		_, err := j.Verify()
+		refused(t, err, jose.SignatureInvalid)
+	})
+	t.Run("no key of the header", func(t *testing.T) {
+		_, err := j.Verify(j.Header().Key)
+		refused(t, err, jose.SignatureInvalid)
+	})
+	t.Run("key of another algorithm", func(t *testing.T) {
+		_, err := j.Verify(rsaPublic)
+		refused(t, err, jose.SignatureInvalid)
+	})
+	t.Run("CA-36 second key", func(t *testing.T) {
+		other := parseKey(t, jwk(t, &newEC(t, elliptic.P256()).PublicKey, ""))
+		o, err := j.Verify(nil, rsaPublic, other, ecPublic)
+		if sub, _, _ := o.String("sub"); err != nil || sub != "c1" {
+			t.Errorf("got sub %q, error %v", sub, err)
+		}
+		_, err = j.Verify(rsaPublic, other)
+		refused(t, err, jose.SignatureInvalid)
+	})
+	t.Run("CA-56 n-s verifies, so a replay must not be found by the token's bytes", func(t *testing.T) {
+		s := n.Bytes()
+		mirrored := append(append([]byte{}, good[:32]...), new(big.Int).Sub(n, new(big.Int).SetBytes(good[32:])).FillBytes(s)...)
+		m, err := assertionDoor.Parse(input + "." + b64(mirrored))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Verify(ecPublic); err != nil {
+			t.Error(err)
+		}
+		if m.SigningInput() != input || m.SigningInput() != j.SigningInput() {
+			t.Errorf("signing input %s", m.SigningInput())
+		}
+		if string(m.Signature()[:32]) != string(j.Signature()[:32]) || string(m.Signature()) == string(j.Signature()) {
+			t.Error("the signatures should share r and differ in s")
+		}
+	})
+	t.Run("the signature is a copy", func(t *testing.T) {
+		clear(j.Signature())
+		if _, err := j.Verify(ecPublic); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestVerifyPS256 pins the salt to 32 bytes (RFC 7518 §3.5) and the signature to the length of the modulus.
+func TestVerifyPS256(t *testing.T) {
+	key := rsaKey(t)
+	public := parseKey(t, jwk(t, &key.PublicKey, ""))
+	input := b64([]byte(`{"alg":"PS256"}`)) + "." + b64([]byte(claims))
+	digest := sha256.Sum256([]byte(input))
+	verify := func(mac []byte) error {
+		j, err := assertionDoor.Parse(input + "." + b64(mac))
+		if err == nil {
+			_, err = j.Verify(public)
+		}
+		return err
+	}
+	for _, salt := range []int{0, 20, 31, 33, rsa.PSSSaltLengthAuto} {
+		mac, err := rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: salt})
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused(t, verify(mac), jose.SignatureInvalid)
+	}
+	good := signature(t, key, input)
+	if err := verify(good); err != nil {
+		t.Error(err)
+	}
+	refused(t, verify(append([]byte{0}, good...)), jose.SignatureInvalid)
+	refused(t, verify(append(append([]byte{}, good...), 0)), jose.SignatureInvalid)
+	refused(t, verify(good[:255]), jose.Malformed)
+	refused(t, verify(make([]byte, 513)), jose.Malformed)
+	large, err := rsa.GenerateKey(rand.Reader, 3072)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("CA-64 RSA 3072", func(t *testing.T) {
+		j, err := assertionDoor.Parse(sign(t, large, `{"alg":"PS256"}`, claims))
+		if err == nil {
+			_, err = j.Verify(public, parseKey(t, jwk(t, &large.PublicKey, "")))
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,67 @@
+package jose
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// KeySet holds the keys of one owner that can verify signatures, and says why the others cannot.
+type KeySet struct {
+	Keys    []*Key
+	Skipped []Skipped
+}
+
+// Skipped is an entry of a JWK Set that was passed over. Kid is empty when the entry has none that can be read.
+type Skipped struct {
+	Kid    string
+	Defect *Defect
+}
+
+// ParseKeySet reads a JWK Set (RFC 7517 §5). Entries that we cannot use are skipped, so that a set may also hold keys
+// for encryption or of future types; a set of which nothing is left is no error. The set fails as a whole, with a
+// *Defect of kind JSONRefused, when it is not one strict JSON object with an array keys of at most maxKeys entries.
+func ParseKeySet(raw []byte, maxKeys int) (KeySet, error) {
+	o, err := ParseObject(raw)
+	if err != nil {
+		return KeySet{}, err
+	}
+	var entries []json.RawMessage
+	if present, err := o.Decode("keys", &entries); err != nil || !present {
+		return KeySet{}, refuse(JSONRefused, "The JWK Set has no array keys.")
+	}
+	if len(entries) > maxKeys {
+		return KeySet{}, refuse(JSONRefused, fmt.Sprintf("The JWK Set has more than %d keys.", maxKeys))
+	}
+	var set KeySet
+	for _, entry := range entries {
+		k, err := ParseKey(entry)
+		if err == nil {
+			set.Keys = append(set.Keys, k)
+			continue
+		}
+		skipped := Skipped{}
+		skipped.Defect, _ = errors.AsType[*Defect](err)
+		if o, err := ParseObject(entry); err == nil {
+			skipped.Kid, _, _ = o.String("kid")
+		}
+		set.Skipped = append(set.Skipped, skipped)
+	}
+	return set, nil
+}
+
+// Select returns the keys that could have signed a JWS with header h, at most max of them, in the order of the set: those
+// named by the header's kid (several may share a name), all when it has none; of these only keys of the header's
+// algorithm, and none if the owner registered another one. An empty registered means that any will do.
+func (s KeySet) Select(h Header, registered Alg, max int) []*Key {
+	if registered != "" && registered != h.Alg {
+		return nil
+	}
+	var keys []*Key
+	for _, k := range s.Keys {
+		if len(keys) < max && k.alg == h.Alg && (h.Kid == "" || k.kid == h.Kid) {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}

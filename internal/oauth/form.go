@@ -1,0 +1,201 @@
+package oauth
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxBody bounds a request body, in bytes; the server's middleware enforces it while the body is read.
+const MaxBody = 64 << 10
+
+const maxParameters = 100
+
+// Body says which content types an endpoint reads beside application/x-www-form-urlencoded.
+type Body int
+
+// The three kinds of body among the endpoints.
+const (
+	FormOnly        Body = iota
+	FormOrJSON           // a flat JSON object of strings: the FDX document's token request (seed 001)
+	MislabelledForm      // a form that calls itself application/json: the FDX Postman flow's introspection
+)
+
+// Form is a request body that has passed the reader: UTF-8, no NUL, no parameter twice, empty ones dropped.
+type Form struct{ values map[string][]string }
+
+// Get is the parameter's value, or "" when it was absent or empty, which RFC 6749 §3.2 treats alike.
+func (f Form) Get(name string) string {
+	if v := f.values[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// All are the values of a parameter that may repeat (resource, RFC 8707 §2).
+func (f Form) All(name string) []string { return f.values[name] }
+
+// Required is the parameter's value, or the refusal that names it.
+func (f Form) Required(name string) (string, error) {
+	if v := f.Get(name); v != "" {
+		return v, nil
+	}
+	return "", Refuse(ParameterMissing, "%s is missing", name)
+}
+
+// repeatable are the parameters that an RFC lets stand more than once.
+var repeatable = map[string]bool{"resource": true, "audience": true}
+
+// confidential are the parameters of the protocol that must never stand in a URI (RFC 6749 §2.3.1, §3.2).
+var confidential = []string{
+	"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type", "assertion",
+	"code", "code_verifier", "refresh_token", "token", "request", "access_token",
+}
+
+// ReadForm reads the parameters of a POST from its body alone.
+func ReadForm(r *http.Request, kind Body) (Form, error) {
+	query, _ := url.ParseQuery(r.URL.RawQuery)
+	for _, name := range confidential {
+		if query.Has(name) {
+			return Form{}, Refuse(ParameterInQuery, "%s stood in the request URI; send it in the body", name)
+		}
+	}
+	media, err := mediaType(r)
+	if err != nil {
+		return Form{}, err
+	}
+	body, err := ReadBody(r)
+	if err != nil {
+		return Form{}, err
+	}
+	switch isJSON := media == "application/json"; {
+	case isJSON && kind == FormOrJSON:
+		return parseFlatJSON(body)
+	case isJSON && kind == MislabelledForm && !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")):
+		return parseForm(body)
+	case media != "application/x-www-form-urlencoded":
+		return Form{}, Refuse(ContentTypeRefused, "the body must be application/x-www-form-urlencoded")
+	}
+	return parseForm(body)
+}
+
+// mediaType is the content type without its parameters; a compressed body is refused, since it is never inflated.
+func mediaType(r *http.Request) (string, error) {
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return "", Refuse(ContentTypeRefused, "the body must not be compressed")
+	}
+	if len(r.Header.Values("Content-Type")) > 1 {
+		return "", Refuse(HeaderRepeated, "Content-Type was sent more than once")
+	}
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return "", Refuse(ContentTypeRefused, "Content-Type is missing or malformed").Because(err)
+	}
+	return media, nil
+}
+
+// ReadBody reads the whole body. The server's middleware has capped it; what comes over the cap is a 413.
+func ReadBody(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, Refuse(BodyTooLarge, "the body is longer than %d bytes", tooLarge.Limit)
+	case err != nil:
+		return nil, Refuse(BodyUnreadable, "the body could not be read to its end").Because(err)
+	}
+	return body, nil
+}
+
+// ReadJSON reads a body that must call itself application/json.
+func ReadJSON(r *http.Request) ([]byte, error) {
+	media, err := mediaType(r)
+	if err != nil {
+		return nil, err
+	}
+	if media != "application/json" {
+		return nil, Refuse(ContentTypeRefused, "the body must be application/json")
+	}
+	return ReadBody(r)
+}
+
+func parseForm(body []byte) (Form, error) {
+	if bytes.Count(body, []byte("&")) >= maxParameters {
+		return Form{}, Refuse(ParametersTooMany, "the body has more than %d parameters", maxParameters)
+	}
+	values, err := url.ParseQuery(string(body))
+	if err != nil {
+		return Form{}, Refuse(BodyMalformed, "the body is no well-formed application/x-www-form-urlencoded").Because(err)
+	}
+	return newForm(values)
+}
+
+// parseFlatJSON reads {"name": "value", ...} and nothing else: a nested or non-string value would be read differently by
+// different readers.
+func parseFlatJSON(body []byte) (Form, error) {
+	malformed := func(why string) (Form, error) {
+		return Form{}, Refuse(BodyMalformed, "the JSON body must be one flat object of strings: %s", why)
+	}
+	if !utf8.Valid(body) {
+		return malformed("it is not UTF-8")
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return malformed("it is no object")
+	}
+	values := url.Values{}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return malformed("it is no JSON")
+		}
+		value, err := dec.Token()
+		if err != nil {
+			return malformed("it is no JSON")
+		}
+		text, ok := value.(string)
+		if !ok {
+			return malformed("a value is no string")
+		}
+		if len(values) >= maxParameters {
+			return Form{}, Refuse(ParametersTooMany, "the body has more than %d parameters", maxParameters)
+		}
+		values.Add(name.(string), text)
+	}
+	if _, err := dec.Token(); err != nil {
+		return malformed("it does not end")
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return malformed("something follows it")
+	}
+	for name, v := range values {
+		if len(v) > 1 {
+			return Form{}, Refuse(ParameterRepeated, "%s stands twice in the JSON body", name)
+		}
+	}
+	return newForm(values)
+}
+
+// newForm applies RFC 6749 §3.2: no parameter twice, and one without a value counts as absent.
+func newForm(values url.Values) (Form, error) {
+	for name, all := range values {
+		if len(all) > 1 && !repeatable[name] {
+			return Form{}, Refuse(ParameterRepeated, "%s was sent more than once", name)
+		}
+		for _, v := range append(all[:len(all):len(all)], name) {
+			if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+				return Form{}, Refuse(BodyMalformed, "a parameter is not UTF-8 or holds a NUL")
+			}
+		}
+		if len(all) == 1 && all[0] == "" {
+			delete(values, name)
+		}
+	}
+	return Form{values: values}, nil
+}

@@ -1,0 +1,128 @@
+package oauth
+
+import "net/http"
+
+// Code is an error code of an RFC, as it stands in the "error" member.
+type Code string
+
+// The codes that this server answers with, and where they are defined.
+const (
+	InvalidRequest         Code = "invalid_request"         // RFC 6749 §5.2
+	InvalidClient          Code = "invalid_client"          // RFC 6749 §5.2
+	UnauthorizedClient     Code = "unauthorized_client"     // RFC 6749 §5.2
+	UnsupportedGrantType   Code = "unsupported_grant_type"  // RFC 6749 §5.2
+	InvalidScope           Code = "invalid_scope"           // RFC 6749 §5.2
+	InvalidTarget          Code = "invalid_target"          // RFC 8707 §2
+	InvalidDPoPProof       Code = "invalid_dpop_proof"      // RFC 9449 §5
+	UseDPoPNonce           Code = "use_dpop_nonce"          // RFC 9449 §8
+	InvalidToken           Code = "invalid_token"           // RFC 6750 §3.1
+	InsufficientScope      Code = "insufficient_scope"      // RFC 6750 §3.1
+	InvalidClientMetadata  Code = "invalid_client_metadata" // RFC 7591 §3.2.2
+	InvalidRedirectURI     Code = "invalid_redirect_uri"    // RFC 7591 §3.2.2
+	AccessDenied           Code = "access_denied"           // RFC 6749 §4.1.2.1
+	TemporarilyUnavailable Code = "temporarily_unavailable" // RFC 6749 §4.1.2.1
+	ServerError            Code = "server_error"            // RFC 6749 §4.1.2.1
+)
+
+// status is the HTTP status of a code where a reason names no other.
+var status = map[Code]int{
+	InvalidRequest:         http.StatusBadRequest,
+	InvalidClient:          http.StatusUnauthorized,
+	UnauthorizedClient:     http.StatusBadRequest,
+	UnsupportedGrantType:   http.StatusBadRequest,
+	InvalidScope:           http.StatusBadRequest,
+	InvalidTarget:          http.StatusBadRequest,
+	InvalidDPoPProof:       http.StatusBadRequest,
+	UseDPoPNonce:           http.StatusBadRequest,
+	InvalidToken:           http.StatusUnauthorized,
+	InsufficientScope:      http.StatusForbidden,
+	InvalidClientMetadata:  http.StatusBadRequest,
+	InvalidRedirectURI:     http.StatusBadRequest,
+	AccessDenied:           http.StatusForbidden,
+	TemporarilyUnavailable: http.StatusServiceUnavailable,
+	ServerError:            http.StatusInternalServerError,
+}
+
+// Reason is the stable name of one cause of refusal, finer than a Code.
+type Reason string
+
+// The reasons of refusal. What each means and how to mend it stands in the table of Reasons.
+const (
+	MethodNotAllowed    Reason = "method_not_allowed"
+	NoSuchEndpoint      Reason = "no_such_endpoint"
+	HeaderRepeated      Reason = "header_repeated"
+	BodyTooLarge        Reason = "body_too_large"
+	BodyUnreadable      Reason = "body_unreadable"
+	ContentTypeRefused  Reason = "content_type_refused"
+	BodyMalformed       Reason = "body_malformed"
+	ParametersTooMany   Reason = "parameters_too_many"
+	ParameterRepeated   Reason = "parameter_repeated"
+	ParameterMissing    Reason = "parameter_missing"
+	ParameterInQuery    Reason = "parameter_in_query"
+	ClientAuthMissing   Reason = "client_authentication_missing"
+	ClientAuthAmbiguous Reason = "client_authentication_ambiguous"
+	ClientAuthMethod    Reason = "client_authentication_method"
+
+	AssertionType      Reason = "assertion_type"
+	AssertionMalformed Reason = "assertion_malformed"
+	AssertionAlg       Reason = "assertion_alg"
+	AssertionTyp       Reason = "assertion_typ"
+	AssertionSubject   Reason = "assertion_subject"
+	AssertionClientID  Reason = "assertion_client_id"
+	AssertionAudience  Reason = "assertion_audience"
+	AssertionLifetime  Reason = "assertion_lifetime"
+	AssertionExpired   Reason = "assertion_expired"
+	AssertionNotYet    Reason = "assertion_not_yet_valid"
+	AssertionID        Reason = "assertion_jti"
+	ClientNotProven    Reason = "client_not_proven"
+	AssertionReplayed  Reason = "assertion_replayed"
+
+	GrantTypeUnsupported   Reason = "grant_type_unsupported"
+	GrantTypeNotRegistered Reason = "grant_type_not_registered"
+	ScopeMalformed         Reason = "scope_malformed"
+	ScopeNotRegistered     Reason = "scope_not_registered"
+	ScopeEmpty             Reason = "scope_empty"
+	ResourceRefused        Reason = "resource_refused"
+
+	ProofMissing   Reason = "proof_missing"
+	ProofRepeated  Reason = "proof_repeated"
+	ProofMalformed Reason = "proof_malformed"
+	ProofAlg       Reason = "proof_alg"
+	ProofTyp       Reason = "proof_typ"
+	ProofKey       Reason = "proof_key"
+	ProofSignature Reason = "proof_signature"
+	ProofClaims    Reason = "proof_claims"
+	ProofMethod    Reason = "proof_htm"
+	ProofURI       Reason = "proof_htu"
+	ProofStale     Reason = "proof_iat"
+	ProofExpired   Reason = "proof_expired"
+	ProofTokenHash Reason = "proof_ath"
+	ProofReplayed  Reason = "proof_replayed"
+	NonceMissing   Reason = "nonce_missing"
+	NonceUnknown   Reason = "nonce_unknown"
+	NonceMalformed Reason = "nonce_malformed"
+
+	TokenMissing      Reason = "token_missing"
+	TokenMalformed    Reason = "token_malformed"
+	TokenExpired      Reason = "token_expired"
+	TokenAudience     Reason = "token_audience"
+	TokenRevoked      Reason = "token_revoked"
+	TokenScheme       Reason = "token_scheme"
+	TokenProofMissing Reason = "token_proof_missing"
+	TokenKey          Reason = "token_key"
+	ScopeInsufficient Reason = "scope_insufficient"
+
+	RegistrationClosed   Reason = "registration_closed"
+	RegistrationToken    Reason = "registration_token"
+	NotARegistrar        Reason = "not_a_registrar"
+	MetadataMalformed    Reason = "metadata_malformed"
+	MetadataMember       Reason = "metadata_member"
+	MetadataContradicts  Reason = "metadata_contradiction"
+	MetadataServerMember Reason = "metadata_server_member"
+	MetadataScope        Reason = "metadata_scope"
+	MetadataKeys         Reason = "metadata_keys"
+	RedirectURIRefused   Reason = "redirect_uri_refused"
+
+	Unavailable Reason = "temporarily_unavailable"
+	Internal    Reason = "server_error"
+)

@@ -1,0 +1,106 @@
+package oauth
+
+import "net/http"
+
+// Explanation is what the page of a Reason says.
+type Explanation struct {
+	Reason  Reason
+	Code    Code
+	Status  int    // zero: the status of the code
+	Meaning string // what happened
+	Remedy  string // what the client's developer does about it
+}
+
+// Explain finds the explanation of r; ok is false for a word that is no reason of this server.
+func Explain(r Reason) (e Explanation, ok bool) {
+	for _, e := range reasons {
+		if e.Reason == r {
+			return e, true
+		}
+	}
+	return Explanation{}, false
+}
+
+// Reasons are all explanations, in the order in which a request meets them.
+func Reasons() []Explanation { return append([]Explanation(nil), reasons...) }
+
+var reasons = []Explanation{
+	{MethodNotAllowed, InvalidRequest, http.StatusMethodNotAllowed, "The endpoint does not answer this HTTP method.", "Use a method of the Allow header."},
+	{NoSuchEndpoint, InvalidRequest, http.StatusNotFound, "No endpoint has this path. Paths are compared exactly: case, slashes and percent-encoding count.", "Take every endpoint from the metadata document."},
+	{HeaderRepeated, InvalidRequest, 0, "A header that may stand once was sent more than once.", "Send it once. Look for a proxy that adds its own."},
+	{BodyTooLarge, InvalidRequest, http.StatusRequestEntityTooLarge, "The request body is longer than this server reads.", "Send less; no request of this protocol needs more."},
+	{BodyUnreadable, InvalidRequest, 0, "The request body ended early or arrived too slowly.", "Send the request again over a better connection."},
+	{ContentTypeRefused, InvalidRequest, http.StatusUnsupportedMediaType, "The endpoint does not read this content type or content encoding.", "Send application/x-www-form-urlencoded (registration: application/json), not compressed."},
+	{BodyMalformed, InvalidRequest, 0, "The body does not follow its content type: a bad percent-escape, a semicolon between parameters, bytes that are not UTF-8, a NUL, or JSON that is not one flat object of strings.", "Encode the body with a library's form encoder."},
+	{ParametersTooMany, InvalidRequest, 0, "The body holds more parameters than this server reads.", "Send only the parameters of the request."},
+	{ParameterRepeated, InvalidRequest, 0, "A parameter was sent more than once (RFC 6749, 3.2).", "Send each parameter once."},
+	{ParameterMissing, InvalidRequest, 0, "A required parameter is absent or empty.", "Send the parameter that the description names."},
+	{ParameterInQuery, InvalidRequest, 0, "A parameter of the protocol stood in the request URI, where it ends up in logs.", "Move it into the body."},
+
+	{ClientAuthMissing, InvalidClient, 0, "The request bears no client authentication.", "Send client_assertion and client_assertion_type (private_key_jwt)."},
+	{ClientAuthAmbiguous, InvalidRequest, 0, "The request uses more than one way of client authentication (RFC 6749, 2.3).", "Use only the registered one."},
+	{ClientAuthMethod, InvalidClient, 0, "The request authenticates with a shared secret. This server keeps no client secrets.", "Use private_key_jwt."},
+
+	{AssertionType, InvalidClient, 0, "client_assertion_type is not the one of JWT assertions.", "Send urn:ietf:params:oauth:client-assertion-type:jwt-bearer."},
+	{AssertionMalformed, InvalidClient, 0, "client_assertion is not one compact JWS with a strict JSON payload.", "Send header.payload.signature, each part base64url without padding, no member twice, and no header that changes the meaning of the signature."},
+	{AssertionAlg, InvalidClient, 0, "The assertion is signed with an algorithm that this server does not offer.", "Sign with PS256, ES256 or EdDSA."},
+	{AssertionTyp, InvalidClient, 0, "The assertion's typ header names another kind of JWT.", "Leave typ out, or send JWT or client-authentication+jwt."},
+	{AssertionSubject, InvalidClient, 0, "iss and sub are not both the client_id.", "Set iss and sub to the client_id, as strings."},
+	{AssertionClientID, InvalidClient, 0, "The client_id parameter is not the assertion's sub.", "Send the same client_id in both places, or leave the parameter out."},
+	{AssertionAudience, InvalidClient, 0, "aud is not the issuer (FAPI 2.0 Security Profile, 5.3.2.1).", "Set aud to the issuer of the metadata document, as one string, byte by byte; not an endpoint's URL, not an array."},
+	{AssertionLifetime, InvalidClient, 0, "exp is missing, is no number, or lies too far ahead.", "Set exp to a number of seconds since 1970, a minute or two ahead."},
+	{AssertionExpired, InvalidClient, 0, "The assertion's exp has passed.", "Make a new assertion for each request, and compare your clock with the Date header."},
+	{AssertionNotYet, InvalidClient, 0, "The assertion's iat or nbf lies in the future.", "Compare your clock with the Date header."},
+	{AssertionID, InvalidClient, 0, "jti is missing, empty, or no string.", "Give every assertion a jti of its own, at least 128 random bits."},
+	{ClientNotProven, InvalidClient, 0, "The assertion does not prove a registered client: the client may be unknown, deleted or registered for another method or algorithm, the kid may not be in its key set, or the signature may not verify. Which of these it was is not said before a client is proven; the operator's log has it under the interaction id.", "Check client_id, the kid, that the private key belongs to the registered jwks or jwks_uri, and the registered token_endpoint_auth_signing_alg."},
+	{AssertionReplayed, InvalidClient, 0, "This assertion, or one with its jti, was used before.", "Make a new assertion with a new jti for each request. Only the retry after use_dpop_nonce may send the same one again."},
+
+	{GrantTypeUnsupported, UnsupportedGrantType, 0, "This server does not offer the grant type.", "Use one of grant_types_supported in the metadata."},
+	{GrantTypeNotRegistered, UnauthorizedClient, 0, "The client is not registered for this grant type.", "Register it: PUT the client's metadata with the grant type in grant_types."},
+	{ScopeMalformed, InvalidScope, 0, "scope is not a list of scope tokens, each separated by one space (RFC 6749, 3.3), or is too long.", "Send the scope tokens with single spaces between."},
+	{ScopeNotRegistered, InvalidScope, 0, "The client is not registered for a scope that it asks for.", "Ask for registered scopes, or register the scope first."},
+	{ScopeEmpty, InvalidScope, 0, "Nothing is left to grant: the client has no scope that this grant type can give.", "Register a scope for the client."},
+	{ResourceRefused, InvalidTarget, 0, "resource is no absolute URI without a fragment, or not a resource that this server issues tokens for (RFC 8707).", "Send a resource that the operator names, or leave it out."},
+
+	{ProofMissing, InvalidRequest, 0, "The request needs a DPoP proof: this server issues only tokens that are bound to a key.", "Send a DPoP header with a proof for this endpoint (RFC 9449)."},
+	{ProofRepeated, InvalidDPoPProof, 0, "The request has more than one DPoP header.", "Send exactly one."},
+	{ProofMalformed, InvalidDPoPProof, 0, "The DPoP header is not one compact JWS with a strict JSON payload.", "Send header.payload.signature, each part base64url without padding."},
+	{ProofAlg, InvalidDPoPProof, 0, "The proof is signed with an algorithm that this server does not offer.", "Sign with PS256, ES256 or EdDSA."},
+	{ProofTyp, InvalidDPoPProof, 0, "The proof's typ header is not dpop+jwt.", "Set typ to dpop+jwt."},
+	{ProofKey, InvalidDPoPProof, 0, "The proof's jwk header is missing, is no public key, or is a key that this server does not take.", "Embed the public P-256, RSA (2048 to 4096 bits) or Ed25519 key, without its private members."},
+	{ProofSignature, InvalidDPoPProof, 0, "The proof's signature does not verify with its jwk.", "Sign with the private key that belongs to the embedded public one."},
+	{ProofClaims, InvalidDPoPProof, 0, "A claim of the proof is missing or of the wrong type.", "Send jti, htm and htu as strings and iat as a number."},
+	{ProofMethod, InvalidDPoPProof, 0, "htm is not the method of the request.", "Set htm to the method, in capitals."},
+	{ProofURI, InvalidDPoPProof, 0, "htu is not the URL of the request.", "Set htu to the endpoint's URL as the metadata has it; query and fragment do not count."},
+	{ProofStale, InvalidDPoPProof, 0, "iat lies too far in the past or in the future.", "Make a new proof for each request, and compare your clock with the Date header."},
+	{ProofExpired, InvalidDPoPProof, 0, "The proof's own exp has passed, or its nbf has not come.", "Make a new proof for each request."},
+	{ProofTokenHash, InvalidDPoPProof, 0, "ath is missing or is not the hash of the access token.", "Set ath to the base64url SHA-256 of the access token."},
+	{ProofReplayed, InvalidDPoPProof, 0, "This proof, or one of the same key with its jti, was used before.", "Make a new proof with a new jti for each request."},
+	{NonceMissing, UseDPoPNonce, 0, "The proof needs a nonce of this server. This is expected on a first request and costs nothing: what came with the proof was not used up.", "Put the value of the DPoP-Nonce header into the proof's nonce claim and send the request again."},
+	{NonceUnknown, UseDPoPNonce, 0, "The proof's nonce is too old or is not from this server. What came with the proof was not used up.", "Put the value of the DPoP-Nonce header into the proof's nonce claim and send the request again."},
+	{NonceMalformed, InvalidDPoPProof, 0, "The proof's nonce claim is no string.", "Send the value of the DPoP-Nonce header as a string, or leave the claim out."},
+
+	{TokenMissing, InvalidToken, 0, "The request bears no access token.", "Send Authorization: DPoP, followed by the token, and a DPoP proof with its ath."},
+	{TokenMalformed, InvalidToken, 0, "The Authorization header bears no access token of this server.", "Send the access_token as it came from the token endpoint."},
+	{TokenExpired, InvalidToken, 0, "The access token has expired.", "Fetch a new one."},
+	{TokenAudience, InvalidToken, 0, "The access token is for another resource.", "Ask for this resource at the token endpoint."},
+	{TokenRevoked, InvalidToken, 0, "The access token was revoked, or its client is gone.", "Fetch a new one."},
+	{TokenScheme, InvalidToken, 0, "The access token is bound to a key and was sent as a bearer token.", "Send it with the DPoP scheme and a proof."},
+	{TokenProofMissing, InvalidToken, 0, "The access token is bound to a key and came without a DPoP proof.", "Send a DPoP header with a proof for this request and the token's ath."},
+	{TokenKey, InvalidToken, 0, "The proof's key is not the one that the access token is bound to.", "Sign the proof with the key that fetched the token."},
+	{ScopeInsufficient, InsufficientScope, 0, "The access token lacks a scope that this request needs.", "Ask for the scope of the challenge at the token endpoint."},
+
+	{RegistrationClosed, AccessDenied, 0, "The operator registers clients by hand.", "Ask the operator."},
+	{RegistrationToken, InvalidToken, 0, "The token does not open this registration. Whether the client exists is not said.", "Send the registration_access_token of this client (or, to register, the operator's initial access token) as a Bearer token."},
+	{NotARegistrar, InsufficientScope, 0, "The access token's client may not register others.", "Register without a token where that is open, or ask the operator to make this client a registrar."},
+	{MetadataMalformed, InvalidClientMetadata, 0, "The body is not one strict JSON object.", "Send one JSON object, no member twice, nothing after it."},
+	{MetadataMember, InvalidClientMetadata, 0, "A member of the client's metadata has a value that this server does not take.", "Send what the description expects."},
+	{MetadataContradicts, InvalidClientMetadata, 0, "Two members of the client's metadata contradict each other.", "Mend one of the two that the description names."},
+	{MetadataServerMember, InvalidClientMetadata, 0, "The body holds a member that only this server sets, or another client's client_id.", "Leave it out of the update (RFC 7592, 2.2)."},
+	{MetadataScope, InvalidClientMetadata, 0, "scope names a scope that this server does not know.", "Register scopes of scopes_supported in the metadata."},
+	{MetadataKeys, InvalidClientMetadata, 0, "jwks or jwks_uri does not give this server public keys to verify with.", "Register either jwks with at least one public signing key, or an https jwks_uri on a public host."},
+	{RedirectURIRefused, InvalidRedirectURI, 0, "A redirect URI is not one that this server redirects to.", "Register absolute https URIs without a fragment, user or wildcard."},
+
+	{Unavailable, TemporarilyUnavailable, 0, "The server cannot answer just now. Nothing was granted; the assertion and the proof may have been used up.", "Send the request again after the seconds of the Retry-After header, with a new assertion and a new proof."},
+	{Internal, ServerError, 0, "The server failed. This is a fault of ours.", "Report it with the x-fapi-interaction-id of the response."},
+}

@@ -1,0 +1,33 @@
+package oauth
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"log/slog"
+)
+
+// Secret is a value that only its holder may know: a token, a code, a nonce key. It prints as [redacted] wherever a
+// program prints by accident; Reveal is the deliberate way out.
+type Secret string
+
+// NewSecret makes a secret of 256 random bits, 43 characters of base64url.
+func NewSecret() Secret {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // crypto/rand.Read never fails; it ends the program where the system has no randomness
+	return Secret(base64.RawURLEncoding.EncodeToString(b[:]))
+}
+
+// Reveal is the secret itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// Hash is what the database keeps in the secret's place.
+func (s Secret) Hash() []byte {
+	h := sha256.Sum256([]byte(s))
+	return h[:]
+}
+
+// String and LogValue keep the secret out of logs and errors.
+func (s Secret) String() string       { return "[redacted]" }
+func (s Secret) GoString() string     { return "[redacted]" }
+func (s Secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }

@@ -1,0 +1,108 @@
+package oauth
+
+import (
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Handler answers a request or returns why not. It writes nothing before it returns an error.
+type Handler func(w http.ResponseWriter, r *http.Request) error
+
+// Pages knows where the explanations of the reasons are published.
+type Pages struct {
+	Base string // URL before /errors/{reason}: the issuer
+}
+
+// Serve is the one adaptor between handlers and HTTP, and the one place that writes an error.
+func (p Pages) Serve(h Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			p.Write(w, err)
+		}
+	})
+}
+
+// Write answers with err as the RFCs have it: JSON, no-store, and WWW-Authenticate where a protected resource or an
+// Authorization header was concerned.
+func (p Pages) Write(w http.ResponseWriter, err error) {
+	e := asError(err)
+	if o := observer(w); o != nil {
+		o.Refused(e)
+	}
+	for _, field := range e.authenticate() {
+		w.Header().Add("WWW-Authenticate", field)
+	}
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+	}
+	if len(e.Allow) > 0 {
+		w.Header().Set("Allow", strings.Join(e.Allow, ", "))
+	}
+	WriteJSON(w, e.Status(), struct {
+		Error       Code   `json:"error"`
+		Description string `json:"error_description,omitempty"`
+		URI         string `json:"error_uri"`
+	}{e.Code(), Printable(e.Description), p.Base + "/errors/" + string(e.Reason)})
+}
+
+// WriteJSON writes v as an answer that no cache keeps (RFC 6749 §5.1). An encoding failure can only be a fault of the
+// type, so it panics and becomes a 500.
+func WriteJSON(w http.ResponseWriter, status int, v any) {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(err)
+	}
+	NoStore(w)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(b.String()))
+}
+
+// NoStore keeps the response out of every cache.
+func NoStore(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Pragma", "no-cache")
+}
+
+// Field is a fact about a request that a handler may tell the log.
+type Field string
+
+// The facts that handlers tell.
+const (
+	FieldClient Field = "client_id"
+	FieldGrant  Field = "grant_type"
+	FieldScope  Field = "scope"
+	FieldToken  Field = "token_jti"
+)
+
+// Observer is a response writer that keeps the record of its request: the server's log and metrics.
+type Observer interface {
+	Refused(*Error)
+	Note(Field, string)
+}
+
+// Note tells the record of the request a fact that the handler has proven.
+func Note(w http.ResponseWriter, f Field, value string) {
+	if o := observer(w); o != nil {
+		o.Note(f, value)
+	}
+}
+
+// observer finds the record behind whatever wraps it, as http.ResponseController does.
+func observer(w http.ResponseWriter) Observer {
+	for {
+		if o, ok := w.(Observer); ok {
+			return o
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return nil
+		}
+		w = u.Unwrap()
+	}
+}

@@ -1,0 +1,162 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"authserver/internal/dcr"
+	"authserver/internal/dpop"
+	"authserver/internal/introspect"
+	"authserver/internal/oauth"
+	"authserver/internal/token"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// requestTimeout bounds the work on one request.
+const requestTimeout = 10 * time.Second
+
+// Server is the endpoints and what surrounds them.
+type Server struct {
+	Issuer        string // https://host[:port][/path], no slash at the end
+	Scopes        []string
+	Keys          interface{ JWKS() []byte }
+	Registration  *dcr.Endpoint
+	Token         *token.Endpoint
+	Introspection *introspect.Endpoint
+	Nonces        dpop.Nonces
+	Record        *Record
+	Now           func() time.Time
+
+	// Demo is a protected resource that only the development mode has.
+	Demo oauth.Handler
+}
+
+// route is one path below the issuer and its methods.
+type route struct {
+	path    string
+	methods map[string]oauth.Handler
+	proofs  bool // the endpoint verifies DPoP proofs, so it answers them with a fresh nonce
+	open    bool // any web page may read it (CORS)
+}
+
+// routes is the table of the public listener.
+func (s *Server) routes() []route {
+	table := []route{
+		{path: "/oauth2/token", proofs: true, methods: post(s.Token.Token)},
+		// The path of seed 000; not in the metadata. A proof for it names it.
+		{path: "/oauth/token", proofs: true, methods: post(s.Token.Token)},
+		{path: "/oauth2/introspect", methods: post(s.Introspection.Introspect)},
+		{path: "/oauth2/revoke", methods: post(s.Introspection.Revoke)},
+		{path: "/oauth2/jwks", open: true, methods: get(s.jwks)},
+		{path: "/fdx/v6/register", proofs: true, methods: post(s.Registration.Register)},
+		{path: "/fdx/v6/register/{client_id}", proofs: true, methods: map[string]oauth.Handler{
+			http.MethodGet:    ofClient(s.Registration.Read),
+			http.MethodPut:    ofClient(s.Registration.Update),
+			http.MethodDelete: ofClient(s.Registration.Delete),
+		}},
+		{path: "/.well-known/openid-configuration", open: true, methods: get(s.metadata)},
+		{path: "/errors/{reason}", methods: get(reasonPage)},
+	}
+	if s.Demo != nil {
+		table = append(table, route{path: "/demo/accounts", proofs: true, methods: get(s.Demo)})
+	}
+	return table
+}
+
+// Handler is the public listener's. Paths lie below the issuer's own path; RFC 8414 §3 alone puts its document before it.
+func (s *Server) Handler() http.Handler {
+	base := issuerPath(s.Issuer)
+	r := chi.NewRouter()
+	for _, route := range s.routes() {
+		route.path = base + route.path
+		s.mount(r, route)
+	}
+	s.mount(r, route{path: "/.well-known/oauth-authorization-server" + base, open: true, methods: get(s.metadata)})
+	r.NotFound(s.serve("none", func(http.ResponseWriter, *http.Request) error {
+		return oauth.Refuse(oauth.NoSuchEndpoint, "there is no such endpoint; take them from the metadata")
+	}).ServeHTTP)
+	return r
+}
+
+// mount puts one route into the router.
+func (s *Server) mount(r chi.Router, route route) {
+	var allow []string
+	for method := range route.methods {
+		allow = append(allow, method)
+	}
+	slices.Sort(allow)
+	handle := s.serve(route.path, func(w http.ResponseWriter, r *http.Request) error {
+		if route.open {
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+			if r.Method == http.MethodOptions {
+				w.Header().Set("Access-Control-Allow-Methods", strings.Join(allow, ", "))
+				w.WriteHeader(http.StatusNoContent)
+				return nil
+			}
+		}
+		if route.proofs && dpop.Has(r.Header) {
+			w.Header().Set("DPoP-Nonce", s.Nonces.Current(s.Now()))
+			oauth.NoStore(w)
+		}
+		if h := route.methods[r.Method]; h != nil {
+			return h(w, r)
+		}
+		refusal := oauth.Refuse(oauth.MethodNotAllowed, "this endpoint answers %s", strings.Join(allow, ", "))
+		refusal.Allow = allow
+		return refusal
+	})
+	r.Handle(route.path, handle)
+}
+
+// serve surrounds a handler with the record of its request and its bounds.
+func (s *Server) serve(pattern string, h oauth.Handler) http.Handler {
+	pages := oauth.Pages{Base: s.Issuer}
+	bounded := func(w http.ResponseWriter, r *http.Request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		defer cancel()
+		r = r.WithContext(ctx)
+		r.Body = http.MaxBytesReader(w, r.Body, oauth.MaxBody)
+		return h(w, r)
+	}
+	return s.Record.around(pattern, pages, bounded)
+}
+
+// post and get are the method tables of most routes; whatever answers GET answers HEAD (RFC 9110 §9.1).
+func post(h oauth.Handler) map[string]oauth.Handler {
+	return map[string]oauth.Handler{http.MethodPost: h}
+}
+
+func get(h oauth.Handler) map[string]oauth.Handler {
+	return map[string]oauth.Handler{http.MethodGet: h, http.MethodHead: h}
+}
+
+// ofClient hands a handler the client that the path names.
+func ofClient(h func(w http.ResponseWriter, r *http.Request, clientID string) error) oauth.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error { return h(w, r, chi.URLParam(r, "client_id")) }
+}
+
+func issuerPath(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return ""
+	}
+	return u.Path
+}
+
+// jwks answers the keys that verify what this server signs.
+func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) error {
+	return writePublic(w, "application/jwk-set+json", s.Keys.JWKS())
+}
+
+// writePublic writes a document that everybody may keep for five minutes.
+func writePublic(w http.ResponseWriter, contentType string, document []byte) error {
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	w.Header().Set("Content-Type", contentType)
+	_, err := w.Write(document)
+	return err
+}

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"authserver/internal/client"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// FindClient finds an active client, with the last key set that was fetched for it.
+func (s *Store) FindClient(ctx context.Context, id string) (client.Client, bool, error) {
+	c := client.Client{ID: id}
+	var metadata []byte
+	var uri *string
+	var raw []byte
+	var fetchedAt *time.Time
+	err := s.pool.QueryRow(ctx, `
+		SELECT c.version, c.issued_at, c.metadata, c.registration_token_hash, c.registrar, c.serves, k.uri, k.raw, k.fetched_at
+		FROM client c LEFT JOIN client_key_set k ON k.client_id = c.id
+		WHERE c.id = $1 AND c.status = 'active'`, id).
+		Scan(&c.Version, &c.IssuedAt, &metadata, &c.RegistrationTokenHash, &c.Registrar, &c.Serves, &uri, &raw, &fetchedAt)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return client.Client{}, false, nil
+	case err != nil:
+		return client.Client{}, false, failure("find client", err)
+	}
+	if err := json.Unmarshal(metadata, &c.Metadata); err != nil {
+		return client.Client{}, false, failure("find client", err)
+	}
+	if uri != nil {
+		c.LastKeySet = &client.FetchedKeySet{URI: *uri, Raw: raw, At: *fetchedAt}
+	}
+	return c, true, nil
+}
+
+// AddClient stores a new client. added is false when the id is taken, also by a deleted client.
+func (s *Store) AddClient(ctx context.Context, c client.Client) (added bool, err error) {
+	metadata, err := json.Marshal(c.Metadata)
+	if err != nil {
+		return false, err
+	}
+	tag, err := s.pool.Exec(ctx, `
+		INSERT INTO client (id, issued_at, updated_at, metadata, registration_token_hash, registrar, serves)
+		VALUES ($1, $2, $2, $3, $4, $5, coalesce($6, '{}'::text[]))
+		ON CONFLICT (id) DO NOTHING`,
+		c.ID, c.IssuedAt, metadata, c.RegistrationTokenHash, c.Registrar, c.Serves)
+	return tag.RowsAffected() == 1, failure("add client", err)
+}
+
+// PutClient is the operator's way: it stores the client under the id that c has, or replaces all that is registered under
+// it, the operator's members too. put is false when the id is a deleted client's, which never comes back.
+func (s *Store) PutClient(ctx context.Context, c client.Client) (put bool, err error) {
+	metadata, err := json.Marshal(c.Metadata)
+	if err != nil {
+		return false, err
+	}
+	tag, err := s.pool.Exec(ctx, `
+		INSERT INTO client (id, issued_at, updated_at, metadata, registration_token_hash, registrar, serves)
+		VALUES ($1, $2, $2, $3, $4, $5, coalesce($6, '{}'::text[]))
+		ON CONFLICT (id) DO UPDATE SET version = client.version + 1, updated_at = excluded.updated_at,
+			metadata = excluded.metadata, registration_token_hash = excluded.registration_token_hash,
+			registrar = excluded.registrar, serves = excluded.serves
+		WHERE client.status = 'active'`,
+		c.ID, c.IssuedAt, metadata, c.RegistrationTokenHash, c.Registrar, c.Serves)
+	return tag.RowsAffected() == 1, failure("put client", err)
+}
+
+// UpdateClient replaces the metadata of an active client and returns its new version. updated is false when the client is
+// gone: a deleted one never comes back.
+func (s *Store) UpdateClient(ctx context.Context, id string, m client.Metadata, now time.Time) (version int64, updated bool, err error) {
+	metadata, err := json.Marshal(m)
+	if err != nil {
+		return 0, false, err
+	}
+	err = s.pool.QueryRow(ctx, `
+		UPDATE client SET metadata = $2, version = version + 1, updated_at = $3
+		WHERE id = $1 AND status = 'active'
+		RETURNING version`, id, metadata, now).Scan(&version)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, false, nil
+	}
+	return version, err == nil, failure("update client", err)
+}
+
+// DeleteClient turns an active client into a tombstone: at its commit every replica refuses it, and its tokens are dead.
+func (s *Store) DeleteClient(ctx context.Context, id string, now time.Time) (deleted bool, err error) {
+	tag, err := s.pool.Exec(ctx, `
+		UPDATE client SET status = 'deleted', version = version + 1, updated_at = $2
+		WHERE id = $1 AND status = 'active'`, id, now)
+	return tag.RowsAffected() == 1, failure("delete client", err)
+}
+
+// SaveKeySet keeps the last good key set of a client, unless a newer one was kept meanwhile.
+func (s *Store) SaveKeySet(ctx context.Context, clientID string, set client.FetchedKeySet) error {
+	_, err := s.pool.Exec(ctx, `
+		INSERT INTO client_key_set (client_id, uri, raw, fetched_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (client_id) DO UPDATE SET uri = excluded.uri, raw = excluded.raw, fetched_at = excluded.fetched_at
+		WHERE client_key_set.fetched_at < excluded.fetched_at`, clientID, set.URI, set.Raw, set.At)
+	return failure("save key set", err)
+}

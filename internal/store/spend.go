@@ -1,0 +1,246 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+
+	"authserver/internal/replay"
+)
+
+const (
+	maxBatch   = 512  // requests in one statement
+	maxWaiting = 4096 // requests that wait; more are turned away, so that a slow database does not fill the memory
+)
+
+var errTooManyWait = errors.New("too many requests wait for the database")
+
+// spends are the requests that wait for the next statement.
+type spends struct {
+	mu      sync.Mutex
+	waiting []*spend
+	uses    map[replay.Use]bool // of those that wait, so that the second of two equal ones loses before the database is asked
+	wake    chan struct{}
+	closed  chan struct{}
+}
+
+// spend is one request's wait.
+type spend struct {
+	replay.Spend
+	ctx    context.Context // of the request: one that has given up is not spent
+	answer chan answer
+}
+
+type answer struct {
+	outcome replay.Outcome
+	err     error
+}
+
+func newSpends() *spends {
+	return &spends{uses: map[replay.Use]bool{}, wake: make(chan struct{}, 1), closed: make(chan struct{})}
+}
+
+func (q *spends) close() { close(q.closed) }
+
+// Spend uses up what a request bears, once, if the client record is still the version that it was judged by. When it
+// returns an error nothing may be granted; the uses may or may not be spent.
+func (s *Store) Spend(ctx context.Context, sp replay.Spend) (replay.Outcome, error) {
+	p := &spend{Spend: sp, ctx: ctx, answer: make(chan answer, 1)}
+	if loser, err := s.spends.add(p); loser != "" || err != nil {
+		return replay.Outcome{Replayed: loser}, failure("spend", err)
+	}
+	select {
+	case a := <-p.answer:
+		return a.outcome, failure("spend", a.err)
+	case <-ctx.Done():
+		return replay.Outcome{}, failure("spend", ctx.Err())
+	}
+}
+
+// add lets a request wait for the next statement, unless one that waits already uses the same.
+func (q *spends) add(p *spend) (loser replay.Kind, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) >= maxWaiting {
+		return "", outage{errTooManyWait}
+	}
+	for _, u := range p.Uses {
+		if q.uses[u] {
+			return u.Kind, nil
+		}
+	}
+	for _, u := range p.Uses {
+		q.uses[u] = true
+	}
+	q.waiting = append(q.waiting, p)
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+	return "", nil
+}
+
+// take removes the requests of the next statement.
+func (q *spends) take() []*spend {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := min(len(q.waiting), maxBatch)
+	batch := q.waiting[:n:n]
+	q.waiting = slices.Clone(q.waiting[n:])
+	live := batch[:0]
+	for _, p := range batch {
+		for _, u := range p.Uses {
+			delete(q.uses, u)
+		}
+		if p.ctx.Err() == nil {
+			live = append(live, p)
+		}
+	}
+	return live
+}
+
+// flushSpends sends one statement after the other for as long as requests wait, and sleeps when none does.
+func (s *Store) flushSpends() {
+	for {
+		select {
+		case <-s.spends.wake:
+		case <-s.spends.closed:
+			return
+		}
+		for batch := s.spends.take(); len(batch) > 0; batch = s.spends.take() {
+			s.flush(batch)
+		}
+	}
+}
+
+// flush commits one batch and answers all who wait for it.
+func (s *Store) flush(batch []*spend) {
+	ctx, cancel := context.WithTimeout(context.Background(), statementTimeout)
+	defer cancel()
+	order := arrange(batch)
+	var current []int64
+	var fresh int
+	var inserted [][]byte
+	err := s.pool.QueryRow(ctx, spendSQL, order.clients, order.versions, order.slots, order.keys, order.owners).
+		Scan(&current, &fresh, &inserted)
+	if err != nil {
+		for _, p := range batch {
+			p.answer <- answer{err: err}
+		}
+		return
+	}
+	stillCurrent := map[judged]bool{}
+	for _, n := range current {
+		stillCurrent[judged{order.clients[n-1], order.versions[n-1]}] = true
+	}
+	kept := map[string]bool{}
+	for _, key := range inserted {
+		kept[string(key)] = true
+	}
+	for _, p := range batch {
+		p.answer <- answer{outcome: judge(p, stillCurrent, fresh == len(order.keys), kept)}
+	}
+}
+
+// judge reads one request's outcome out of the batch's.
+func judge(p *spend, stillCurrent map[judged]bool, allFresh bool, kept map[string]bool) replay.Outcome {
+	if !stillCurrent[judged{p.ClientID, p.ClientVersion}] {
+		return replay.Outcome{Stale: true}
+	}
+	for _, u := range p.Uses {
+		if !allFresh && !kept[string(u.Key[:])] {
+			return replay.Outcome{Replayed: u.Kind}
+		}
+	}
+	return replay.Outcome{}
+}
+
+// judged is a client record at the version that a request was judged by.
+type judged struct {
+	id      string
+	version int64
+}
+
+// batch is what one statement is given: the distinct clients, and the uses with the number of their client.
+type batch struct {
+	clients  []string
+	versions []int64
+	slots    []int16
+	keys     [][]byte
+	owners   []int64
+}
+
+// arrange numbers the distinct clients from one and sorts the uses, so that two replicas' statements take their rows in
+// the same order and cannot deadlock.
+func arrange(waiting []*spend) batch {
+	type use struct {
+		replay.Use
+		owner int64
+	}
+	var b batch
+	var uses []use
+	numbers := map[judged]int64{}
+	for _, p := range waiting {
+		c := judged{p.ClientID, p.ClientVersion}
+		if numbers[c] == 0 {
+			b.clients, b.versions = append(b.clients, c.id), append(b.versions, c.version)
+			numbers[c] = int64(len(b.clients))
+		}
+		for _, u := range p.Uses {
+			uses = append(uses, use{u, numbers[c]})
+		}
+	}
+	slices.SortFunc(uses, func(x, y use) int {
+		if x.Slot != y.Slot {
+			return int(x.Slot) - int(y.Slot)
+		}
+		return bytes.Compare(x.Key[:], y.Key[:])
+	})
+	for _, u := range uses {
+		b.slots, b.keys, b.owners = append(b.slots, u.Slot), append(b.keys, u.Key[:]), append(b.owners, u.owner)
+	}
+	return b
+}
+
+// spendSQL spends the uses of the clients that are still current. It returns the numbers of those clients, how many uses
+// were new, and which only when not all were. The plain read of client sees the last commit and waits for no lock; the
+// empty client_id stands for a protected resource, which has no client to join.
+const spendSQL = `
+WITH current AS MATERIALIZED (
+	SELECT u.n FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS u (id, version, n)
+	WHERE u.id = '' OR EXISTS (SELECT FROM client c WHERE c.id = u.id AND c.version = u.version AND c.status = 'active')
+), inserted AS (
+	INSERT INTO spent (slot, key)
+	SELECT k.slot, k.key FROM unnest($3::smallint[], $4::bytea[], $5::bigint[]) AS k (slot, key, owner)
+	WHERE k.owner IN (SELECT n FROM current)
+	ON CONFLICT DO NOTHING
+	RETURNING key
+)
+SELECT (SELECT coalesce(array_agg(n), '{}') FROM current),
+       count(*)::int,
+       CASE WHEN count(*) < cardinality($4::bytea[]) THEN array_agg(key) END
+FROM inserted`
+
+// Deny puts a use on the ring that nobody will spend: the deny-list of access tokens. A second time changes nothing.
+func (s *Store) Deny(ctx context.Context, u replay.Use) error {
+	_, err := s.pool.Exec(ctx, `INSERT INTO spent (slot, key) VALUES ($1, $2) ON CONFLICT DO NOTHING`, u.Slot, u.Key[:])
+	return failure("deny", err)
+}
+
+// Denied tells whether a token can no longer be accepted: it is on the deny-list, or its client is gone.
+func (s *Store) Denied(ctx context.Context, u replay.Use, clientID string) (bool, error) {
+	var denied bool
+	err := s.pool.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM spent WHERE slot = $1 AND key = $2)
+		    OR NOT EXISTS (SELECT FROM client WHERE id = $3 AND status = 'active')`,
+		u.Slot, u.Key[:], clientID).Scan(&denied)
+	return denied, failure("denied", err)
+}
+
+// isBroken tells whether the connection ended under a statement.
+func isBroken(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}

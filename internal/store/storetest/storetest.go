@@ -1,0 +1,90 @@
+// Package storetest gives every test a database of its own on a real, private PostgreSQL: one server for each test
+// binary, one migrated template, one clone for each test.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"authserver/internal/store"
+	"authserver/internal/store/pglocal"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// server is the private PostgreSQL of this test binary. It is started by the first test that needs it and ends with the
+// process.
+var server = sync.OnceValues(func() (*pglocal.Server, error) {
+	pg, err := pglocal.Start(context.Background(), pglocal.Options{Fast: true})
+	if err != nil {
+		return nil, err
+	}
+	template, err := create(pg, "template", "template1")
+	if err != nil {
+		return nil, err
+	}
+	s, err := store.Open(context.Background(), template)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return pg, s.Migrate(context.Background())
+})
+
+var count atomic.Int64
+
+// URL is a migrated database that is this test's alone. Without PostgreSQL's binaries the test is left out, and
+// TestPostgresAvailable is the one that fails.
+func URL(t testing.TB) string {
+	t.Helper()
+	pg, err := server()
+	var missing *pglocal.Missing
+	if errors.As(err, &missing) {
+		t.Skip("left out: PostgreSQL's binaries are missing, see TestPostgresAvailable")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, err := create(pg, fmt.Sprintf("test_%d", count.Add(1)), "template")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
+// Open opens another Store on a database, as another replica would, and closes it with the test.
+func Open(t testing.TB, url string) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// New is a Store on a database of the test's own.
+func New(t testing.TB) *store.Store {
+	t.Helper()
+	return Open(t, URL(t))
+}
+
+// creating takes turns, since PostgreSQL clones a template only while nobody else is connected to it.
+var creating sync.Mutex
+
+func create(pg *pglocal.Server, name, template string) (url string, err error) {
+	creating.Lock()
+	defer creating.Unlock()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, pg.URL("postgres"))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{name}.Sanitize()+` TEMPLATE `+pgx.Identifier{template}.Sanitize())
+	return pg.URL(name), err
+}
