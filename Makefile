@@ -2,6 +2,8 @@
 
 .PHONY: dev try test postgres
 
+TESTFLAGS =
+
 dev: postgres ## everything for a laptop, at http://localhost:8080
 	go run ./cmd/authserver dev
 
@@ -9,7 +11,7 @@ try: ## drive a real flow against it, in another terminal
 	go run ./cmd/authserver try --flow cc
 
 test: postgres ## all tests; they bring their own PostgreSQL
-	go test ./...
+	go test $(TESTFLAGS) ./...
 
 postgres: ## make sure that PostgreSQL's binaries are there
 	@deploy/postgres-binaries

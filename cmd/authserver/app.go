@@ -22,8 +22,6 @@ import (
 	"authserver/internal/store"
 	"authserver/internal/token"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -37,15 +35,14 @@ const (
 
 // app is one replica, wired.
 type app struct {
-	config   config
-	store    *store.Store
-	server   *server.Server
-	guard    resource.Guard
-	health   *server.Health
-	registry *prometheus.Registry
-	log      *slog.Logger
-	now      func() time.Time
-	offset   atomic.Int64 // of this clock to the database's, in nanoseconds
+	config config
+	store  *store.Store
+	server *server.Server
+	guard  resource.Guard
+	health *server.Health
+	log    *slog.Logger
+	now    func() time.Time
+	offset atomic.Int64 // of this clock to the database's, in nanoseconds
 }
 
 // newApp wires the rooms. The database must be migrated.
@@ -62,9 +59,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, no
 	if err != nil {
 		return nil, err
 	}
-	a := &app{config: c, store: st, health: &server.Health{}, registry: prometheus.NewRegistry(), log: log, now: now}
-	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-
+	a := &app{config: c, store: st, health: &server.Health{}, log: log, now: now}
 	proofs := dpop.Verifier{Policy: c.noncePolicy, Nonces: nonces}
 	tokens := accesstoken.Tokens{Issuer: c.issuer, Alg: c.accessTokenAlg, Keys: signing}
 	clients := &client.Authenticator{
@@ -88,7 +83,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, no
 		},
 		Introspection: &introspect.Endpoint{Clients: clients, Tokens: tokens, Store: st, Now: now},
 		Nonces:        nonces,
-		Record:        server.NewRecord(log, a.registry, now),
+		Record:        server.NewRecord(log, now),
 		Now:           now,
 	}
 	a.health.Checks = []server.Check{
@@ -134,7 +129,7 @@ func (a *app) run(ctx context.Context, l listeners) error {
 		certificate := &certificate{certFile: a.config.certFile, keyFile: a.config.keyFile, log: a.log}
 		public.TLSConfig = tlsConfig(certificate)
 	}
-	management := a.httpServer(server.Management(a.health, a.registry, version))
+	management := a.httpServer(server.Management(a.health, a.server.Record, version))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(public, l.public) })
 	group.Go(func() error { return serve(management, l.management) })

@@ -307,7 +307,7 @@ func tryFlags(c config, dir string) string {
 // newLog writes JSON, one record a line; on a terminal something for people.
 func newLog(out *streams) *slog.Logger {
 	if f, ok := out.Stderr.(*os.File); ok && isTerminal(f) {
-		return slog.New(tint.NewHandler(f, &tint.Options{TimeFormat: time.TimeOnly, NoColor: out.Plain}))
+		return slog.New(tint.NewTextHandler(f, &tint.Options{TimeFormat: time.TimeOnly, NoColor: out.Plain}))
 	}
 	return slog.New(slog.NewJSONHandler(out.Stderr, nil))
 }

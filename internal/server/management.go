@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -67,7 +66,7 @@ func (h *Health) report(ctx context.Context, forTraffic bool) (map[string]string
 }
 
 // Management is the management listener's handler: health, metrics and version.
-func Management(h *Health, gatherer prometheus.Gatherer, version string) http.Handler {
+func Management(h *Health, record *Record, version string) http.Handler {
 	r := chi.NewRouter()
 	r.Get("/livez", func(w http.ResponseWriter, _ *http.Request) { writeStates(w, true, map[string]string{"process": "ok"}) })
 	r.Get("/readyz", func(w http.ResponseWriter, req *http.Request) {
@@ -77,7 +76,7 @@ func Management(h *Health, gatherer prometheus.Gatherer, version string) http.Ha
 	r.Get("/version", func(w http.ResponseWriter, _ *http.Request) {
 		writeStates(w, true, map[string]string{"version": version})
 	})
-	r.Handle("/metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
+	r.Handle("/metrics", promhttp.HandlerFor(record.registry, promhttp.HandlerOpts{}))
 	return r
 }
 

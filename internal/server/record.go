@@ -14,11 +14,13 @@ import (
 	"authserver/internal/oauth"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
 // Record keeps one log record and the metrics of every request. The log's fields are those of entry.log and no others.
 type Record struct {
 	log      *slog.Logger
+	registry *prometheus.Registry
 	now      func() time.Time
 	requests *prometheus.CounterVec
 	refusals *prometheus.CounterVec
@@ -26,10 +28,11 @@ type Record struct {
 	inFlight prometheus.Gauge
 }
 
-// NewRecord registers the metrics. Their labels are bounded: route patterns, methods of the table, status codes, reasons.
-func NewRecord(log *slog.Logger, registry prometheus.Registerer, now func() time.Time) *Record {
+// NewRecord makes the metrics. Their labels are bounded: route patterns, methods of the table, status codes, reasons.
+func NewRecord(log *slog.Logger, now func() time.Time) *Record {
 	r := &Record{
-		log: log,
+		log:      log,
+		registry: prometheus.NewRegistry(),
 		now: now,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authserver_http_requests_total", Help: "Requests answered, by route, method and status.",
@@ -45,7 +48,8 @@ func NewRecord(log *slog.Logger, registry prometheus.Registerer, now func() time
 			Name: "authserver_http_requests_in_flight", Help: "Requests that are being answered.",
 		}),
 	}
-	registry.MustRegister(r.requests, r.refusals, r.duration, r.inFlight)
+	r.registry.MustRegister(r.requests, r.refusals, r.duration, r.inFlight,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
 

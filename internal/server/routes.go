@@ -80,6 +80,9 @@ func (s *Server) Handler() http.Handler {
 	r.NotFound(s.serve("none", func(http.ResponseWriter, *http.Request) error {
 		return oauth.Refuse(oauth.NoSuchEndpoint, "there is no such endpoint; take them from the metadata")
 	}).ServeHTTP)
+	r.MethodNotAllowed(s.serve("none", func(http.ResponseWriter, *http.Request) error { // a method that HTTP does not know
+		return oauth.Refuse(oauth.MethodNotAllowed, "no endpoint answers this method")
+	}).ServeHTTP)
 	return r
 }
 
