@@ -209,7 +209,8 @@ func (f *ClientCredentials) callResource(ctx context.Context, step *Step) error 
 	}
 	step.answers("refused without a token", bare, http.StatusUnauthorized, "")
 	offered := strings.Join(bare.ResponseHeader.Values("WWW-Authenticate"), ", ")
-	step.check("WWW-Authenticate names the scheme", offered != "" && strings.Contains(offered, challenge), challenge+" …", offered)
+	bareChallenge := strings.HasPrefix(offered, challenge) && !strings.Contains(offered, "error=")
+	step.check("WWW-Authenticate names the scheme", offered != "" && (challenge == "" || bareChallenge), challenge+" …, without an error", offered)
 	called, err := f.Server.Do(ctx, f.callWith(f.client, f.token))
 	if err != nil {
 		return err
