@@ -16,6 +16,7 @@ import (
 	"authserver/internal/dcr"
 	"authserver/internal/dpop"
 	"authserver/internal/introspect"
+	"authserver/internal/jose"
 	"authserver/internal/keys"
 	"authserver/internal/resource"
 	"authserver/internal/server"
@@ -47,7 +48,7 @@ type app struct {
 
 // newApp wires the rooms. The database must be migrated.
 func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, now func() time.Time) (*app, error) {
-	signing, err := keys.Open(ctx, st, c.encryptionKeys, now(), c.accessTokenAlg)
+	signing, err := keys.Open(ctx, st, c.encryptionKeys, now(), jose.PS256, jose.ES256, jose.EdDSA)
 	if err != nil {
 		return nil, err
 	}
@@ -77,14 +78,17 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, no
 		Registration: &dcr.Endpoint{
 			URL: c.issuer + "/fdx/v6/register", Gate: c.gate, InitialAccessToken: c.initialAccessToken,
 			Rules: dcr.Rules{Scopes: c.scopes, Vetting: c.vetting}, Guard: a.guard, Store: st, Now: now,
+			Attempts: server.NewLimit(c.registrationLimit),
 		},
 		Token: &token.Endpoint{
 			Clients: clients, Proofs: proofs, Tokens: tokens, Origin: origin, Resources: c.resources, Lifetime: tokenLifetime, Now: now,
 		},
-		Introspection: &introspect.Endpoint{Clients: clients, Tokens: tokens, Store: st, Now: now},
-		Nonces:        nonces,
-		Record:        server.NewRecord(log, now),
-		Now:           now,
+		Introspection: &introspect.Endpoint{
+			Clients: clients, Tokens: tokens, Signer: signing, Store: st, Inactive: server.NewLimit(c.introspectionLimit), Now: now,
+		},
+		Nonces: nonces,
+		Record: server.NewRecord(log, now),
+		Now:    now,
 	}
 	a.health.Checks = []server.Check{
 		{Name: "database", Shared: true, Run: func(ctx context.Context) error { _, err := st.Clock(ctx); return err }},

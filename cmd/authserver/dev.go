@@ -100,6 +100,8 @@ func (d *devCmd) fillIn() {
 	s.Registration = or(s.Registration, "open")
 	s.DPoPNonce = or(s.DPoPNonce, "required")
 	s.AccessTokenAlg = or(s.AccessTokenAlg, "ES256")
+	s.RegistrationLimit = or(s.RegistrationLimit, "0")
+	s.IntrospectionLimit = or(s.IntrospectionLimit, "0")
 }
 
 func or(value, otherwise string) string {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"authserver/internal/client"
@@ -38,6 +39,8 @@ type settings struct {
 	Resources          string       `placeholder:"URI,…" help:"Resources that tokens are issued for; the first is the default audience. Unset: the issuer."`
 	DPoPNonce          string       `name:"dpop-nonce" placeholder:"required|optional|off" help:"Whether a DPoP proof must bear a nonce."`
 	AccessTokenAlg     string       `placeholder:"ES256|PS256" help:"Algorithm that signs access tokens."`
+	RegistrationLimit  string       `placeholder:"N" help:"Registrations from one address in a minute; 0: no limit."`
+	IntrospectionLimit string       `placeholder:"N" help:"Inactive introspection answers for one client in a minute; 0: no limit."`
 }
 
 // config is the settings, understood.
@@ -55,6 +58,8 @@ type config struct {
 	resources          []string
 	noncePolicy        dpop.Policy
 	accessTokenAlg     jose.Alg
+	registrationLimit  int // a minute and address; 0: none
+	introspectionLimit int // of inactive answers, a minute and client; 0: none
 }
 
 // builtinScopes are known to every deployment.
@@ -79,6 +84,8 @@ func (s settings) understand(loopback bool) (config, []string) {
 		resources:          u.resources(s.Resources),
 		noncePolicy:        dpop.Policy(u.oneOf("dpop-nonce", s.DPoPNonce, "required", "optional", "off")),
 		accessTokenAlg:     jose.Alg(u.oneOf("access-token-alg", s.AccessTokenAlg, "ES256", "PS256")),
+		registrationLimit:  u.count("registration-limit", s.RegistrationLimit),
+		introspectionLimit: u.count("introspection-limit", s.IntrospectionLimit),
 		vetting:            client.Vetting{Issuer: s.Issuer, AllowLoopback: loopback},
 	}
 	c.vetting.AllowCIDRs = u.cidrs(s.JWKSAllowCIDRs)
@@ -111,6 +118,14 @@ func (u *understanding) oneOf(name, value string, allowed ...string) string {
 		u.problem("%s must be one of %s; it is %q", name, strings.Join(allowed, ", "), value)
 	}
 	return value
+}
+
+func (u *understanding) count(name, value string) int {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 || n > 1_000_000 {
+		u.problem("%s must be a whole number from 0 to 1000000; it is %q", name, value)
+	}
+	return n
 }
 
 func (u *understanding) address(name, value string) string {

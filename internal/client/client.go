@@ -83,6 +83,8 @@ type Metadata struct {
 	IDTokenEncryptedResponseAlg string `json:"id_token_encrypted_response_alg,omitempty"`
 	IDTokenEncryptedResponseEnc string `json:"id_token_encrypted_response_enc,omitempty"`
 
+	IntrospectionSignedResponseAlg string `json:"introspection_signed_response_alg,omitempty"`
+
 	DPoPBoundAccessTokens bool `json:"dpop_bound_access_tokens,omitempty"`
 
 	AuthorizationDetailsTypes []string            `json:"authorization_details_types,omitempty"`

@@ -44,6 +44,7 @@ type Endpoint struct {
 	InitialAccessToken oauth.Secret // "": there is none
 	Rules              Rules
 	Guard              resource.Guard
+	Attempts           oauth.Limit // of registrations from one address
 	Store              Store
 	Now                func() time.Time
 }
@@ -60,6 +61,9 @@ type record struct {
 // Register stores a new client.
 func (e *Endpoint) Register(w http.ResponseWriter, r *http.Request) error {
 	now := e.Now()
+	if err := oauth.Limited(e.Attempts, oauth.Peer(r)); err != nil {
+		return err
+	}
 	if err := e.admitRegistration(r, now); err != nil {
 		return err
 	}

@@ -19,22 +19,12 @@ type Store interface {
 
 // Endpoint is /oauth2/introspect and /oauth2/revoke.
 type Endpoint struct {
-	Clients *client.Authenticator
-	Tokens  accesstoken.Tokens
-	Store   Store
-	Now     func() time.Time
-}
-
-// inactive is the whole answer about a token that is not valid or not the caller's to see (RFC 7662 §2.2).
-type inactive struct {
-	Active bool `json:"active"`
-}
-
-// active is the answer about a valid token.
-type active struct {
-	Active    bool   `json:"active"`
-	TokenType string `json:"token_type"`
-	accesstoken.Token
+	Clients  *client.Authenticator
+	Tokens   accesstoken.Tokens
+	Signer   Signer
+	Store    Store
+	Inactive oauth.Limit // of inactive answers for one caller: an oracle must not be asked at will
+	Now      func() time.Time
 }
 
 // Introspect tells an entitled caller what a token says.
@@ -51,12 +41,13 @@ func (e *Endpoint) Introspect(w http.ResponseWriter, r *http.Request) error {
 		}
 		if !denied {
 			oauth.Note(w, oauth.FieldToken, t.ID)
-			oauth.WriteJSON(w, http.StatusOK, active{Active: true, TokenType: t.Type(), Token: t})
-			return nil
+			return e.answer(w, r, caller, active{Active: true, TokenType: t.Type(), Token: t}, e.Now())
 		}
 	}
-	oauth.WriteJSON(w, http.StatusOK, inactive{})
-	return nil
+	if err := oauth.Limited(e.Inactive, caller.ID); err != nil {
+		return err
+	}
+	return e.answer(w, r, caller, inactive{}, e.Now())
 }
 
 // Revoke ends the caller's own token. Another client's token is left alone, and the answer does not tell (RFC 7009 §2.2).

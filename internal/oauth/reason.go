@@ -123,6 +123,7 @@ const (
 	MetadataKeys         Reason = "metadata_keys"
 	RedirectURIRefused   Reason = "redirect_uri_refused"
 
+	RateLimited Reason = "rate_limited"
 	Unavailable Reason = "temporarily_unavailable"
 	Internal    Reason = "server_error"
 )

@@ -101,6 +101,7 @@ var reasons = []Explanation{
 	{MetadataKeys, InvalidClientMetadata, 0, "jwks or jwks_uri does not give this server public keys to verify with.", "Register either jwks with at least one public signing key, or an https jwks_uri on a public host."},
 	{RedirectURIRefused, InvalidRedirectURI, 0, "A redirect URI is not one that this server redirects to.", "Register absolute https URIs without a fragment, user or wildcard."},
 
+	{RateLimited, TemporarilyUnavailable, http.StatusTooManyRequests, "Too many requests of this kind came from one client or address. Nothing is wrong with this one.", "Come back after the seconds of the Retry-After header."},
 	{Unavailable, TemporarilyUnavailable, 0, "The server cannot answer just now. Nothing was granted; the assertion and the proof may have been used up.", "Send the request again after the seconds of the Retry-After header, with a new assertion and a new proof."},
 	{Internal, ServerError, 0, "The server failed. This is a fault of ours.", "Report it with the x-fapi-interaction-id of the response."},
 }

@@ -26,6 +26,7 @@ type document struct {
 	IntrospectionAuthSigningAlgs  []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	RevocationAuthMethods         []string `json:"revocation_endpoint_auth_methods_supported"`
 	RevocationAuthSigningAlgs     []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	IntrospectionSigningAlgs      []string `json:"introspection_signing_alg_values_supported"`
 	DPoPSigningAlgValuesSupported []string `json:"dpop_signing_alg_values_supported"`
 }
 
@@ -46,6 +47,7 @@ func (s *Server) describe() document {
 		IntrospectionAuthSigningAlgs:  algs,
 		RevocationAuthMethods:         methods,
 		RevocationAuthSigningAlgs:     algs,
+		IntrospectionSigningAlgs:      algs,
 		DPoPSigningAlgValuesSupported: algs,
 	}
 	if s.Registration.Gate != dcr.Closed {

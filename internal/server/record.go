@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -33,7 +32,7 @@ func NewRecord(log *slog.Logger, now func() time.Time) *Record {
 	r := &Record{
 		log:      log,
 		registry: prometheus.NewRegistry(),
-		now: now,
+		now:      now,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "authserver_http_requests_total", Help: "Requests answered, by route, method and status.",
 		}, []string{"route", "method", "status"}),
@@ -127,7 +126,7 @@ func (r *Record) keep(e *entry, req *http.Request, route, id string, took time.D
 		slog.Int("status", e.status),
 		slog.Int("bytes", e.bytes),
 		slog.Float64("ms", float64(took.Microseconds())/1000),
-		slog.String("peer", peer(req)),
+		slog.String("peer", oauth.Peer(req)),
 	}
 	for _, f := range []oauth.Field{oauth.FieldClient, oauth.FieldGrant, oauth.FieldScope, oauth.FieldToken} {
 		if v := e.notes[f]; v != "" {
@@ -167,13 +166,4 @@ func knownMethod(method string) string {
 		return method
 	}
 	return "other"
-}
-
-// peer is the address of whoever opened the connection.
-func peer(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }

@@ -1,0 +1,77 @@
+package introspect
+
+import (
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"authserver/internal/accesstoken"
+	"authserver/internal/client"
+	"authserver/internal/jose"
+	"authserver/internal/oauth"
+)
+
+// typJWT is the typ header and, after application/, the media type of an introspection answer as a JWT (RFC 9701 §5).
+const typJWT = "token-introspection+jwt"
+
+// inactive is the whole answer about a token that is not valid or not the caller's to see (RFC 7662 §2.2).
+type inactive struct {
+	Active bool `json:"active"`
+}
+
+// active is the answer about a valid token.
+type active struct {
+	Active    bool   `json:"active"`
+	TokenType string `json:"token_type"`
+	accesstoken.Token
+}
+
+// signed is the answer as a JWT. It has no sub and no exp, so that it can be taken for no other kind of token.
+type signed struct {
+	Issuer             string `json:"iss"`
+	Audience           string `json:"aud"`
+	IssuedAt           int64  `json:"iat"`
+	TokenIntrospection any    `json:"token_introspection"`
+}
+
+// Signer signs answers.
+type Signer interface {
+	Sign(alg jose.Alg, typ string, claims any) (string, error)
+}
+
+// answer writes what the caller may know, in the form that it registered or accepts.
+func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, caller client.Client, what any, now time.Time) error {
+	registered := jose.Alg(caller.Metadata.IntrospectionSignedResponseAlg)
+	if registered == "" && !acceptsJWT(r) {
+		oauth.WriteJSON(w, http.StatusOK, what)
+		return nil
+	}
+	if registered == "" {
+		registered = jose.PS256
+	}
+	compact, err := e.Signer.Sign(registered, typJWT, signed{
+		Issuer: e.Tokens.Issuer, Audience: caller.ID, IssuedAt: now.Unix(), TokenIntrospection: what,
+	})
+	if err != nil {
+		return err
+	}
+	oauth.NoStore(w)
+	w.Header().Set("Content-Type", "application/"+typJWT)
+	_, err = w.Write([]byte(compact))
+	return err
+}
+
+// acceptsJWT tells whether the Accept header names the JWT form (RFC 9701 §4).
+func acceptsJWT(r *http.Request) bool {
+	for _, field := range r.Header.Values("Accept") {
+		for choice := range strings.SplitSeq(field, ",") {
+			media, params, err := mime.ParseMediaType(choice)
+			refused := params["q"] != "" && strings.Trim(params["q"], "0.") == ""
+			if err == nil && media == "application/"+typJWT && !refused {
+				return true
+			}
+		}
+	}
+	return false
+}
