@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,25 +23,30 @@ import (
 
 // deployment is an issuer of one or more replicas on one database, over real sockets.
 type deployment struct {
-	t        testing.TB
-	issuer   string
-	url      string // of the database
-	store    *store.Store
-	replicas []*app
-	hosts    []string // of the replicas, as the network knows them
-	clock    *clock
-	logs     *lockedBuffer
+	t         testing.TB
+	issuer    string
+	url       string // of the database
+	store     *store.Store
+	config    config
+	authority *authority // of the replicas' certificates; nil for an http issuer
+	replicas  []*app
+	hosts     []string // of the replicas, as the network knows them
+	stops     []func() // end one replica each
+	clock     *clock
+	logs      *lockedBuffer
 
 	registrar      *flow.Key
 	resourceServer *flow.Key
 }
 
-// clock is real time that a test can push ahead.
+// clock is real time that a test can push ahead, or set to another day.
 type clock struct{ ahead atomic.Int64 }
 
 func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
 func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
+
+func (c *clock) set(at time.Time) { c.ahead.Store(int64(time.Until(at))) }
 
 // lockedBuffer is a log that replicas write to at once.
 type lockedBuffer struct {
@@ -62,42 +70,72 @@ func (l *lockedBuffer) String() string {
 func deploy(t testing.TB, n int, edit func(*settings)) *deployment {
 	t.Helper()
 	d := &deployment{t: t, url: storetest.URL(t), clock: &clock{}, logs: &lockedBuffer{}, issuer: "http://localhost:8080"}
+	d.store = storetest.Open(t, d.url)
 	dir := t.TempDir()
 	command := devCmd{State: dir, Settings: settings{Issuer: d.issuer, Listen: "127.0.0.1:0"}}
 	if edit != nil {
 		edit(&command.Settings)
 		d.issuer = command.Settings.Issuer
 	}
+	if strings.HasPrefix(d.issuer, "https:") {
+		d.authority = newAuthority(t)
+	}
 	command.fillIn()
-	c, err := command.configure(dir, nil)
-	if err != nil {
+	var err error
+	if d.config, err = command.configure(dir, nil); err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.NewJSONHandler(d.logs, nil))
+	if err := d.store.Stamp(t.Context(), "dev", d.issuer, d.clock.now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := seed(t.Context(), d.store, d.config, dir); err != nil {
+		t.Fatal(err)
+	}
 	for range n {
-		st := storetest.Open(t, d.url)
-		if d.store == nil {
-			d.store = st
-			if err := st.Stamp(t.Context(), "dev", d.issuer, d.clock.now()); err != nil {
-				t.Fatal(err)
-			}
-			if err := seed(t.Context(), st, c, dir); err != nil {
-				t.Fatal(err)
-			}
-		}
-		a, err := newApp(t.Context(), c, st, log, d.clock.now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.server.Demo = demoAccounts(a.guard, a.now)
-		listener := httptest.NewServer(a.server.Handler())
-		t.Cleanup(listener.Close)
-		d.replicas = append(d.replicas, a)
-		d.hosts = append(d.hosts, listener.Listener.Addr().String())
+		d.start()
 	}
 	d.registrar = d.readKey(dir, registrarKeyFile)
 	d.resourceServer = d.readKey(dir, resourceServerKeyFile)
 	return d
+}
+
+// start adds a replica with a store of its own.
+func (d *deployment) start() {
+	d.t.Helper()
+	st, err := store.Open(d.t.Context(), d.url)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	a, err := newApp(d.t.Context(), d.config, st, slog.New(slog.NewJSONHandler(d.logs, nil)), d.clock.now)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	a.server.Demo = demoAccounts(a.guard, a.now)
+	listener := httptest.NewUnstartedServer(a.server.Handler())
+	if d.authority != nil {
+		listener.TLS = &tls.Config{Certificates: []tls.Certificate{d.authority.issue(d.t, "ECDSA", hostOf(d.issuer))}}
+		listener.StartTLS()
+	} else {
+		listener.Start()
+	}
+	stop := sync.OnceFunc(func() { listener.Close(); st.Close() })
+	d.t.Cleanup(stop)
+	d.replicas = append(d.replicas, a)
+	d.hosts = append(d.hosts, listener.Listener.Addr().String())
+	d.stops = append(d.stops, stop)
+}
+
+// restart ends all replicas and starts as many new ones on the same database.
+func (d *deployment) restart() {
+	d.t.Helper()
+	for _, stop := range d.stops {
+		stop()
+	}
+	n := len(d.replicas)
+	d.replicas, d.hosts, d.stops = nil, nil, nil
+	for range n {
+		d.start()
+	}
 }
 
 func (d *deployment) readKey(dir, name string) *flow.Key {
@@ -110,12 +148,15 @@ func (d *deployment) readKey(dir, name string) *flow.Key {
 }
 
 // transport reaches one replica under the issuer's name, as behind a load balancer.
-func (d *deployment) transport(replica int) http.RoundTripper {
+func (d *deployment) transport(replica int) *http.Transport {
 	transport := &http.Transport{
 		MaxIdleConnsPerHost: 64,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, d.hosts[replica])
 		},
+	}
+	if d.authority != nil {
+		transport.TLSClientConfig = &tls.Config{RootCAs: d.authority.pool()}
 	}
 	d.t.Cleanup(transport.CloseIdleConnections)
 	return transport
@@ -124,7 +165,12 @@ func (d *deployment) transport(replica int) http.RoundTripper {
 // server is one replica as a client sees it, its metadata read.
 func (d *deployment) server(replica int) *flow.Server {
 	d.t.Helper()
-	s := &flow.Server{Issuer: d.issuer, HTTP: flow.NewHTTPClient(d.transport(replica), 20*time.Second), Now: d.clock.now}
+	return d.serverThrough(d.transport(replica))
+}
+
+func (d *deployment) serverThrough(transport http.RoundTripper) *flow.Server {
+	d.t.Helper()
+	s := &flow.Server{Issuer: d.issuer, HTTP: flow.NewHTTPClient(transport, 20*time.Second), Now: d.clock.now}
 	if err := s.Discover(d.t.Context()); err != nil {
 		d.t.Fatal(err)
 	}
@@ -177,12 +223,46 @@ func (d *deployment) at(c *flow.Client, replica int) *flow.Client {
 	return &moved
 }
 
-// do sends a request and fails the test when there is no answer at all.
+// do sends a request, fails the test when there is no answer at all, and holds the answer to what is true of all.
 func do(t testing.TB, s *flow.Server, r *flow.Request) *flow.Exchange {
 	t.Helper()
 	exchange, err := s.Do(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkAnswer(t, exchange)
 	return exchange
+}
+
+// raw sends a request whose body flow would not write.
+func raw(t testing.TB, s *flow.Server, method, target string, header http.Header, body string) *flow.Exchange {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = header
+	response, err := s.HTTP.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange := &flow.Exchange{Method: method, URL: target, RequestHeader: header, RequestBody: body,
+		Status: response.StatusCode, ResponseHeader: response.Header, ResponseBody: string(answer)}
+	checkAnswer(t, exchange)
+	return exchange
+}
+
+// compact signs now what a request would sign when it is sent.
+func compact(t testing.TB, c flow.Compact) string {
+	t.Helper()
+	signed, err := c()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
 }

@@ -44,7 +44,7 @@ func (v Vetting) checkHost(u *url.URL) error {
 		}
 		return nil
 	}
-	name := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	name := plain(u.Hostname())
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	switch {
 	case isLoopback(name) || !strings.Contains(name, "."):
@@ -61,11 +61,14 @@ func (v Vetting) checkHost(u *url.URL) error {
 // notOurselves keeps a client from making this server call itself.
 func (v Vetting) notOurselves(u *url.URL) error {
 	own, err := url.Parse(v.Issuer)
-	if err == nil && strings.EqualFold(own.Hostname(), u.Hostname()) && port(own) == port(u) {
+	if err == nil && plain(own.Hostname()) == plain(u.Hostname()) && port(own) == port(u) {
 		return fmt.Errorf("it must not be on this server's own host")
 	}
 	return nil
 }
+
+// plain is a host name in one spelling: lower case, and without the dot that an absolute name may end with.
+func plain(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
 
 func port(u *url.URL) string {
 	switch {
@@ -86,7 +89,7 @@ func family(ip netip.Addr) string {
 
 // isLoopback tells whether a host names this machine.
 func isLoopback(host string) bool {
-	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	host = plain(host)
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.Unmap().IsLoopback()
 	}

@@ -66,12 +66,10 @@ func (k *KeySets) keys(ctx context.Context, c Client, h jose.Header, now time.Ti
 	if s.uri == "" {
 		return s.set.Select(h, registered, maxTrials), "no such key in the registered jwks"
 	}
-	if s.refreshDue(now) {
-		k.refresh(ctx, s, s.patient(now))
-	}
+	k.refresh(ctx, s, now, s.ageDue)
 	keys, usable := s.choose(h, registered, now)
-	if len(keys) == 0 && usable && s.kidDue(now) {
-		k.refresh(ctx, s, true)
+	if len(keys) == 0 && usable {
+		k.refresh(ctx, s, now, s.kidDue)
 		keys, usable = s.choose(h, registered, now)
 	}
 	if !usable {
@@ -80,11 +78,28 @@ func (k *KeySets) keys(ctx context.Context, c Client, h jose.Header, now time.Ti
 	return keys, "no such key behind the jwks_uri"
 }
 
-// find returns the kept set of a client, made anew when its record names other keys.
+// find returns the kept set of a client, made anew when its record names other keys. Requests that come together get the
+// same one, so that they share its fetch.
 func (k *KeySets) find(c Client) *keySet {
-	if s, ok := k.cache.GetIfPresent(c.ID); ok && s.uri == c.Metadata.JWKSURI && (s.uri != "" || s.version == c.Version) {
+	if s, ok := k.cache.GetIfPresent(c.ID); ok && s.serves(c) {
 		return s
 	}
+	s, _ := k.cache.Compute(c.ID, func(kept *keySet, found bool) (*keySet, otter.ComputeOp) {
+		if found && kept.serves(c) {
+			return kept, otter.CancelOp
+		}
+		return newKeySet(c), otter.WriteOp
+	})
+	return s
+}
+
+// serves tells whether the set is the one that the record names.
+func (s *keySet) serves(c Client) bool {
+	return s.uri == c.Metadata.JWKSURI && (s.uri != "" || s.version == c.Version)
+}
+
+// newKeySet begins with what the record holds: its inline keys, or the last good set.
+func newKeySet(c Client) *keySet {
 	s := &keySet{clientID: c.ID, version: c.Version, uri: c.Metadata.JWKSURI}
 	if s.uri == "" {
 		s.set, _ = c.inlineKeys() // registration refused a set that does not parse
@@ -93,37 +108,27 @@ func (k *KeySets) find(c Client) *keySet {
 			s.set, s.fetchedAt, s.expires = set, last.At, last.At.Add(defaultMaxAge)
 		}
 	}
-	k.cache.Set(c.ID, s)
 	return s
 }
 
-// refreshDue tells whether the set is due for its ordinary fetch, and the host is not being left alone.
-func (s *keySet) refreshDue(now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !now.Before(s.expires) && now.Sub(s.failedAt) >= retryEvery
+// ageDue tells whether the set is due for its ordinary fetch, while its host is not being left alone. A request does not
+// wait for a host that failed last time if the set that we have will do. The caller holds s.mu.
+func (s *keySet) ageDue(now time.Time) (fetch, wait bool) {
+	fetch = !now.Before(s.expires) && now.Sub(s.failedAt) >= retryEvery
+	return fetch, s.failedAt.IsZero() || !s.usable(now)
 }
 
-// patient tells whether a request should wait for the fetch: not when the host failed last time and the set that we have
-// will do.
-func (s *keySet) patient(now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.failedAt.IsZero() || !s.usable(now)
-}
-
-// kidDue tells whether an unknown kid may cause a fetch, or may wait for one that is under way, and counts it.
-func (s *keySet) kidDue(now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// kidDue tells whether an unknown kid may cause a fetch, and counts it. One that is under way will do, and costs nothing.
+// The caller holds s.mu.
+func (s *keySet) kidDue(now time.Time) (fetch, wait bool) {
 	if s.flight != nil {
-		return true
+		return true, true
 	}
 	if now.Sub(s.kidAt) < unknownKidEvery || now.Sub(s.failedAt) < retryEvery {
-		return false
+		return false, false
 	}
 	s.kidAt = now
-	return true
+	return true, true
 }
 
 // usable tells whether there is a set that is not too old, even for a host that is down. The caller holds s.mu.
@@ -140,18 +145,20 @@ func (s *keySet) choose(h jose.Header, registered jose.Alg, now time.Time) (keys
 	return s.set.Select(h, registered, maxTrials), true
 }
 
-// refresh fetches the set, or joins the fetch that is under way. The fetch does not end with the request that began it,
-// since others wait for it too.
-func (k *KeySets) refresh(ctx context.Context, s *keySet, wait bool) {
+// refresh fetches a set that is due, or joins the fetch that is under way. Asking whether it is due and beginning the
+// fetch are one step, so that of requests that come together one begins it and none slips past. The fetch does not end
+// with the request that began it, since others wait for it too.
+func (k *KeySets) refresh(ctx context.Context, s *keySet, now time.Time, due func(time.Time) (fetch, wait bool)) {
 	s.mu.Lock()
+	fetch, wait := due(now)
 	done := s.flight
-	if done == nil {
+	if fetch && done == nil {
 		done = make(chan struct{})
 		s.flight = done
 		go k.fly(context.WithoutCancel(ctx), s, done)
 	}
 	s.mu.Unlock()
-	if wait {
+	if fetch && wait {
 		select {
 		case <-done:
 		case <-ctx.Done():

@@ -3,8 +3,10 @@ package dcr
 import (
 	"context"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,13 +51,26 @@ type Endpoint struct {
 	Now                func() time.Time
 }
 
-// record is a registration as it is answered (RFC 7591 §3.2.1, RFC 7592 §3).
+// record is a registration as it is answered (RFC 7591 §3.2.1, RFC 7592 §3); status is FDX's.
 type record struct {
 	ClientID                string `json:"client_id"`
 	ClientIDIssuedAt        int64  `json:"client_id_issued_at"`
 	RegistrationClientURI   string `json:"registration_client_uri"`
 	RegistrationAccessToken string `json:"registration_access_token,omitempty"`
-	client.Metadata
+	Status                  string `json:"status"`
+}
+
+// withMetadata joins what the server sets and the client's own metadata into one object.
+func (r record) withMetadata(m client.Metadata) (json.RawMessage, error) {
+	own, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	metadata, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(own[:len(own)-1], []byte(","), metadata[1:]), nil
 }
 
 // Register stores a new client.
@@ -90,8 +105,7 @@ func (e *Endpoint) Register(w http.ResponseWriter, r *http.Request) error {
 		return errors.New("a new client_id was taken already")
 	}
 	oauth.Note(w, oauth.FieldClient, c.ID)
-	e.answer(w, http.StatusCreated, c, token.Reveal())
-	return nil
+	return e.answer(w, http.StatusCreated, c, token.Reveal())
 }
 
 // Read answers with the effective record.
@@ -100,8 +114,7 @@ func (e *Endpoint) Read(w http.ResponseWriter, r *http.Request, clientID string)
 	if err != nil {
 		return err
 	}
-	e.answer(w, http.StatusOK, c, token)
-	return nil
+	return e.answer(w, http.StatusOK, c, token)
 }
 
 // Update replaces the record (RFC 7592 §2.2).
@@ -124,8 +137,7 @@ func (e *Endpoint) Update(w http.ResponseWriter, r *http.Request, clientID strin
 	if !updated {
 		return wrongToken() // it was deleted meanwhile
 	}
-	e.answer(w, http.StatusOK, c, token)
-	return nil
+	return e.answer(w, http.StatusOK, c, token)
 }
 
 // Delete ends the client (RFC 7592 §2.3).
@@ -145,14 +157,19 @@ func (e *Endpoint) Delete(w http.ResponseWriter, r *http.Request, clientID strin
 	return nil
 }
 
-func (e *Endpoint) answer(w http.ResponseWriter, status int, c client.Client, token string) {
-	oauth.WriteJSON(w, status, record{
+func (e *Endpoint) answer(w http.ResponseWriter, status int, c client.Client, token string) error {
+	whole, err := record{
 		ClientID:                c.ID,
 		ClientIDIssuedAt:        c.IssuedAt.Unix(),
 		RegistrationClientURI:   e.URL + "/" + c.ID,
 		RegistrationAccessToken: token,
-		Metadata:                c.Metadata,
-	})
+		Status:                  "Approved",
+	}.withMetadata(c.Metadata)
+	if err != nil {
+		return err
+	}
+	oauth.WriteJSON(w, status, whole)
+	return nil
 }
 
 // admitRegistration is the gate of POST. Whoever sends a credential is judged by it, whatever the gate.

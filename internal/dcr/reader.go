@@ -3,7 +3,9 @@ package dcr
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -30,7 +32,7 @@ func present(o jose.Object, name string) bool {
 // refuse keeps the first refusal. The sentence names the member and what was expected of it, never what came.
 func (r *reader) refuse(name, expected string, args ...any) {
 	if r.err == nil {
-		r.err = oauth.Refuse(oauth.MetadataMember, name+" must be "+expected, args...)
+		r.err = oauth.Refuse(oauth.MetadataMember, "%s must be %s", name, fmt.Sprintf(expected, args...))
 	}
 }
 
@@ -142,6 +144,18 @@ func (r *reader) days(name string, most int) int {
 	return n
 }
 
+// seconds is a span that may be zero; nil when it is absent.
+func (r *reader) seconds(name string) *int {
+	var n int
+	if !r.decode(name, "a whole number of seconds", &n) {
+		return nil
+	}
+	if n < 0 || n > 365*24*3600 {
+		r.refuse(name, "a whole number of seconds of at most a year")
+	}
+	return &n
+}
+
 // webURI is a page or picture of the client's. It is shown, never fetched.
 func (r *reader) webURI(name string) string {
 	s := r.ascii(name, 2000)
@@ -154,6 +168,38 @@ func (r *reader) webURI(name string) string {
 func isWebURI(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && isURIText(s) && u.Scheme == "https" && u.Hostname() != "" && u.User == nil && !strings.Contains(s, "#")
+}
+
+// languageTag is a BCP 47 language tag, as far as RFC 7591 §2.2 uses them.
+var languageTag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$`)
+
+// localized are the members for people in other languages: client_name#fr, tos_uri#es. Each is held to the rules of the
+// member that it translates.
+func (r *reader) localized() map[string]string {
+	values := map[string]string{}
+	for _, name := range r.object.Names() {
+		member, tag, ok := strings.Cut(name, "#")
+		if !ok || !present(r.object, name) {
+			continue
+		}
+		switch member {
+		case "client_name":
+			values[name] = r.text(name, 200)
+		case "description":
+			values[name] = r.text(name, 1000)
+		case "client_uri", "logo_uri", "tos_uri", "policy_uri":
+			values[name] = r.webURI(name)
+		default:
+			continue
+		}
+		if !languageTag.MatchString(tag) || len(values) > 40 {
+			r.refuse(member, "tagged with a language such as fr or fr-CA, in at most 40 members")
+		}
+	}
+	if len(values) == 0 {
+		return nil
+	}
+	return values
 }
 
 // isURIText tells whether s has only characters that a URI may have (RFC 3986 §2).

@@ -19,6 +19,11 @@ func checkRedirectURIs(m *client.Metadata, usesCode bool) error {
 			return oauth.Refuse(oauth.RedirectURIRefused, "redirect_uris: entry %d %s", i+1, why)
 		}
 	}
+	for i, raw := range m.PostLogoutRedirectURIs {
+		if why := redirectDefect(raw, m.ApplicationType == "native"); why != "" {
+			return oauth.Refuse(oauth.RedirectURIRefused, "post_logout_redirect_uris: entry %d %s", i+1, why)
+		}
+	}
 	return nil
 }
 

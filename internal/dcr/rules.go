@@ -21,6 +21,7 @@ var (
 	grantTypes    = []string{"authorization_code", "refresh_token", "client_credentials"}
 	encryptAlgs   = []string{"RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A256KW"}
 	encryptEncs   = []string{"A256GCM", "A128GCM", "A128CBC-HS256", "A256CBC-HS512"}
+	responseModes = []string{"query", "form_post", "jwt", "query.jwt", "form_post.jwt"}
 	durationTypes = []string{"ONE_TIME", "PERSISTENT", "TIME_BOUND"}
 	registries    = []string{"FDX", "GLEIF", "ICANN", "PRIVATE"}
 )
@@ -58,36 +59,69 @@ func (rules Rules) ReadUpdate(body []byte, clientID string) (client.Metadata, er
 func (rules Rules) read(o jose.Object) (client.Metadata, error) {
 	r := &reader{object: o}
 	m := client.Metadata{
-		RedirectURIs:                   r.texts("redirect_uris", 20, 2000),
-		GrantTypes:                     r.words("grant_types", grantTypes),
-		ResponseTypes:                  r.words("response_types", []string{"code"}),
-		Scope:                          r.ascii("scope", 4<<10),
-		ClientName:                     r.text("client_name", 200),
-		Description:                    r.text("description", 1000),
-		ClientURI:                      r.webURI("client_uri"),
-		LogoURI:                        r.webURI("logo_uri"),
-		TOSURI:                         r.webURI("tos_uri"),
-		PolicyURI:                      r.webURI("policy_uri"),
-		Contacts:                       r.texts("contacts", 20, 200),
-		SoftwareID:                     r.text("software_id", 200),
-		SoftwareVersion:                r.text("software_version", 200),
-		ApplicationType:                r.word("application_type", []string{"web", "native"}),
-		JWKS:                           r.raw("jwks"),
-		JWKSURI:                        r.ascii("jwks_uri", 2000),
-		TokenEndpointAuthMethod:        r.word("token_endpoint_auth_method", []string{client.PrivateKeyJWT}),
-		TokenEndpointAuthSigningAlg:    r.alg("token_endpoint_auth_signing_alg"),
-		RequestObjectSigningAlg:        r.alg("request_object_signing_alg"),
-		IDTokenSignedResponseAlg:       r.alg("id_token_signed_response_alg"),
-		IDTokenEncryptedResponseAlg:    r.word("id_token_encrypted_response_alg", encryptAlgs),
-		IDTokenEncryptedResponseEnc:    r.word("id_token_encrypted_response_enc", encryptEncs),
-		IntrospectionSignedResponseAlg: r.alg("introspection_signed_response_alg"),
-		DPoPBoundAccessTokens:          r.flag("dpop_bound_access_tokens"),
-		AuthorizationDetailsTypes:      r.words("authorization_details_types", []string{"fdx_v1.0"}),
-		DurationType:                   r.words("duration_type", durationTypes),
-		DurationPeriod:                 r.days("duration_period", 365),
-		LookbackPeriod:                 r.days("lookback_period", 36500),
-		RegistryReferences:             registryReferences(r, "registry_references"),
-		Intermediaries:                 intermediaries(r),
+		ClientName:      r.text("client_name", 200),
+		Description:     r.text("description", 1000),
+		ClientURI:       r.webURI("client_uri"),
+		LogoURI:         r.webURI("logo_uri"),
+		TOSURI:          r.webURI("tos_uri"),
+		PolicyURI:       r.webURI("policy_uri"),
+		Contacts:        r.texts("contacts", 20, 200),
+		SoftwareID:      r.text("software_id", 200),
+		SoftwareVersion: r.text("software_version", 200),
+		ApplicationType: r.word("application_type", []string{"web", "native"}),
+		Localized:       r.localized(),
+
+		RedirectURIs:           r.texts("redirect_uris", 20, 2000),
+		PostLogoutRedirectURIs: r.texts("post_logout_redirect_uris", 20, 2000),
+		InitiateLoginURI:       r.webURI("initiate_login_uri"),
+		BackchannelLogoutURI:   r.webURI("backchannel_logout_uri"),
+		BackchannelLogoutSID:   r.flag("backchannel_logout_session_required"),
+		GrantTypes:             r.words("grant_types", grantTypes),
+		ResponseTypes:          r.words("response_types", []string{"code"}),
+		ResponseModes:          r.words("response_modes", responseModes),
+		Scope:                  r.ascii("scope", 4<<10),
+
+		JWKS:                        r.raw("jwks"),
+		JWKSURI:                     r.ascii("jwks_uri", 2000),
+		TokenEndpointAuthMethod:     r.word("token_endpoint_auth_method", []string{client.PrivateKeyJWT}),
+		TokenEndpointAuthSigningAlg: r.alg("token_endpoint_auth_signing_alg"),
+		DPoPBoundAccessTokens:       r.flag("dpop_bound_access_tokens"),
+		CertificateBoundTokens:      r.flag("tls_client_certificate_bound_access_tokens"),
+		UseMTLSEndpointAliases:      r.flag("use_mtls_endpoint_aliases"),
+
+		RequestObjectSigningAlg:    r.alg("request_object_signing_alg"),
+		RequestObjectEncryptionAlg: r.word("request_object_encryption_alg", encryptAlgs),
+		RequestObjectEncryptionEnc: r.word("request_object_encryption_enc", encryptEncs),
+		RequireSignedRequestObject: r.flag("require_signed_request_object"),
+		RequirePushedRequests:      r.flag("require_pushed_authorization_requests"),
+		DefaultMaxAge:              r.seconds("default_max_age"),
+		RequireAuthTime:            r.flag("require_auth_time"),
+		DefaultACRValues:           r.texts("default_acr_values", 20, 200),
+		SubjectType:                r.word("subject_type", []string{"public"}),
+		SectorIdentifierURI:        r.webURI("sector_identifier_uri"),
+
+		IDTokenSignedResponseAlg:          r.alg("id_token_signed_response_alg"),
+		IDTokenEncryptedResponseAlg:       r.word("id_token_encrypted_response_alg", encryptAlgs),
+		IDTokenEncryptedResponseEnc:       r.word("id_token_encrypted_response_enc", encryptEncs),
+		UserinfoSignedResponseAlg:         r.alg("userinfo_signed_response_alg"),
+		UserinfoEncryptedResponseAlg:      r.word("userinfo_encrypted_response_alg", encryptAlgs),
+		UserinfoEncryptedResponseEnc:      r.word("userinfo_encrypted_response_enc", encryptEncs),
+		AuthorizationSignedResponseAlg:    r.alg("authorization_signed_response_alg"),
+		AuthorizationEncryptedResponseAlg: r.word("authorization_encrypted_response_alg", encryptAlgs),
+		AuthorizationEncryptedResponseEnc: r.word("authorization_encrypted_response_enc", encryptEncs),
+		IntrospectionSignedResponseAlg:    r.alg("introspection_signed_response_alg"),
+		IntrospectionEncryptedResponseAlg: r.word("introspection_encrypted_response_alg", encryptAlgs),
+		IntrospectionEncryptedResponseEnc: r.word("introspection_encrypted_response_enc", encryptEncs),
+
+		AuthorizationDetailsTypes: r.words("authorization_details_types", []string{"fdx_v1.0"}),
+		DurationType:              r.words("duration_type", durationTypes),
+		DurationPeriod:            r.days("duration_period", 365),
+		LookbackPeriod:            r.days("lookback_period", 36500),
+		RegistryReferences:        registryReferences(r, "registry_references"),
+		Intermediaries:            intermediaries(r),
+	}
+	if r.err == nil && present(o, "software_statement") {
+		r.err = refuseStatement(o)
 	}
 	if r.err != nil {
 		return client.Metadata{}, r.err
@@ -121,11 +155,8 @@ func (rules Rules) settle(m *client.Metadata) error {
 	if usesCode && m.IDTokenSignedResponseAlg == "" {
 		m.IDTokenSignedResponseAlg = string(jose.PS256)
 	}
-	switch {
-	case m.IDTokenEncryptedResponseEnc != "" && m.IDTokenEncryptedResponseAlg == "":
-		return oauth.Refuse(oauth.MetadataContradicts, "id_token_encrypted_response_enc needs id_token_encrypted_response_alg")
-	case m.IDTokenEncryptedResponseAlg != "" && m.IDTokenEncryptedResponseEnc == "":
-		m.IDTokenEncryptedResponseEnc = "A128CBC-HS256"
+	if err := settleEncryption(m); err != nil {
+		return err
 	}
 	if err := checkRedirectURIs(m, usesCode); err != nil {
 		return err
@@ -134,6 +165,32 @@ func (rules Rules) settle(m *client.Metadata) error {
 		return err
 	}
 	return rules.settleScope(m)
+}
+
+// settleEncryption gives every enc that is left out its default, and refuses one without an alg (OpenID Connect
+// Registration §2). What is encrypted is signed first, so an alg needs a signature alg too, where that has no default.
+func settleEncryption(m *client.Metadata) error {
+	for _, pair := range []struct {
+		name     string
+		alg, enc *string
+		signed   string
+	}{
+		{"id_token_encrypted_response", &m.IDTokenEncryptedResponseAlg, &m.IDTokenEncryptedResponseEnc, "PS256"},
+		{"userinfo_encrypted_response", &m.UserinfoEncryptedResponseAlg, &m.UserinfoEncryptedResponseEnc, m.UserinfoSignedResponseAlg},
+		{"authorization_encrypted_response", &m.AuthorizationEncryptedResponseAlg, &m.AuthorizationEncryptedResponseEnc, m.AuthorizationSignedResponseAlg},
+		{"introspection_encrypted_response", &m.IntrospectionEncryptedResponseAlg, &m.IntrospectionEncryptedResponseEnc, m.IntrospectionSignedResponseAlg},
+		{"request_object_encryption", &m.RequestObjectEncryptionAlg, &m.RequestObjectEncryptionEnc, "PS256"},
+	} {
+		switch {
+		case *pair.enc != "" && *pair.alg == "":
+			return oauth.Refuse(oauth.MetadataContradicts, "%s_enc needs %s_alg", pair.name, pair.name)
+		case *pair.alg != "" && pair.signed == "":
+			return oauth.Refuse(oauth.MetadataContradicts, "%s_alg needs the matching signed_response_alg: what is encrypted is signed first", pair.name)
+		case *pair.alg != "" && *pair.enc == "":
+			*pair.enc = "A128CBC-HS256"
+		}
+	}
+	return nil
 }
 
 // settleScope maps data clusters to scopes (FDX Recipient Registration 5.2), and gives a client that asks for nothing all
@@ -151,15 +208,18 @@ func (rules Rules) settleScope(m *client.Metadata) error {
 			}
 		}
 	}
-	for _, s := range asked {
+	for i, s := range asked {
 		named, isCluster := fdx.ScopesOf(s)
-		switch {
-		case isCluster:
-			scope = append(scope, named...)
-		case slices.Contains(rules.Scopes, s):
-			scope = append(scope, s)
-		default:
-			return oauth.Refuse(oauth.MetadataScope, "scope must be of scopes_supported; entry %d is not", slices.Index(asked, s)+1)
+		if !isCluster {
+			named = []string{s}
+		}
+		for _, s := range named {
+			if !slices.Contains(rules.Scopes, s) {
+				return oauth.Refuse(oauth.MetadataScope, "scope must be of scopes_supported; entry %d is not", i+1)
+			}
+			if !scope.Has(s) {
+				scope = append(scope, s)
+			}
 		}
 	}
 	m.Scope = scope.String()

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -176,7 +177,7 @@ func parseFlatJSON(body []byte) (Form, error) {
 	}
 	for name, v := range values {
 		if len(v) > 1 {
-			return Form{}, Refuse(ParameterRepeated, "%s stands twice in the JSON body", name)
+			return Form{}, Refuse(ParameterRepeated, "%s stands twice in the JSON body", presentable(name))
 		}
 	}
 	return newForm(values)
@@ -185,17 +186,25 @@ func parseFlatJSON(body []byte) (Form, error) {
 // newForm applies RFC 6749 §3.2: no parameter twice, and one without a value counts as absent.
 func newForm(values url.Values) (Form, error) {
 	for name, all := range values {
-		if len(all) > 1 && !repeatable[name] {
-			return Form{}, Refuse(ParameterRepeated, "%s was sent more than once", name)
-		}
 		for _, v := range append(all[:len(all):len(all)], name) {
 			if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
 				return Form{}, Refuse(BodyMalformed, "a parameter is not UTF-8 or holds a NUL")
 			}
 		}
-		if len(all) == 1 && all[0] == "" {
-			delete(values, name)
+	}
+	for name, all := range values {
+		if len(all) > 1 && !repeatable[name] {
+			return Form{}, Refuse(ParameterRepeated, "%s was sent more than once", presentable(name))
 		}
+		values[name] = slices.DeleteFunc(all, func(v string) bool { return v == "" })
 	}
 	return Form{values: values}, nil
+}
+
+// presentable is a name that came from outside if it could be one of the protocol's: a description repeats nothing else.
+func presentable(name string) string {
+	if len(name) > 40 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		return "a parameter"
+	}
+	return name
 }

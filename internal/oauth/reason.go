@@ -7,40 +7,44 @@ type Code string
 
 // The codes that this server answers with, and where they are defined.
 const (
-	InvalidRequest         Code = "invalid_request"         // RFC 6749 §5.2
-	InvalidClient          Code = "invalid_client"          // RFC 6749 §5.2
-	UnauthorizedClient     Code = "unauthorized_client"     // RFC 6749 §5.2
-	UnsupportedGrantType   Code = "unsupported_grant_type"  // RFC 6749 §5.2
-	InvalidScope           Code = "invalid_scope"           // RFC 6749 §5.2
-	InvalidTarget          Code = "invalid_target"          // RFC 8707 §2
-	InvalidDPoPProof       Code = "invalid_dpop_proof"      // RFC 9449 §5
-	UseDPoPNonce           Code = "use_dpop_nonce"          // RFC 9449 §8
-	InvalidToken           Code = "invalid_token"           // RFC 6750 §3.1
-	InsufficientScope      Code = "insufficient_scope"      // RFC 6750 §3.1
-	InvalidClientMetadata  Code = "invalid_client_metadata" // RFC 7591 §3.2.2
-	InvalidRedirectURI     Code = "invalid_redirect_uri"    // RFC 7591 §3.2.2
-	AccessDenied           Code = "access_denied"           // RFC 6749 §4.1.2.1
-	TemporarilyUnavailable Code = "temporarily_unavailable" // RFC 6749 §4.1.2.1
-	ServerError            Code = "server_error"            // RFC 6749 §4.1.2.1
+	InvalidRequest              Code = "invalid_request"               // RFC 6749 §5.2
+	InvalidClient               Code = "invalid_client"                // RFC 6749 §5.2
+	UnauthorizedClient          Code = "unauthorized_client"           // RFC 6749 §5.2
+	UnsupportedGrantType        Code = "unsupported_grant_type"        // RFC 6749 §5.2
+	InvalidScope                Code = "invalid_scope"                 // RFC 6749 §5.2
+	InvalidTarget               Code = "invalid_target"                // RFC 8707 §2
+	InvalidDPoPProof            Code = "invalid_dpop_proof"            // RFC 9449 §5
+	UseDPoPNonce                Code = "use_dpop_nonce"                // RFC 9449 §8
+	InvalidToken                Code = "invalid_token"                 // RFC 6750 §3.1
+	InsufficientScope           Code = "insufficient_scope"            // RFC 6750 §3.1
+	InvalidClientMetadata       Code = "invalid_client_metadata"       // RFC 7591 §3.2.2
+	InvalidSoftwareStatement    Code = "invalid_software_statement"    // RFC 7591 §3.2.2
+	UnapprovedSoftwareStatement Code = "unapproved_software_statement" // RFC 7591 §3.2.2
+	InvalidRedirectURI          Code = "invalid_redirect_uri"          // RFC 7591 §3.2.2
+	AccessDenied                Code = "access_denied"                 // RFC 6749 §4.1.2.1
+	TemporarilyUnavailable      Code = "temporarily_unavailable"       // RFC 6749 §4.1.2.1
+	ServerError                 Code = "server_error"                  // RFC 6749 §4.1.2.1
 )
 
 // status is the HTTP status of a code where a reason names no other.
 var status = map[Code]int{
-	InvalidRequest:         http.StatusBadRequest,
-	InvalidClient:          http.StatusUnauthorized,
-	UnauthorizedClient:     http.StatusBadRequest,
-	UnsupportedGrantType:   http.StatusBadRequest,
-	InvalidScope:           http.StatusBadRequest,
-	InvalidTarget:          http.StatusBadRequest,
-	InvalidDPoPProof:       http.StatusBadRequest,
-	UseDPoPNonce:           http.StatusBadRequest,
-	InvalidToken:           http.StatusUnauthorized,
-	InsufficientScope:      http.StatusForbidden,
-	InvalidClientMetadata:  http.StatusBadRequest,
-	InvalidRedirectURI:     http.StatusBadRequest,
-	AccessDenied:           http.StatusForbidden,
-	TemporarilyUnavailable: http.StatusServiceUnavailable,
-	ServerError:            http.StatusInternalServerError,
+	InvalidRequest:              http.StatusBadRequest,
+	InvalidClient:               http.StatusUnauthorized,
+	UnauthorizedClient:          http.StatusBadRequest,
+	UnsupportedGrantType:        http.StatusBadRequest,
+	InvalidScope:                http.StatusBadRequest,
+	InvalidTarget:               http.StatusBadRequest,
+	InvalidDPoPProof:            http.StatusBadRequest,
+	UseDPoPNonce:                http.StatusBadRequest,
+	InvalidToken:                http.StatusUnauthorized,
+	InsufficientScope:           http.StatusForbidden,
+	InvalidClientMetadata:       http.StatusBadRequest,
+	InvalidRedirectURI:          http.StatusBadRequest,
+	InvalidSoftwareStatement:    http.StatusBadRequest,
+	UnapprovedSoftwareStatement: http.StatusBadRequest,
+	AccessDenied:                http.StatusForbidden,
+	TemporarilyUnavailable:      http.StatusServiceUnavailable,
+	ServerError:                 http.StatusInternalServerError,
 }
 
 // Reason is the stable name of one cause of refusal, finer than a Code.
@@ -122,6 +126,8 @@ const (
 	MetadataScope        Reason = "metadata_scope"
 	MetadataKeys         Reason = "metadata_keys"
 	RedirectURIRefused   Reason = "redirect_uri_refused"
+	StatementMalformed   Reason = "software_statement_malformed"
+	StatementNotTrusted  Reason = "software_statement_not_trusted"
 
 	RateLimited Reason = "rate_limited"
 	Unavailable Reason = "temporarily_unavailable"

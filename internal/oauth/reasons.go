@@ -101,6 +101,9 @@ var reasons = []Explanation{
 	{MetadataKeys, InvalidClientMetadata, 0, "jwks or jwks_uri does not give this server public keys to verify with.", "Register either jwks with at least one public signing key, or an https jwks_uri on a public host."},
 	{RedirectURIRefused, InvalidRedirectURI, 0, "A redirect URI is not one that this server redirects to.", "Register absolute https URIs without a fragment, user or wildcard."},
 
+	{StatementMalformed, InvalidSoftwareStatement, 0, "software_statement is not one compact JWS signed with an offered algorithm.", "Send the statement as its issuer made it, or leave it out."},
+	{StatementNotTrusted, UnapprovedSoftwareStatement, 0, "software_statement comes from an issuer that this server does not trust.", "Leave it out, and register the members that it states yourself."},
+
 	{RateLimited, TemporarilyUnavailable, http.StatusTooManyRequests, "Too many requests of this kind came from one client or address. Nothing is wrong with this one.", "Come back after the seconds of the Retry-After header."},
 	{Unavailable, TemporarilyUnavailable, 0, "The server cannot answer just now. Nothing was granted; the assertion and the proof may have been used up.", "Send the request again after the seconds of the Retry-After header, with a new assertion and a new proof."},
 	{Internal, ServerError, 0, "The server failed. This is a fault of ours.", "Report it with the x-fapi-interaction-id of the response."},

@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
+	"io"
 	"log/slog"
 )
 
@@ -27,7 +29,11 @@ func (s Secret) Hash() []byte {
 	return h[:]
 }
 
-// String and LogValue keep the secret out of logs and errors.
-func (s Secret) String() string       { return "[redacted]" }
-func (s Secret) GoString() string     { return "[redacted]" }
-func (s Secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+// String, Format, MarshalText and LogValue keep the secret out of logs, errors and documents. Without Format a verb that
+// does not fit a string (%d) would print it; without MarshalText a struct that holds it would, in a JSON log.
+func (s Secret) String() string               { return redacted }
+func (s Secret) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, redacted) }
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+func (s Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
+
+const redacted = "[redacted]"
