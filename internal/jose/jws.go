@@ -99,9 +99,9 @@ func (d Door) header(text []byte, signature int) (Header, error) {
 			return Header{}, refuse(HeaderRefused, "The JWS header has the member "+name+", which is not accepted.")
 		}
 	}
-	name, _, err := o.String("alg")
+	name, _, _ := o.String("alg") // empty if it is no string, and so not offered
 	alg, offered := ParseAlg(name)
-	if err != nil || !offered {
+	if !offered {
 		return Header{}, refuse(AlgNotOffered,
 			"The alg of the JWS header is "+safe(name)+"; accepted are "+strings.Join(Algs(), ", ")+".")
 	}
@@ -109,8 +109,8 @@ func (d Door) header(text []byte, signature int) (Header, error) {
 	if h.Typ, err = d.typ(o); err != nil {
 		return Header{}, err
 	}
-	kid, present, err := o.String("kid")
-	if present && (err != nil || kid == "" || len(kid) > maxKid) {
+	kid, present, _ := o.String("kid") // empty if it is no string
+	if present && (kid == "" || len(kid) > maxKid) {
 		return Header{}, refuse(HeaderRefused, "The kid in the JWS header is not a string of 1 to 256 bytes.")
 	}
 	h.Kid = kid
@@ -128,19 +128,17 @@ func (d Door) typ(header Object) (string, error) {
 	if err != nil {
 		return "", refuse(HeaderRefused, "The typ in the JWS header is not a string.")
 	}
-	if !present {
-		if slices.Contains(d.Types, "") {
-			return "", nil
-		}
-		return "", refuse(TypRefused, "The JWS header has no typ.")
-	}
 	got := mediaType(typ)
 	for _, want := range d.Types {
-		if want != "" && mediaType(want) == got {
+		if present == (want != "") && mediaType(want) == got {
 			return got, nil
 		}
 	}
-	return "", refuse(TypRefused, "The typ of the JWS header is "+safe(typ)+", which is not accepted here.")
+	accepted := slices.Clone(d.Types)
+	if i := slices.Index(accepted, ""); i >= 0 {
+		accepted[i] = "none at all"
+	}
+	return "", refuse(TypRefused, "The typ of the JWS header is "+safe(typ)+"; accepted here: "+strings.Join(accepted, ", ")+".")
 }
 
 func mediaType(typ string) string {

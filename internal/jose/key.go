@@ -157,7 +157,7 @@ func parseRSA(o Object) (crypto.PublicKey, error) {
 }
 
 func parseEC(o Object) (crypto.PublicKey, error) {
-	if crv, _, err := o.String("crv"); err != nil || crv != "P-256" {
+	if crv, _, _ := o.String("crv"); crv != "P-256" {
 		return nil, refuse(KeyRefused, "The crv of the JWK is "+safe(crv)+"; accepted for EC is P-256.")
 	}
 	x, ok1 := octets(o, "x", 32)
@@ -173,7 +173,7 @@ func parseEC(o Object) (crypto.PublicKey, error) {
 }
 
 func parseOKP(o Object) (crypto.PublicKey, error) {
-	if crv, _, err := o.String("crv"); err != nil || crv != "Ed25519" {
+	if crv, _, _ := o.String("crv"); crv != "Ed25519" {
 		return nil, refuse(KeyRefused, "The crv of the JWK is "+safe(crv)+"; accepted for OKP is Ed25519.")
 	}
 	x, ok := octets(o, "x", ed25519.PublicKeySize)

@@ -83,6 +83,7 @@ func TestParseObjectAccepts(t *testing.T) {
 		`{"a":{"b":1,"c":{"b":1}},"b":1}`:         {"a", "b"},
 		`{"a":1,"A":2,"":3}`:                      {"a", "A", ""},
 		`{"a":"[[[[[[[[[[[[[[[[[[[[","b":"\"}{"}`: {"a", "b"},
+		`{"a":"\"[[[[[[[[[[[[[[[[[[[["}`:          {"a"},
 		`{"a":"\\","b":"\\\\\""}`:                 {"a", "b"},
 		`{"\u0061\"":"\ud83d\ude00"}`:             {`a"`},
 		`{"a":[1,-2.5e+3,true,false,null,"x"]}`:   {"a"},
@@ -173,6 +174,9 @@ func TestObjectNested(t *testing.T) {
 		if refused(t, err, jose.JSONRefused); !ok {
 			t.Errorf("%s is there", name)
 		}
+	}
+	if _, _, err := o.Object("a"); err.Error() != "The member a is not a JSON object." {
+		t.Error(err)
 	}
 	if raw, ok := o.Raw("cnf"); !ok || string(raw) != `{"JKT":"x","inner":{"a":1}}` {
 		t.Errorf("raw: %s, %v", raw, ok)

@@ -2,13 +2,13 @@ package jose_test
 
 import (
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
 	"io"
 	"math"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -244,6 +244,7 @@ func TestSignerRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	ec := ecKey(t)
+	huge := new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), 4096), big.NewInt(1))
 	for name, test := range map[string]struct {
 		alg jose.Alg
 		kid string
@@ -256,7 +257,8 @@ func TestSignerRefuses(t *testing.T) {
 		"no alg":                {"", "k1", ec},
 		"RSA 1024":              {jose.PS256, "k1", weak},
 		"P-384":                 {jose.ES256, "k1", newEC(t, elliptic.P384())},
-		"a public key by value": {jose.ES256, "k1", valueSigner{ec}},
+		"a public key by value": {jose.ES256, "k1", publicOnly{ec.PublicKey}},
+		"RSA 4097":              {jose.PS256, "k1", publicOnly{&rsa.PublicKey{N: huge, E: 65537}}},
 	} {
 		if _, err := jose.NewSigner(test.alg, test.kid, test.key); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -285,7 +287,11 @@ func TestSignerRefuses(t *testing.T) {
 	}
 }
 
-// valueSigner returns its public key in a shape that nothing in the standard library returns.
-type valueSigner struct{ *ecdsa.PrivateKey }
+// publicOnly claims to be the private side of any public key.
+type publicOnly struct{ public crypto.PublicKey }
 
-func (v valueSigner) Public() crypto.PublicKey { return v.PublicKey }
+func (p publicOnly) Public() crypto.PublicKey { return p.public }
+
+func (p publicOnly) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("cannot sign")
+}
