@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// leash runs a program until descriptor 3 says or reaches its end. Descriptor 4 tells the parent that the program has
+// script runs a program until descriptor 3 says or reaches its end. Descriptor 4 tells the parent that the program has
 // ended; the shell lets go of it, the program keeps it, and its children too. Descriptor 5, the lock, stays with all.
 //
 // Two signals, because a shell starts background programs deaf to SIGINT: SIGINT is PostgreSQL's fast shutdown, and
 // SIGTERM ends a program that has not yet installed its own handlers. PostgreSQL takes the stronger one of the two.
-const leash = `
+const script = `
 log=$1 scratch=$2
 shift 2
 umask 077
@@ -37,7 +37,7 @@ exit $status
 // patience is how long a shutdown may take before it becomes a kill; a checkpoint on a slow disk takes seconds.
 const patience = 30 * time.Second
 
-// child is a program that ends no later than this process.
+// child is a program that ends when this process does.
 type child struct {
 	shell  *exec.Cmd
 	errors *bytes.Buffer // the shell's own, before it has opened the log
@@ -61,7 +61,7 @@ func (a account) run(log, scratch string, lock *os.File, program ...string) (*ch
 	defer aliveEnd.Close()
 	c := &child{leash: leashEnd, errors: new(bytes.Buffer), ended: make(chan struct{})}
 	// No context: a cancelled start ends the program by its leash, which leaves time to clean up.
-	c.shell = a.command(context.Background(), "/bin/sh", append([]string{"-c", leash, "sh", log, scratch}, program...)...)
+	c.shell = a.command(context.Background(), "/bin/sh", append([]string{"-c", script, "sh", log, scratch}, program...)...)
 	c.shell.SysProcAttr.Setpgid = true
 	c.shell.Stderr = c.errors
 	c.shell.ExtraFiles = []*os.File{held, aliveEnd, lock}
@@ -88,10 +88,10 @@ func (c *child) end(word string) error {
 	if !timer.Stop() {
 		return fmt.Errorf("killed, because it did not end within %v", patience)
 	}
-	if err != nil {
-		return fmt.Errorf("%w %s", err, bytes.TrimSpace(c.errors.Bytes()))
+	if message := bytes.TrimSpace(c.errors.Bytes()); err != nil && len(message) > 0 {
+		return fmt.Errorf("%w: %s", err, message)
 	}
-	return nil
+	return err
 }
 
 // tail returns the last lines of a log, for an error message; there is no log when nothing has run.

@@ -83,10 +83,15 @@ func TestFind(t *testing.T) {
 			},
 			want: "/opt/homebrew/opt/postgresql@14/bin",
 		},
+		"a relative folder in PATH is passed over": {
+			entries: []string{"/relative/initdb", "/relative/postgres"},
+			paths:   "/usr/bin", want: "",
+		},
 		"nothing anywhere": {paths: "/usr/bin", want: ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := tree(t, test.entries...)
+			t.Chdir(root)
 			variables := map[string]string{"PATH": "::relative:" + root + test.paths}
 			if test.variable != "" {
 				variables[binVariable] = root + test.variable

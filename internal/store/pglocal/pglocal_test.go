@@ -1,8 +1,6 @@
 package pglocal
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,16 +26,6 @@ func TestMain(m *testing.M) {
 		beParent(strings.TrimPrefix(dir, ":"))
 	}
 	os.Exit(m.Run())
-}
-
-func beParent(dir string) {
-	s, err := Start(context.Background(), Options{Dir: dir, Fast: dir == ""})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	fmt.Printf("%d\n%s\n%s\n", postmaster(s), s.scratch, s.URL(database))
-	select {}
 }
 
 func TestPostgresAvailable(t *testing.T) {
@@ -66,14 +54,61 @@ func folder(t *testing.T, name string) string {
 	return filepath.Join(parent, name)
 }
 
-// temporary returns a folder for temporary ones, as open as the system's own.
+// given makes a file nobody's, which only root may do.
+func given(t *testing.T, path string) *syscall.Credential {
+	t.Helper()
+	nobody, err := accountNamed("nobody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, int(nobody.credential.Uid), int(nobody.credential.Gid)); err != nil {
+		t.Fatal(err)
+	}
+	return nobody.credential
+}
+
+// made makes a data folder with one file in it, as a run of an unprivileged user would, and returns that user's id.
+func made(t *testing.T, dir, file, content string) int {
+	t.Helper()
+	file = filepath.Join(dir, file)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() != 0 {
+		return os.Geteuid()
+	}
+	given(t, file)
+	given(t, filepath.Dir(file))
+	return int(given(t, dir).Uid)
+}
+
+// temporary returns a folder for temporary ones, as open as the system's own. Its path is short, as a test's own
+// folder on macOS is not: sockets need that.
 func temporary(t *testing.T) string {
 	t.Helper()
-	dir := filepath.Dir(folder(t, "-"))
+	dir, err := os.MkdirTemp("/tmp", "pglocal-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	if err := os.Chmod(dir, os.ModeSticky|0o777); err != nil {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// emptied expects no folder below dir, and no process below this one. Parallel tests have processes of their own.
+func emptied(t *testing.T, dir string) {
+	t.Helper()
+	if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err != syscall.ECHILD {
+		t.Errorf("a child is left: process %d, %v", pid, err)
+	}
+	if left, err := os.ReadDir(dir); len(left) != 0 || err != nil {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
 }
 
 func started(t *testing.T, o Options) *Server {
@@ -193,90 +228,7 @@ func TestServerIsPrivateAndSmall(t *testing.T) {
 				t.Errorf("PostgreSQL is in process group %d (%v), which the terminal's Ctrl-C reaches", group, err)
 			}
 			stopped(t, s)
-			if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err != syscall.ECHILD {
-				t.Errorf("a child is left: process %d, %v", pid, err)
-			}
 		})
-	}
-}
-
-func TestNothingIsLeftBehind(t *testing.T) {
-	needPostgres(t)
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
-	broken := folder(t, "data")
-	stopped(t, started(t, Options{Dir: broken}))
-	configuration := filepath.Join(broken, "cluster", "postgresql.conf")
-	if err := os.WriteFile(configuration, []byte("no_such_setting = 1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, test := range map[string]struct {
-		context context.Context
-		options Options
-		want    string
-	}{
-		"after Stop":              {t.Context(), Options{Fast: true}, ""},
-		"after a cancelled Start": {cancelled, Options{Fast: true}, "context canceled"},
-		"after a failed Start":    {t.Context(), Options{Dir: broken}, "no_such_setting"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			temporary := temporary(t)
-			t.Setenv("TMPDIR", temporary)
-			s, err := Start(test.context, test.options)
-			if test.want == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
-				stopped(t, s)
-			} else if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("error %v, want one that says %q", err, test.want)
-			}
-			left, err := os.ReadDir(temporary)
-			if len(left) != 0 || err != nil {
-				t.Errorf("left behind: %v, %v", left, err)
-			}
-		})
-	}
-}
-
-func TestStopWithOpenConnection(t *testing.T) {
-	t.Parallel()
-	s := started(t, Options{Fast: true})
-	conn, err := pgx.Connect(t.Context(), s.URL(database))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	stopped(t, s)
-	if err := conn.Ping(t.Context()); err == nil {
-		t.Error("the connection outlived the server")
-	}
-}
-
-// TestSignalsLeaveItRunning sends what a closing terminal or a stopping system sends to every process.
-func TestSignalsLeaveItRunning(t *testing.T) {
-	t.Parallel()
-	s := started(t, Options{Fast: true})
-	for _, signal := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM} {
-		if err := s.child.shell.Process.Signal(signal); err != nil {
-			t.Fatal(err)
-		}
-	}
-	query(t, s.URL(database), "SELECT 'still here'::text")
-	stopped(t, s)
-}
-
-func TestInterruptedFirstStart(t *testing.T) {
-	t.Parallel()
-	dir := folder(t, "data")
-	s := started(t, Options{Dir: dir})
-	stopped(t, s)
-	if err := os.Rename(s.cluster(), s.cluster()+".new"); err != nil {
-		t.Fatal(err)
-	}
-	stopped(t, started(t, Options{Dir: dir}))
-	if left, err := filepath.Glob(dir + "/*.new"); left != nil || err != nil {
-		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 
@@ -307,18 +259,24 @@ func TestFolderInUse(t *testing.T) {
 
 func TestFolderOfAnotherVersion(t *testing.T) {
 	needPostgres(t)
-	dir := folder(t, "data")
-	s := started(t, Options{Dir: dir})
-	stopped(t, s)
-	if err := os.WriteFile(filepath.Join(s.cluster(), "PG_VERSION"), []byte("8\n"), 0o600); err != nil {
+	dir, temporary := folder(t, "data"), temporary(t)
+	t.Setenv("TMPDIR", temporary)
+	made(t, dir, "cluster/PG_VERSION", "8\n")
+	bin, err := Find()
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, err := Start(t.Context(), Options{Dir: dir})
-	for _, want := range []string{dir + " was made by PostgreSQL 8,", "holds PostgreSQL " + s.Version() + ":", binVariable} {
+	version, err := account{}.version(t.Context(), bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Start(t.Context(), Options{Dir: dir})
+	for _, want := range []string{dir + " was made by PostgreSQL 8,", bin + " holds PostgreSQL " + version + ":", binVariable} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one that says %q", err, want)
 		}
 	}
+	emptied(t, temporary)
 }
 
 func TestSuits(t *testing.T) {
@@ -350,6 +308,22 @@ func TestClosedFolder(t *testing.T) {
 	}
 }
 
+func TestOwnerOfFolderRunsIt(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, "data")
+	want := made(t, dir, "postgres.log", "of the last run")
+	s := started(t, Options{Dir: dir})
+	for _, path := range []string{dir, s.cluster(), s.log(), s.scratch} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if owner := info.Sys().(*syscall.Stat_t).Uid; int(owner) != want {
+			t.Errorf("%s belongs to user %d, want %d", path, owner, want)
+		}
+	}
+}
+
 func TestFolderOfOthers(t *testing.T) {
 	dir := folder(t, "data")
 	if err := os.MkdirAll(filepath.Join(dir, "photographs"), 0o755); err != nil {
@@ -366,98 +340,6 @@ func TestFolderOfOthers(t *testing.T) {
 	}
 }
 
-func TestCrashedServerStartsAgain(t *testing.T) {
-	t.Parallel()
-	dir := folder(t, "data")
-	crashed := started(t, Options{Dir: dir})
-	query(t, crashed.URL(database), "CREATE TABLE kept AS SELECT 'here'::text AS word")
-	pid := postmaster(crashed)
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	<-crashed.child.ended
-	if err := crashed.Stop(); err == nil {
-		t.Error("Stop says nothing about a PostgreSQL that was killed")
-	}
-	if left := postmaster(crashed); left != pid {
-		t.Fatalf("the crash left the process id %d in postmaster.pid, want %d: nothing is tested here", left, pid)
-	}
-	again := started(t, Options{Dir: dir})
-	if diff := cmp.Diff([]string{"here"}, query(t, again.URL(database), "SELECT word FROM kept")); diff != "" {
-		t.Error(diff)
-	}
-	stopped(t, again)
-}
-
-func TestKilledParent(t *testing.T) {
-	needPostgres(t)
-	for name, dir := range map[string]string{"temporary": "", "kept": folder(t, "data")} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			parent := exec.Command(os.Args[0])
-			parent.Env = append(os.Environ(), parentVariable+"=:"+dir)
-			parent.Stderr = os.Stderr
-			output, err := parent.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := parent.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer parent.Wait()
-			defer parent.Process.Kill()
-			var pid int
-			var scratch, url string
-			if _, err := fmt.Fscan(bufio.NewReader(output), &pid, &scratch, &url); err != nil {
-				t.Fatal(err)
-			}
-			query(t, url, "CREATE TABLE kept AS SELECT 'here'::text AS word")
-
-			if err := parent.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			if dir != "" {
-				again := started(t, Options{Dir: dir})
-				if diff := cmp.Diff([]string{"here"}, query(t, again.URL(database), "SELECT word FROM kept")); diff != "" {
-					t.Error(diff)
-				}
-				if log, err := os.ReadFile(again.log()); err != nil || strings.Contains(string(log), "not properly shut down") {
-					t.Errorf("PostgreSQL had to recover (%v):\n%s", err, log)
-				}
-			}
-			eventually(t, "the end of PostgreSQL", func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH })
-			eventually(t, "the end of its folder", func() bool {
-				_, err := os.Stat(scratch)
-				return errors.Is(err, os.ErrNotExist)
-			})
-		})
-	}
-}
-
-func TestKilledParentDuringFirstStart(t *testing.T) {
-	needPostgres(t)
-	t.Parallel()
-	temporary := temporary(t)
-	parent := exec.Command(os.Args[0])
-	parent.Env = append(os.Environ(), parentVariable+"=:", "TMPDIR="+temporary)
-	if err := parent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer parent.Wait()
-	defer parent.Process.Kill()
-	eventually(t, "the start of initdb", func() bool {
-		logs, _ := filepath.Glob(temporary + "/*/initdb.log")
-		return logs != nil
-	})
-	if err := parent.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the end of initdb and its folder", func() bool {
-		left, err := os.ReadDir(temporary)
-		return len(left) == 0 && err == nil
-	})
-}
-
 // TestUnprivileged runs tests once more in a copy of this binary: as nobody when this run is root's.
 func TestUnprivileged(t *testing.T) {
 	needPostgres(t)
@@ -469,19 +351,12 @@ func TestUnprivileged(t *testing.T) {
 	if err := os.Mkdir(temporary, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	const tests = "TestRestartKeepsData|TestNothingIsLeftBehind|TestKilledParent|TestClosedFolder"
+	const tests = "TestKilledParent|TestClosedFolder"
 	again := exec.Command(program, "-test.v", "-test.run=^("+tests+")$")
 	again.Dir = "/"
 	again.Env = append(os.Environ(), "PGLOCAL_TEST_UNPRIVILEGED=1", "TMPDIR="+temporary)
 	if os.Geteuid() == 0 {
-		nobody, err := accountNamed("nobody")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(temporary, int(nobody.credential.Uid), int(nobody.credential.Gid)); err != nil {
-			t.Fatal(err)
-		}
-		again.SysProcAttr = &syscall.SysProcAttr{Credential: nobody.credential}
+		again.SysProcAttr = &syscall.SysProcAttr{Credential: given(t, temporary)}
 	}
 	output, err := again.CombinedOutput()
 	if err != nil {
