@@ -43,12 +43,7 @@ type devCmd struct {
 // Run starts dev and serves until it is interrupted.
 func (d *devCmd) Run(ctx context.Context, out *streams, src *sources) (err error) {
 	d.fillIn()
-	dir, cleanUp, err := d.openState()
-	if err != nil {
-		return exitError{exitUsage, err.Error()}
-	}
-	defer func() { err = errors.Join(err, cleanUp()) }()
-	c, err := d.configure(dir, src.problems)
+	c, err := d.configure(src.problems)
 	if err != nil {
 		return err
 	}
@@ -57,6 +52,17 @@ func (d *devCmd) Run(ctx context.Context, out *streams, src *sources) (err error
 		return exitError{exitUsage, err.Error()}
 	}
 	defer l.close()
+	// Only a dev that can start touches the state: another may be running on it.
+	dir, cleanUp, err := d.openState()
+	if err != nil {
+		return exitError{exitUsage, err.Error()}
+	}
+	defer func() { err = errors.Join(err, cleanUp()) }()
+	if c.encryptionKeys == nil {
+		if c.encryptionKeys, err = devEncryptionKeys(dir); err != nil {
+			return exitError{exitUsage, err.Error()}
+		}
+	}
 	c.managementListen = l.management.Addr().String()
 	database := "at the configured URL"
 	if c.databaseURL == "" {
@@ -141,16 +147,9 @@ func removeState(dir string) error {
 	return nil
 }
 
-// configure understands the settings, with what the state folder adds, and reports all that is wrong at once.
-func (d *devCmd) configure(dir string, problems []string) (config, error) {
+// configure understands the settings and reports all that is wrong with them at once.
+func (d *devCmd) configure(problems []string) (config, error) {
 	s := d.Settings
-	if s.KeyEncryptionKey == "" {
-		key, err := devEncryptionKey(dir)
-		if err != nil {
-			return config{}, err
-		}
-		s.KeyEncryptionKey = key
-	}
 	s.ManagementListen = or(s.ManagementListen, defaultManagement)
 	c, more := s.understand(true)
 	if problems = append(problems, more...); len(problems) > 0 {

@@ -39,32 +39,40 @@ func newSources(environ []string) *sources {
 	return s
 }
 
-// readFile reads the YAML file: one flat mapping of setting names, written with _ or -, to strings or lists.
+// readFile reads the YAML file: one flat mapping of setting names, written with _ or -, to values or lists of them. A value
+// is taken as it is spelled: a token of digits must not become a number.
 func (s *sources) readFile(path string) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		s.problem("%s: %v", configEnv, err)
 		return
 	}
-	var values map[string]any
+	var values map[string]yaml.Node
 	if err := yaml.Unmarshal(text, &values); err != nil {
 		s.problem("%s: %v", path, err)
 		return
 	}
 	for name, value := range values {
+		node := &value
+		if node.Kind == yaml.AliasNode {
+			node = node.Alias
+		}
 		flag := strings.ReplaceAll(name, "_", "-")
-		switch v := value.(type) {
-		case []any:
+		_, twice := s.file[flag]
+		switch {
+		case twice:
+			s.problem("%s: %s stands twice, written with _ and with -", path, flag)
+		case node.Tag == "!!null":
+		case node.Kind == yaml.ScalarNode:
+			s.file[flag] = node.Value
+		case node.Kind == yaml.SequenceNode && !slices.ContainsFunc(node.Content, func(part *yaml.Node) bool { return part.Kind != yaml.ScalarNode }):
 			var parts []string
-			for _, part := range v {
-				parts = append(parts, fmt.Sprint(part))
+			for _, part := range node.Content {
+				parts = append(parts, part.Value)
 			}
 			s.file[flag] = strings.Join(parts, ",")
-		case map[string]any:
-			s.problem("%s: %s must be a value or a list", path, name)
-		case nil:
 		default:
-			s.file[flag] = fmt.Sprint(v)
+			s.problem("%s: %s must be a value or a list", path, name)
 		}
 	}
 }

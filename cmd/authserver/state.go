@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -11,7 +12,7 @@ import (
 	"runtime"
 	"strings"
 
-	"authserver/internal/oauth"
+	"authserver/internal/keys"
 )
 
 // stateDir is where dev keeps its state for an issuer: a folder of its own, so that two run side by side. As root it lies
@@ -51,18 +52,22 @@ func dataHome() (string, error) {
 	return filepath.Join(home, ".local", "share"), err
 }
 
-// devEncryptionKey reads the key-encryption key of a state folder, and makes it the first time.
-func devEncryptionKey(dir string) (oauth.Secret, error) {
+// devEncryptionKeys reads the key-encryption key of a state folder, and makes it the first time.
+func devEncryptionKeys(dir string) (keys.EncryptionKeys, error) {
 	path := filepath.Join(dir, "key-encryption.key")
 	text, err := os.ReadFile(path)
-	if err == nil {
-		return oauth.Secret(strings.TrimSpace(string(text))), nil
+	if errors.Is(err, fs.ErrNotExist) {
+		var key [32]byte
+		_, _ = rand.Read(key[:])
+		text = []byte(base64.StdEncoding.EncodeToString(key[:]) + "\n")
+		err = os.WriteFile(path, text, 0o600)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", err
+	if err != nil {
+		return nil, err
 	}
-	var key [32]byte
-	_, _ = rand.Read(key[:])
-	encoded := base64.StdEncoding.EncodeToString(key[:])
-	return oauth.Secret(encoded), os.WriteFile(path, []byte(encoded+"\n"), 0o600)
+	parsed, err := keys.ParseEncryptionKeys(strings.TrimSpace(string(text)))
+	if err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return parsed, err
 }

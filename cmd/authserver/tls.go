@@ -42,7 +42,10 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if err == nil && info.ModTime().Equal(c.changed) {
 		return c.loaded, nil
 	}
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	var pair tls.Certificate
+	if err == nil {
+		pair, err = tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	}
 	if err != nil {
 		if c.loaded == nil {
 			return nil, err

@@ -90,14 +90,17 @@ func (a *Authenticator) prove(ctx context.Context, token *jose.JWS, id string, n
 	if err != nil {
 		return Client{}, err
 	}
+	var refusal error
 	if len(keys) == 0 {
 		_, _ = token.Verify(decoy(token.Header().Alg))
-		return Client{}, notProven(fmt.Errorf("client %q: %s", clip(id), why))
+		refusal = notProven(fmt.Errorf("client %q: %s", clip(id), why))
+	} else if _, err := token.Verify(keys...); err != nil {
+		refusal = notProven(fmt.Errorf("client %q: %w", clip(id), err))
 	}
-	if _, err := token.Verify(keys...); err != nil {
-		return Client{}, notProven(fmt.Errorf("client %q: %w", clip(id), err))
+	if refusal != nil && c.ID != "" { // found, perhaps in memory and since changed
+		refusal = a.Records.Doubt(ctx, c, refusal)
 	}
-	return c, nil
+	return c, refusal
 }
 
 // candidates are the keys that could have signed the assertion, or the private reason why there are none.

@@ -8,7 +8,8 @@
 //	spend                            Records.Spend, with the proof's use and the version of the client record
 //
 // Client records are cached without invalidation: a Spend names the version that it was judged by, and one that is no
-// longer true comes back as stale. Fresh then runs the whole step again, once, on the record as it is now.
+// longer true comes back as stale. A refusal spends nothing, so one that rests on the record goes through Doubt, which
+// looks at the store's version. Fresh then runs the whole step again, once, on the record as it is now.
 //
 // Key sets: inline ones stand in the record. One behind a jwks_uri is fetched by the Fetcher (https, no redirects, the
 // dialled address vetted) and kept between one and ten minutes as its host's Cache-Control says. An unknown kid fetches

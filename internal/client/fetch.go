@@ -37,6 +37,7 @@ type Vetting struct {
 	AllowCIDRs    []netip.Prefix // ranges that are exempt from the address and port rules
 	AllowLoopback bool           // development: loopback hosts, also over http and on any port
 	RootCAs       *x509.CertPool // nil: the system's
+	Resolver      *net.Resolver  // nil: the system's
 }
 
 // Fetcher gets JWK sets from hosts that clients name.
@@ -52,7 +53,7 @@ type Fetcher struct {
 // resolves differently the second time gains nothing.
 func NewFetcher(v Vetting) *Fetcher {
 	guard := ssrf.New(ssrf.WithPorts(443, 8443))
-	dialer := &net.Dialer{Timeout: connectTimeout, Control: func(network, address string, c syscall.RawConn) error {
+	dialer := &net.Dialer{Timeout: connectTimeout, Resolver: v.Resolver, Control: func(network, address string, c syscall.RawConn) error {
 		if v.exempt(address) {
 			return nil
 		}

@@ -40,7 +40,7 @@ func NewRecords(f Finder, s Spender) *Records {
 	})}
 }
 
-// Find returns the record of a client, which may lag behind the store until a Spend says so.
+// Find returns the record of a client, which may lag behind the store until a Spend or a Doubt says so.
 func (r *Records) Find(ctx context.Context, id string) (Client, bool, error) {
 	if c, ok := r.cache.GetIfPresent(id); ok {
 		return c, true, nil
@@ -70,7 +70,21 @@ func (r *Records) Spend(ctx context.Context, by Caller, more ...replay.Use) erro
 	return outcome.Refusal()
 }
 
-// Stale says that the client changed between the reading of its record and the Spend. Nothing was spent.
+// Doubt returns the refusal that a request met because of the record c, or Stale when that is no longer the client's
+// record: a refused request spends nothing, so that its Spend cannot tell. It costs one look at the store.
+func (r *Records) Doubt(ctx context.Context, c Client, refusal error) error {
+	stored, found, err := r.finder.FindClient(ctx, c.ID)
+	switch {
+	case err != nil:
+		return err
+	case found && stored.Version == c.Version:
+		return refusal
+	}
+	r.cache.Invalidate(c.ID)
+	return Stale{}
+}
+
+// Stale says that the client changed after its record was read. Nothing was spent.
 type Stale struct{}
 
 func (Stale) Error() string { return "the client's record changed while the request was judged" }

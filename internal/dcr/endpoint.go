@@ -241,5 +241,8 @@ func bearer(r *http.Request) (oauth.Secret, bool) {
 		return "", false
 	}
 	scheme, token, _ := strings.Cut(fields[0], " ")
-	return oauth.Secret(strings.TrimLeft(token, " ")), strings.EqualFold(scheme, "Bearer")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", false // another scheme's token must not be echoed as a registration access token
+	}
+	return oauth.Secret(strings.TrimLeft(token, " ")), true
 }

@@ -29,10 +29,12 @@ func present(o jose.Object, name string) bool {
 	return ok && !bytes.Equal(raw, []byte("null")) && !bytes.Equal(raw, []byte(`""`))
 }
 
-// refuse keeps the first refusal. The sentence names the member and what was expected of it, never what came.
+// refuse keeps the first refusal. The sentence names the member and what was expected of it, never what came: not the
+// language tag of a name either, which is the client's own text.
 func (r *reader) refuse(name, expected string, args ...any) {
 	if r.err == nil {
-		r.err = oauth.Refuse(oauth.MetadataMember, "%s must be %s", name, fmt.Sprintf(expected, args...))
+		member, _, _ := strings.Cut(name, "#")
+		r.err = oauth.Refuse(oauth.MetadataMember, "%s must be %s", member, fmt.Sprintf(expected, args...))
 	}
 }
 

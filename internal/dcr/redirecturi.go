@@ -41,7 +41,7 @@ func redirectDefect(raw string, native bool) string {
 	case u.Scheme == "http" && native && isLoopbackLiteral(u.Hostname()):
 		return "" // RFC 8252 §7.3
 	}
-	return "must be https (or, for application_type native, http on 127.0.0.1 or [::1])"
+	return "must be https (or, for application_type native, http on the literal address of a loopback interface)"
 }
 
 func isLoopbackLiteral(host string) bool {

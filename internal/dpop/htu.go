@@ -17,9 +17,18 @@ func sameURL(htu, endpoint string) bool {
 }
 
 func normalise(raw string) (string, bool) {
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.Opaque != "" || u.User != nil {
+	if i := strings.IndexAny(raw, "?#"); i >= 0 {
+		raw = raw[:i]
+	}
+	if strings.ContainsFunc(raw, isForbidden) {
 		return "", false
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" || u.User != nil {
+		return "", false
+	}
+	if strings.Contains(u.Host, "%") || strings.ContainsFunc(u.Host, isForbidden) {
+		return "", false // Our hosts need no escapes; package url has undone some of them.
 	}
 	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Host)
 	switch scheme {
@@ -31,6 +40,12 @@ func normalise(raw string) (string, bool) {
 		return "", false
 	}
 	return scheme + "://" + strings.TrimSuffix(host, ":") + removeDots(decodeUnreserved(u.EscapedPath())), true
+}
+
+// isForbidden tells whether a URI must spell a character as an escape (RFC 3986 §2). Package url lets some of them pass,
+// and then forgets how the rest of the path was escaped; strings.ToLower turns one letter outside ASCII into a k.
+func isForbidden(c rune) bool {
+	return c <= 0x20 || c >= 0x7f || strings.ContainsRune("\"<>\\^`{|}", c)
 }
 
 // decodeUnreserved decodes the escapes of unreserved characters and puts the others into capitals (RFC 3986 §6.2.2.1, .2).

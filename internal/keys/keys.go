@@ -34,6 +34,10 @@ type Set struct {
 	jwks    []byte
 }
 
+// String and GoString keep the keys out of what is printed by accident: fmt follows pointers for a verb that does not fit.
+func (s *Set) String() string   { return "[signing keys]" }
+func (s *Set) GoString() string { return "[signing keys]" }
+
 // Open reads the keys, makes those of the wanted algorithms that are missing, and opens all.
 func Open(ctx context.Context, s Store, k EncryptionKeys, now time.Time, algs ...jose.Alg) (*Set, error) {
 	stored, err := s.SigningKeys(ctx)

@@ -28,10 +28,11 @@ func ParseEncryptionKeys(list string) (EncryptionKeys, error) {
 	return keys, nil
 }
 
-// String and LogValue keep the keys out of logs and errors.
-func (k EncryptionKeys) String() string       { return "[redacted]" }
-func (k EncryptionKeys) GoString() string     { return "[redacted]" }
-func (k EncryptionKeys) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+// String, GoString, LogValue and MarshalText keep the keys out of logs and errors, also as a part of what is printed.
+func (k EncryptionKeys) String() string               { return "[redacted]" }
+func (k EncryptionKeys) GoString() string             { return "[redacted]" }
+func (k EncryptionKeys) LogValue() slog.Value         { return slog.StringValue("[redacted]") }
+func (k EncryptionKeys) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
 // seal encrypts a private key for its row.
 func (k EncryptionKeys) seal(kid string, alg jose.Alg, private []byte) ([]byte, error) {

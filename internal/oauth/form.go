@@ -16,6 +16,8 @@ import (
 // MaxBody bounds a request body, in bytes; the server's middleware enforces it while the body is read.
 const MaxBody = 64 << 10
 
+// maxParameters bounds the parameters of a body. Those that may repeat do not count: who reads them says how many are too
+// many, with the code that their RFC has for it.
 const maxParameters = 100
 
 // Body says which content types an endpoint reads beside application/x-www-form-urlencoded.
@@ -88,8 +90,10 @@ func ReadForm(r *http.Request, kind Body) (Form, error) {
 
 // mediaType is the content type without its parameters; a compressed body is refused, since it is never inflated.
 func mediaType(r *http.Request) (string, error) {
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return "", Refuse(ContentTypeRefused, "the body must not be compressed")
+	for _, encoding := range r.Header.Values("Content-Encoding") {
+		if encoding != "" && !strings.EqualFold(encoding, "identity") {
+			return "", Refuse(ContentTypeRefused, "the body must not be compressed")
+		}
 	}
 	if len(r.Header.Values("Content-Type")) > 1 {
 		return "", Refuse(HeaderRepeated, "Content-Type was sent more than once")
@@ -127,7 +131,11 @@ func ReadJSON(r *http.Request) ([]byte, error) {
 }
 
 func parseForm(body []byte) (Form, error) {
-	if bytes.Count(body, []byte("&")) >= maxParameters {
+	count := 1 + bytes.Count(body, []byte("&"))
+	for name := range repeatable {
+		count -= bytes.Count(body, []byte("&"+name+"="))
+	}
+	if count > maxParameters {
 		return Form{}, Refuse(ParametersTooMany, "the body has more than %d parameters", maxParameters)
 	}
 	values, err := url.ParseQuery(string(body))

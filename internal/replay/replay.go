@@ -12,8 +12,9 @@ const (
 	Width = 30 * time.Minute
 
 	// MaxAhead is how far ahead of now the signed time of a Use may lie, and MaxBehind how far behind, for the ring to
-	// hold it. Every lifetime that this server accepts or issues is refused at start when it does not fit.
-	MaxAhead  = 3 * Width
+	// hold it, even when the clocks of server and database are a Width apart. Every lifetime that this server accepts or
+	// issues is refused at start when it does not fit.
+	MaxAhead  = 2 * Width
 	MaxBehind = Width
 )
 

@@ -119,14 +119,21 @@ func (s *Server) mount(r chi.Router, route route) {
 // serve surrounds a handler with the record of its request and its bounds.
 func (s *Server) serve(pattern string, h oauth.Handler) http.Handler {
 	pages := oauth.Pages{Base: s.Issuer}
-	bounded := func(w http.ResponseWriter, r *http.Request) error {
+	recorded := s.Record.around(pattern, pages, func(w http.ResponseWriter, r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 		defer cancel()
-		r = r.WithContext(ctx)
+		return h(w, r.WithContext(ctx))
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Only through net/http's own writer can the reader make it close the connection behind a body that is too long.
 		r.Body = http.MaxBytesReader(w, r.Body, oauth.MaxBody)
-		return h(w, r)
-	}
-	return s.Record.around(pattern, pages, bounded)
+		if len(r.TransferEncoding) > 0 {
+			// A Content-Length may have stood beside the chunks: net/http drops it without a word. What another reader takes
+			// for the body's end must not become the next request here (RFC 9112 §6.1).
+			w.Header().Set("Connection", "close")
+		}
+		recorded.ServeHTTP(w, r)
+	})
 }
 
 // post and get are the method tables of most routes; whatever answers GET answers HEAD (RFC 9110 §9.1).

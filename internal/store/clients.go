@@ -4,15 +4,21 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"authserver/internal/client"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// FindClient finds an active client, with the last key set that was fetched for it.
+// FindClient finds an active client, with the last key set that was fetched for it. The id is a stranger's: one that
+// PostgreSQL cannot store as text is nobody's, and no fault.
 func (s *Store) FindClient(ctx context.Context, id string) (client.Client, bool, error) {
+	if !utf8.ValidString(id) || strings.Contains(id, "\x00") {
+		return client.Client{}, false, nil
+	}
 	c := client.Client{ID: id}
 	var metadata []byte
 	var uri *string

@@ -34,7 +34,9 @@ func isOutage(err error) bool {
 		case "08", "53", "57", "40": // connection, resources, operator intervention and time-out, serialisation
 			return true
 		}
-		return pg.Code == "25006" || pg.Code == "55P03" // a demoted primary, a lock that was not available
+		// a demoted primary, a transaction left idle for too long, a lock that was not available, a database that the
+		// operator has closed to connections
+		return pg.Code == "25006" || pg.Code == "25P03" || pg.Code == "55P03" || pg.Code == "55000"
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"slices"
@@ -83,23 +84,23 @@ func (q *spends) add(p *spend) (loser replay.Kind, err error) {
 	return "", nil
 }
 
-// take removes the requests of the next statement.
-func (q *spends) take() []*spend {
+// take removes the requests of the next statement, and those before them that have given up. None is taken only when none
+// waits: the flusher sleeps then.
+func (q *spends) take() (batch []*spend) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := min(len(q.waiting), maxBatch)
-	batch := q.waiting[:n:n]
-	q.waiting = slices.Clone(q.waiting[n:])
-	live := batch[:0]
-	for _, p := range batch {
+	n := 0
+	for ; n < len(q.waiting) && len(batch) < maxBatch; n++ {
+		p := q.waiting[n]
 		for _, u := range p.Uses {
 			delete(q.uses, u)
 		}
 		if p.ctx.Err() == nil {
-			live = append(live, p)
+			batch = append(batch, p)
 		}
 	}
-	return live
+	q.waiting = slices.Clone(q.waiting[n:])
+	return batch
 }
 
 // flushSpends sends one statement after the other for as long as requests wait, and sleeps when none does.
@@ -123,9 +124,10 @@ func (s *Store) flush(batch []*spend) {
 	order := arrange(batch)
 	var current []int64
 	var fresh int
-	var inserted [][]byte
+	var slots []int16
+	var keys [][]byte
 	err := s.pool.QueryRow(ctx, spendSQL, order.clients, order.versions, order.slots, order.keys, order.owners).
-		Scan(&current, &fresh, &inserted)
+		Scan(&current, &fresh, &slots, &keys)
 	if err != nil {
 		for _, p := range batch {
 			p.answer <- answer{err: err}
@@ -136,9 +138,9 @@ func (s *Store) flush(batch []*spend) {
 	for _, n := range current {
 		stillCurrent[judged{order.clients[n-1], order.versions[n-1]}] = true
 	}
-	kept := map[string]bool{}
-	for _, key := range inserted {
-		kept[string(key)] = true
+	kept := map[row]bool{}
+	for i, key := range keys {
+		kept[row{slots[i], [sha256.Size]byte(key)}] = true
 	}
 	for _, p := range batch {
 		p.answer <- answer{outcome: judge(p, stillCurrent, fresh == len(order.keys), kept)}
@@ -146,12 +148,12 @@ func (s *Store) flush(batch []*spend) {
 }
 
 // judge reads one request's outcome out of the batch's.
-func judge(p *spend, stillCurrent map[judged]bool, allFresh bool, kept map[string]bool) replay.Outcome {
+func judge(p *spend, stillCurrent map[judged]bool, allFresh bool, kept map[row]bool) replay.Outcome {
 	if !stillCurrent[judged{p.ClientID, p.ClientVersion}] {
 		return replay.Outcome{Stale: true}
 	}
 	for _, u := range p.Uses {
-		if !allFresh && !kept[string(u.Key[:])] {
+		if !allFresh && !kept[row{u.Slot, u.Key}] {
 			return replay.Outcome{Replayed: u.Kind}
 		}
 	}
@@ -162,6 +164,12 @@ func judge(p *spend, stillCurrent map[judged]bool, allFresh bool, kept map[strin
 type judged struct {
 	id      string
 	version int64
+}
+
+// row is a use as the table has it: one jti with two signed times is two rows.
+type row struct {
+	slot int16
+	key  [sha256.Size]byte
 }
 
 // batch is what one statement is given: the distinct clients, and the uses with the number of their client.
@@ -217,10 +225,11 @@ WITH current AS MATERIALIZED (
 	SELECT k.slot, k.key FROM unnest($3::smallint[], $4::bytea[], $5::bigint[]) AS k (slot, key, owner)
 	WHERE k.owner IN (SELECT n FROM current)
 	ON CONFLICT DO NOTHING
-	RETURNING key
+	RETURNING slot, key
 )
 SELECT (SELECT coalesce(array_agg(n), '{}') FROM current),
        count(*)::int,
+       CASE WHEN count(*) < cardinality($4::bytea[]) THEN array_agg(slot) END,
        CASE WHEN count(*) < cardinality($4::bytea[]) THEN array_agg(key) END
 FROM inserted`
 

@@ -37,11 +37,21 @@ func CheckURL(url string) error {
 
 // Open connects to the database at url and starts the flusher of Spend. It does not wait for the database to answer.
 func Open(ctx context.Context, url string) (*Store, error) {
+	s, err := open(ctx, url, nil)
+	if err == nil {
+		go s.flushSpends()
+	}
+	return s, err
+}
+
+// open connects. Tests hand in a tracer, to step from statement to statement.
+func open(ctx context.Context, url string, tracer pgx.QueryTracer) (*Store, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, CheckURL(url)
 	}
 	config.ConnConfig.ConnectTimeout = connectTimeout
+	config.ConnConfig.Tracer = tracer
 	config.MaxConns = max(config.MaxConns, poolSize)
 	params := config.ConnConfig.RuntimeParams
 	params["application_name"] = "authserver"
@@ -51,9 +61,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, spends: newSpends()}
-	go s.flushSpends()
-	return s, nil
+	return &Store{pool: pool, spends: newSpends()}, nil
 }
 
 // Close ends the flusher and the connections. Requests must have ended before.
@@ -62,9 +70,10 @@ func (s *Store) Close() {
 	s.pool.Close()
 }
 
-// Migrate brings the schema up to date. Replicas that start together take turns under a session lock.
+// Migrate brings the schema up to date. Replicas that start together take turns under a session lock, for which each asks
+// once a second during five minutes.
 func (s *Store) Migrate(ctx context.Context) error {
-	locker, err := lock.NewPostgresSessionLocker()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return err
 	}
@@ -75,7 +84,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 		return err
 	}
 	_, err = provider.Up(ctx)
-	return err
+	return failure("migrate", err)
 }
 
 // Stamp ties the database to one deployment: the first call writes mode and issuer, every later one must bring the same.

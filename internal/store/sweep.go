@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,29 +14,30 @@ import (
 // sweepLockTimeout is how long the sweeper may make spends wait behind its lock.
 const sweepLockTimeout = 100 * time.Millisecond
 
-// Sweep empties the slots of the ring that nothing can need any more. A slot that is locked is left for the next sweep.
+// Sweep empties the slots of the ring that nothing can need any more. A slot that is locked is left for the next sweep,
+// and the error, which is temporary, says so.
 func (s *Store) Sweep(ctx context.Context) error {
 	now, err := s.Clock(ctx)
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, slot := range replay.Sweepable(now) {
-		if err := s.sweepSlot(ctx, slot); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, s.sweepSlot(ctx, slot))
 	}
-	return nil
+	return failed
 }
 
 // sweepSlot asks the clock again once it holds the lock: whatever was waited for, only a slot that is sweepable then is
-// emptied.
+// emptied. The look into the slot is over before the lock is asked for: two sweepers that had looked and then both asked
+// would wait for each other.
 func (s *Store) sweepSlot(ctx context.Context, slot int16) error {
 	leaf := pgx.Identifier{fmt.Sprintf("spent_%d", slot)}.Sanitize()
+	var filled bool
+	if err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+leaf+`)`).Scan(&filled); err != nil || !filled {
+		return failure("sweep", err)
+	}
 	return failure("sweep", pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		var filled bool
-		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+leaf+`)`).Scan(&filled); err != nil || !filled {
-			return err
-		}
 		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = %d`, sweepLockTimeout.Milliseconds())); err != nil {
 			return err
 		}

@@ -11,6 +11,9 @@ import (
 
 const clientCredentials = "client_credentials"
 
+// maxResources is how many resource parameters one request may have.
+const maxResources = 20
+
 // judgeClientCredentials decides what a client gets in its own name (RFC 6749 §4.4): its subject is the client itself,
 // and there is never a refresh token or an ID token.
 func (e *Endpoint) judgeClientCredentials(c client.Client, form oauth.Form) (accesstoken.Token, error) {
@@ -47,6 +50,9 @@ func scopeFor(c client.Client, requested string) (oauth.Scope, error) {
 
 // audienceFor turns resource parameters into the token's audience (RFC 8707 §2.2).
 func (e *Endpoint) audienceFor(resources []string) (accesstoken.Audience, error) {
+	if len(resources) > maxResources {
+		return nil, oauth.Refuse(oauth.ResourceRefused, "at most %d resource parameters are taken", maxResources)
+	}
 	var audience accesstoken.Audience
 	for _, r := range resources {
 		if r == "" {

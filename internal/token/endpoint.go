@@ -50,7 +50,7 @@ func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request, form oauth.For
 	oauth.Note(w, oauth.FieldClient, caller.Client.ID)
 	grantType, err := grantTypeOf(caller.Client, form)
 	if err != nil {
-		return err
+		return e.Clients.Records.Doubt(r.Context(), caller.Client, err)
 	}
 	oauth.Note(w, oauth.FieldGrant, grantType)
 	proof, err := e.Proofs.Verify(r.Header, dpop.Request{Method: r.Method, URL: e.Origin + r.URL.EscapedPath()}, now)
@@ -63,7 +63,7 @@ func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request, form oauth.For
 		granted, err = e.judgeClientCredentials(caller.Client, form)
 	}
 	if err != nil {
-		return err
+		return e.Clients.Records.Doubt(r.Context(), caller.Client, err)
 	}
 	granted.Confirmation.JKT = proof.Thumbprint
 	if err := e.Clients.Records.Spend(r.Context(), caller, proof.Use); err != nil {

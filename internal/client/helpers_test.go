@@ -1,0 +1,346 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"authserver/internal/oauth"
+	"authserver/internal/replay"
+)
+
+const issuer = "https://as.example"
+
+var t0 = time.Unix(1_760_000_000, 0)
+
+// clock is a time that tests move.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// registry is a store of clients: it finds records, and spends only against the version that it holds.
+type registry struct {
+	mu      sync.Mutex
+	clients map[string]Client
+	looks   int
+	down    error
+	spends  []replay.Spend
+	spent   map[replay.Use]bool
+}
+
+func (r *registry) put(c Client) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.Version = r.clients[c.ID].Version + 1
+	r.clients[c.ID] = c
+}
+
+func (r *registry) FindClient(_ context.Context, id string) (Client, bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.looks++
+	c, found := r.clients[id]
+	return c, found, r.down
+}
+
+func (r *registry) Spend(_ context.Context, s replay.Spend) (replay.Outcome, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spends = append(r.spends, s)
+	if r.down != nil {
+		return replay.Outcome{}, r.down
+	}
+	if c, found := r.clients[s.ClientID]; !found || c.Version != s.ClientVersion {
+		return replay.Outcome{Stale: true}, nil
+	}
+	for _, use := range s.Uses {
+		if r.spent[use] {
+			return replay.Outcome{Replayed: use.Kind}, nil
+		}
+		r.spent[use] = true
+	}
+	return replay.Outcome{}, nil
+}
+
+// shelf keeps the key sets that are to be stored with their clients.
+type shelf struct {
+	mu    sync.Mutex
+	saved map[string]FetchedKeySet
+	count int
+	err   error
+}
+
+func (s *shelf) SaveKeySet(_ context.Context, clientID string, set FetchedKeySet) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.saved[clientID], s.count = set, s.count+1
+	return s.err
+}
+
+// sets is how many were stored.
+func (s *shelf) sets() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count
+}
+
+// bench is an Authenticator with everything that it stands on.
+type bench struct {
+	*Authenticator
+	t        testing.TB
+	clock    *clock
+	registry *registry
+	shelf    *shelf
+	log      *lockedBuffer
+}
+
+func newBench(t testing.TB, v Vetting, clients ...Client) *bench {
+	b := &bench{t: t, clock: &clock{at: t0}, log: &lockedBuffer{}, shelf: &shelf{saved: map[string]FetchedKeySet{}},
+		registry: &registry{clients: map[string]Client{}, spent: map[replay.Use]bool{}}}
+	for _, c := range clients {
+		b.registry.put(c)
+	}
+	b.Authenticator = &Authenticator{
+		Issuer:  issuer,
+		Records: NewRecords(b.registry, b.registry),
+		KeySets: NewKeySets(NewFetcher(v), b.shelf, slog.New(slog.NewTextHandler(b.log, nil)), b.clock.now),
+	}
+	return b
+}
+
+// logged is what the log says so far.
+func (b *bench) logged() string {
+	b.log.mu.Lock()
+	defer b.log.mu.Unlock()
+	return b.log.b.String()
+}
+
+// lockedBuffer is a log that fetches write to at once.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// object is a JSON object in the making; an edit changes a good assertion.
+type (
+	object = map[string]any
+	edit   func(header, claims object)
+)
+
+// signer is a client's key.
+type signer struct {
+	alg, kid string
+	key      crypto.Signer
+}
+
+func ecSigner(kid string) signer {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return signer{"ES256", kid, key}
+}
+
+var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+func rsaSigner(kid string) signer { return signer{"PS256", kid, rsaKey()} }
+
+func edSigner(kid string) signer {
+	return signer{"EdDSA", kid, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))}
+}
+
+func b64(octets []byte) string { return base64.RawURLEncoding.EncodeToString(octets) }
+
+func text(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// jwk is the public key under its kid, if it has one.
+func (s signer) jwk() object {
+	var o object
+	switch public := s.key.Public().(type) {
+	case *rsa.PublicKey:
+		o = object{"kty": "RSA", "n": b64(public.N.Bytes()), "e": b64(big.NewInt(int64(public.E)).Bytes())}
+	case *ecdsa.PublicKey:
+		point, err := public.Bytes()
+		if err != nil {
+			panic(err)
+		}
+		o = object{"kty": "EC", "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:])}
+	case ed25519.PublicKey:
+		o = object{"kty": "OKP", "crv": "Ed25519", "x": b64(public)}
+	}
+	if s.kid != "" {
+		o["kid"] = s.kid
+	}
+	return o
+}
+
+// jwks is a JWK Set of such keys, or of whatever else stands in a set.
+func jwks(keys ...any) string {
+	entries := []any{}
+	for _, k := range keys {
+		if s, ok := k.(signer); ok {
+			k = s.jwk()
+		}
+		entries = append(entries, k)
+	}
+	return text(object{"keys": entries})
+}
+
+// sign makes a compact JWS with the standard library alone, whatever the header says.
+func (s signer) sign(header, claims string) string {
+	input := b64([]byte(header)) + "." + b64([]byte(claims))
+	digest := sha256.Sum256([]byte(input))
+	var mac []byte
+	var err error
+	switch key := s.key.(type) {
+	case *rsa.PrivateKey:
+		mac, err = rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: 32})
+	case *ecdsa.PrivateKey:
+		var r, s *big.Int
+		r, s, err = ecdsa.Sign(rand.Reader, key, digest[:])
+		mac = slices.Concat(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32)))
+	case ed25519.PrivateKey:
+		mac = ed25519.Sign(key, []byte(input))
+	}
+	if err != nil {
+		panic(err)
+	}
+	return input + "." + b64(mac)
+}
+
+// assertion is a good assertion of a client at a time, as the edits change it.
+func (s signer) assertion(clientID string, at time.Time, edits ...edit) string {
+	header := object{"alg": s.alg}
+	if s.kid != "" {
+		header["kid"] = s.kid
+	}
+	claims := object{"iss": clientID, "sub": clientID, "aud": issuer, "jti": rand.Text(), "iat": at.Unix(), "exp": at.Unix() + 60}
+	for _, change := range edits {
+		change(header, claims)
+	}
+	return s.sign(text(header), text(claims))
+}
+
+// with sets a claim, and set a header member; nil takes it away.
+func with(name string, value any) edit { return func(_, claims object) { put(claims, name, value) } }
+func set(name string, value any) edit  { return func(header, _ object) { put(header, name, value) } }
+
+func put(o object, name string, value any) {
+	if value == nil {
+		delete(o, name)
+		return
+	}
+	o[name] = value
+}
+
+// inline is a client with these keys in its jwks, and remote one with them behind a URL.
+func inline(id string, keys ...any) Client {
+	return Client{ID: id, Metadata: Metadata{TokenEndpointAuthMethod: PrivateKeyJWT, JWKS: json.RawMessage(jwks(keys...))}}
+}
+
+func remote(id, uri string) Client {
+	return Client{ID: id, Metadata: Metadata{TokenEndpointAuthMethod: PrivateKeyJWT, JWKSURI: uri}}
+}
+
+// body is what a client posts: name, value pairs.
+func body(pairs ...string) string {
+	values := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		values.Add(pairs[i], pairs[i+1])
+	}
+	return values.Encode()
+}
+
+func bodyOf(assertion string) string {
+	return body("client_assertion_type", assertionType, "client_assertion", assertion)
+}
+
+// request runs one authentication as an endpoint does.
+func (b *bench) request(body string, headers ...string) (Caller, error) {
+	r := httptest.NewRequest(http.MethodPost, "/oauth2/token", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+	}
+	form, err := oauth.ReadForm(r, oauth.FormOnly)
+	if err != nil {
+		return Caller{}, err
+	}
+	return b.Authenticate(r.Context(), r, form, b.clock.now())
+}
+
+// proves tells whether a good assertion by the key proves the client now.
+func (b *bench) proves(s signer, clientID string) bool {
+	b.t.Helper()
+	_, err := b.request(bodyOf(s.assertion(clientID, b.clock.now())))
+	if err != nil && reason(b.t, err) != oauth.ClientNotProven {
+		b.t.Errorf("refused for another reason: %v", err)
+	}
+	return err == nil
+}
+
+// reason is why err refuses, or "" for no error.
+func reason(t testing.TB, err error) oauth.Reason {
+	t.Helper()
+	if err == nil {
+		return ""
+	}
+	refusal, ok := errors.AsType[*oauth.Error](err)
+	if !ok {
+		t.Fatalf("%T is no refusal: %v", err, err)
+	}
+	return refusal.Reason
+}

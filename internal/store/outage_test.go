@@ -1,0 +1,124 @@
+package store_test
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"authserver/internal/store/pglocal"
+	"authserver/internal/store/storetest"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// holdLeaf locks the leaf that a use falls into, in an open transaction.
+func holdLeaf(t *testing.T, operator *pgx.Conn) (release func()) {
+	t.Helper()
+	execute(t, operator, `BEGIN`)
+	execute(t, operator, `LOCK TABLE spent IN ACCESS EXCLUSIVE MODE`)
+	return func() { t.Helper(); execute(t, operator, `ROLLBACK`) }
+}
+
+// TestStatementTimeout: a database that does not answer is an outage, and what it had not committed is not spent.
+func TestStatementTimeout(t *testing.T) {
+	url := storetest.URL(t)
+	s, operator := storetest.Open(t, url), connect(t, url)
+	release := holdLeaf(t, operator)
+	got := await(t, start(t.Context(), s, by("", 0, proof("key", "1")))) // PostgreSQL itself ends the statement
+	if got.err == nil || !isTemporary(got.err) || got.outcome != spent {
+		t.Errorf("behind a lock that stays: %+v, want an outage", got)
+	}
+	silent(t, "Spend", got.err)
+	release()
+	mustSpend(t, s, by("", 0, proof("key", "1")), spent)
+}
+
+// TestTerminatedConnection: a connection that PostgreSQL ends under a statement is an outage for all who were in that
+// statement, and for nobody after.
+func TestTerminatedConnection(t *testing.T) {
+	url := storetest.URL(t)
+	s, operator, observer := storetest.Open(t, url), connect(t, url), connect(t, url)
+	release := holdLeaf(t, operator)
+	under := start(t.Context(), s, by("", 0, proof("key", "1")))
+	until(t, "the statement waits", func() bool { return blocked(t, observer) == 1 })
+	behind := start(t.Context(), s, by("", 0, proof("key", "2")))
+	until(t, "the other waits for it", func() bool { return s.Waiting() == 1 })
+	execute(t, observer, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+	if got := await(t, under); got.err == nil || !isTemporary(got.err) {
+		t.Errorf("under a connection that ended: %+v, want an outage", got)
+	}
+	release()
+	expect(t, "behind it", await(t, behind), spent)
+	mustSpend(t, s, by("", 0, proof("key", "1")), spent)
+}
+
+// TestDatabaseRestart: while PostgreSQL is down everything is an outage; when it is back the same Store works, and what
+// was spent before is still spent.
+func TestDatabaseRestart(t *testing.T) {
+	if _, err := pglocal.Find(); err != nil {
+		storetest.URL(t) // leaves the test out, as it does everywhere
+	}
+	place, err := os.MkdirTemp("", "pg") // a short path, because a socket's may not be long
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(place) })
+	if err := os.Chmod(place, 0o711); err != nil { // PostgreSQL's account must pass
+		t.Fatal(err)
+	}
+	link := filepath.Join(place, "s")
+	pg := startAt(t, place, link)
+	s := storetest.Open(t, throughLink(t, pg, link))
+	migrate(t, s)
+	mustSpend(t, s, by("", 0, proof("key", "1")), spent)
+
+	if err := pg.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range calls(t, s) {
+		err := call()
+		if err == nil || !isTemporary(err) {
+			t.Errorf("%s: %v, want an outage", name, err)
+		}
+		silent(t, name, err)
+	}
+
+	startAt(t, place, link)
+	mustSpend(t, s, by("", 0, proof("key", "1")), replayedProof)
+	mustSpend(t, s, by("", 0, proof("key", "2")), spent)
+}
+
+// startAt runs a PostgreSQL on the test's own data folder. Its socket lies elsewhere each time; the link follows it.
+func startAt(t *testing.T, place, link string) *pglocal.Server {
+	t.Helper()
+	pg, err := pglocal.Start(t.Context(), pglocal.Options{Dir: filepath.Join(place, "data"), Fast: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pg.Stop() })
+	os.Remove(link)
+	if err := os.Symlink(location(t, pg).Query().Get("host"), link); err != nil {
+		t.Fatal(err)
+	}
+	return pg
+}
+
+// throughLink is the server's URL with the link in place of the socket's folder.
+func throughLink(t *testing.T, pg *pglocal.Server, link string) string {
+	t.Helper()
+	u := location(t, pg)
+	values := u.Query()
+	values.Set("host", link)
+	u.RawQuery = values.Encode()
+	return u.String()
+}
+
+func location(t *testing.T, pg *pglocal.Server) *url.URL {
+	t.Helper()
+	u, err := url.Parse(pg.URL("authserver"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}

@@ -1,0 +1,255 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"authserver/internal/store"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+)
+
+// actor makes one call on a Store of its own, on a connection of its own. Its statements wait for the scheduler.
+type actor struct {
+	op     op
+	store  *store.Store
+	events chan event
+	grant  chan struct{}
+	pid    uint32
+
+	state  state
+	result string
+	first  int // step in which its first statement was let go; -1 before
+	last   int // step after which it was done
+}
+
+// op is a call and what it does to the world if nothing else happens at the same time.
+type op struct {
+	name string
+	call func(ctx context.Context, s *store.Store) string
+	// model is told what was observed, for calls that may also give up; it returns what they should have observed.
+	model func(w *world, observed string) string
+}
+
+type event struct {
+	pid    uint32 // of the connection of a statement that wants to run; 0: the call has returned
+	result string
+}
+
+type state int
+
+const (
+	paused  state = iota // before a statement
+	waiting              // its statement waits for another's lock
+	done
+)
+
+// TraceQueryStart and TraceQueryEnd make actor a pgx.QueryTracer that stops before every statement.
+func (a *actor) TraceQueryStart(ctx context.Context, conn *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	a.events <- event{pid: conn.PgConn().PID()}
+	<-a.grant
+	return ctx
+}
+
+func (a *actor) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// scheduler plays calls statement by statement on a real PostgreSQL, in every order there is.
+type scheduler struct {
+	t       *testing.T
+	monitor *pgx.Conn
+	actors  []*actor
+	reset   func()
+	look    func() world
+}
+
+// schedule plays every order of the statements of ops, each from the world that reset makes. Every end must be one that
+// the ops could have reached one after the other, in an order in which no op comes after one that began when it was done.
+func schedule(t *testing.T, url string, reset func(), look func() world, ops ...op) (orders int) {
+	t.Helper()
+	s := &scheduler{t: t, monitor: connect(t, url), reset: reset, look: look}
+	for _, o := range ops {
+		a := &actor{op: o}
+		st, err := store.OpenTraced(t.Context(), url, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(st.Close)
+		a.store = st
+		s.actors = append(s.actors, a)
+	}
+	var prefix []int
+	for {
+		choices := s.play(prefix)
+		orders++
+		for len(choices) > 0 && choices[len(choices)-1].picked == choices[len(choices)-1].options-1 {
+			choices = choices[:len(choices)-1]
+		}
+		if len(choices) == 0 || t.Failed() {
+			return orders
+		}
+		prefix = prefix[:0]
+		for _, c := range choices {
+			prefix = append(prefix, c.picked)
+		}
+		prefix[len(prefix)-1]++
+	}
+}
+
+// choice is which of the actors that could go on went on.
+type choice struct{ options, picked int }
+
+// play runs the ops once, taking the choices of prefix first and then always the first actor that can go on.
+func (s *scheduler) play(prefix []int) (choices []choice) {
+	s.reset()
+	before := s.look()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, a := range s.actors {
+		a.events, a.grant = make(chan event), make(chan struct{})
+		a.first, a.last = -1, -1
+		go func() {
+			result := a.op.call(ctx, a.store)
+			a.events <- event{result: result}
+		}()
+		s.take(a, <-a.events, 0)
+	}
+	var trace []string
+	for step := 0; ; step++ {
+		ready := slices.DeleteFunc(slices.Clone(s.actors), func(a *actor) bool { return a.state != paused })
+		if len(ready) == 0 {
+			if !s.wake(step) {
+				break
+			}
+			continue
+		}
+		c := choice{options: len(ready)}
+		if len(choices) < len(prefix) {
+			c.picked = min(prefix[len(choices)], c.options-1)
+		}
+		choices = append(choices, c)
+		a := ready[c.picked]
+		trace = append(trace, a.op.name)
+		s.let(a, step)
+		s.settle(step)
+	}
+	s.judge(before, trace)
+	return choices
+}
+
+// take notes that an actor has come to its next statement or to its end.
+func (s *scheduler) take(a *actor, e event, step int) {
+	if e.pid == 0 {
+		a.state, a.result, a.last = done, e.result, step
+		return
+	}
+	a.state, a.pid = paused, e.pid
+}
+
+// let lets one statement go and waits until it has run, or waits for a lock that another actor holds.
+func (s *scheduler) let(a *actor, step int) {
+	if a.first < 0 {
+		a.first = step
+	}
+	a.grant <- struct{}{}
+	a.state = waiting
+	s.await(a, step)
+}
+
+// await waits for an actor whose statement runs.
+func (s *scheduler) await(a *actor, step int) {
+	for {
+		select {
+		case e := <-a.events:
+			s.take(a, e, step)
+			return
+		case <-time.After(3 * time.Millisecond):
+			if s.waitsForLock(a) {
+				return
+			}
+		}
+	}
+}
+
+// settle lets actors that another one's commit has set free come to their next statement.
+func (s *scheduler) settle(step int) {
+	for _, a := range s.actors {
+		if a.state == waiting && !s.waitsForLock(a) {
+			s.await(a, step)
+		}
+	}
+}
+
+// wake waits for actors that are blocked although nobody can go on: a lock_timeout sets them free. It tells whether there
+// were any.
+func (s *scheduler) wake(step int) bool {
+	for _, a := range s.actors {
+		if a.state == waiting {
+			s.take(a, <-a.events, step)
+			return true
+		}
+	}
+	return false
+}
+
+func (s *scheduler) waitsForLock(a *actor) bool {
+	var waits bool
+	err := s.monitor.QueryRow(context.Background(),
+		`SELECT coalesce(bool_or(wait_event_type = 'Lock'), false) FROM pg_stat_activity WHERE pid = $1`, int64(a.pid)).Scan(&waits)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return waits
+}
+
+// judge looks for an order of whole calls that explains what was observed.
+func (s *scheduler) judge(before world, trace []string) {
+	s.t.Helper()
+	after := s.look()
+	var tried []string
+	for _, order := range permutations(len(s.actors)) {
+		if !s.possible(order) {
+			continue
+		}
+		w, explains := before.clone(), true
+		for _, i := range order {
+			a := s.actors[i]
+			want := a.op.model(&w, a.result)
+			tried = append(tried, fmt.Sprintf("%s: got %s, want %s", a.op.name, a.result, want))
+			explains = explains && want == a.result
+		}
+		if explains && cmp.Equal(w, after) {
+			return
+		}
+		tried = append(tried, cmp.Diff(w, after))
+	}
+	s.t.Errorf("no order of whole calls explains the statements %s:\n%s", strings.Join(trace, " "), strings.Join(tried, "\n"))
+}
+
+// possible tells whether an order of calls keeps to the clock: a call that was done before another began comes first.
+func (s *scheduler) possible(order []int) bool {
+	for i, earlier := range order {
+		for _, later := range order[i+1:] {
+			if s.actors[later].last < s.actors[earlier].first {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func permutations(n int) (all [][]int) {
+	if n == 0 {
+		return [][]int{nil}
+	}
+	for _, shorter := range permutations(n - 1) {
+		for at := range n {
+			all = append(all, slices.Insert(slices.Clone(shorter), at, n-1))
+		}
+	}
+	return all
+}
