@@ -18,6 +18,7 @@ import (
 	"authserver/internal/introspect"
 	"authserver/internal/jose"
 	"authserver/internal/keys"
+	"authserver/internal/replay"
 	"authserver/internal/resource"
 	"authserver/internal/server"
 	"authserver/internal/store"
@@ -32,6 +33,12 @@ const (
 	clockEvery    = 30 * time.Second
 	clockLimit    = 5 * time.Second
 	drainTimeout  = 20 * time.Second
+)
+
+// The ring must hold everything that is accepted or issued; a lifetime that it cannot hold does not compile.
+const (
+	_ = uint64(replay.MaxAhead - client.MaxAssertionLifetime)
+	_ = uint64(replay.MaxAhead - tokenLifetime)
 )
 
 // app is one replica, wired.

@@ -77,3 +77,7 @@ func (s *Signer) Sign(typ string, claims any) (string, error) {
 	}
 	return string(compact), nil
 }
+
+// String and GoString keep the private key out of what is printed by accident: fmt follows pointers.
+func (s *Signer) String() string   { return "[signer " + s.public.kid + "]" }
+func (s *Signer) GoString() string { return s.String() }

@@ -55,6 +55,7 @@ func open(ctx context.Context, url string, tracer pgx.QueryTracer) (*Store, erro
 	config.MaxConns = max(config.MaxConns, poolSize)
 	params := config.ConnConfig.RuntimeParams
 	params["application_name"] = "authserver"
+	params["synchronous_commit"] = "on" // whatever the server's or the role's default: a spend must outlive a crash
 	params["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
 	params["idle_in_transaction_session_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
 	pool, err := pgxpool.NewWithConfig(ctx, config)
