@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -82,12 +83,18 @@ func deploy(t testing.TB, n int, edit func(*settings)) *deployment {
 	}
 	command.fillIn()
 	var err error
-	if d.config, err = command.configure(dir, nil); err != nil {
+	if d.config, err = command.configure(nil); err != nil {
 		t.Fatal(err)
+	}
+	if d.config.encryptionKeys == nil {
+		if d.config.encryptionKeys, err = devEncryptionKeys(dir); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := d.store.Stamp(t.Context(), "dev", d.issuer, d.clock.now()); err != nil {
 		t.Fatal(err)
 	}
+	writeDevKeys(t, dir)
 	if err := seed(t.Context(), d.store, d.config, dir); err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +104,28 @@ func deploy(t testing.TB, n int, edit func(*settings)) *deployment {
 	d.registrar = d.readKey(dir, registrarKeyFile)
 	d.resourceServer = d.readKey(dir, resourceServerKeyFile)
 	return d
+}
+
+// devKeys are made once for all deployments: an RSA key costs more than the rest of a deployment.
+var devKeys = sync.OnceValues(func() (map[string]*flow.Key, error) {
+	registrar, err := flow.GenerateKey("PS256")
+	resourceServer, err2 := flow.GenerateKey("PS256")
+	return map[string]*flow.Key{registrarKeyFile: registrar, resourceServerKeyFile: resourceServer}, errors.Join(err, err2)
+})
+
+func writeDevKeys(t testing.TB, dir string) {
+	t.Helper()
+	keys, err := devKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, clientID := range map[string]string{registrarKeyFile: "dev-registrar", resourceServerKeyFile: "dev-resource-server"} {
+		key := *keys[name]
+		key.ClientID = clientID
+		if err := key.WriteFile(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // start adds a replica with a store of its own.
@@ -253,6 +282,12 @@ func raw(t testing.TB, s *flow.Server, method, target string, header http.Header
 	}
 	exchange := &flow.Exchange{Method: method, URL: target, RequestHeader: header, RequestBody: body,
 		Status: response.StatusCode, ResponseHeader: response.Header, ResponseBody: string(answer)}
+	if token, ok := exchange.JSON()["access_token"].(string); ok {
+		if decoded, err := flow.Decode(token); err == nil {
+			decoded.Name = "access_token"
+			exchange.JWTs = append(exchange.JWTs, decoded)
+		}
+	}
 	checkAnswer(t, exchange)
 	return exchange
 }

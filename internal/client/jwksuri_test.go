@@ -117,6 +117,18 @@ func TestCheckURI(t *testing.T) {
 	}
 }
 
+// SS-16: our own host is ours whether its port is spelled or not.
+func TestOwnPort(t *testing.T) {
+	own := Vetting{Issuer: "http://localhost", AllowLoopback: true}
+	for uri, want := range map[string]bool{
+		"http://localhost/jwks": false, "http://localhost:80/jwks": false, "https://localhost:80/jwks": false, "https://localhost/jwks": true, "http://localhost:81/jwks": true,
+	} {
+		if err := own.CheckURI(uri); (err == nil) != want {
+			t.Errorf("SS-16 %s: %v", uri, err)
+		}
+	}
+}
+
 // SS-08, SS-09, SS-19: what is dialled is judged by its address at the moment of dialling, whatever name led there.
 func TestDialGuard(t *testing.T) {
 	tests := []struct {

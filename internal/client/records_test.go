@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http/httptest"
 	"testing"
@@ -132,6 +133,13 @@ func TestFresh(t *testing.T) {
 			t.Error(runs, err)
 		}
 	})
+	t.Run("not even found while the store is down", func(t *testing.T) {
+		b := newBench(t, Vetting{}, inline("c1", key))
+		b.registry.down = errors.New("down")
+		if _, runs, err := b.steps(key); !errors.Is(err, b.registry.down) || runs != 1 {
+			t.Error(runs, err)
+		}
+	})
 	t.Run("refused while the store is down", func(t *testing.T) {
 		b := newBench(t, Vetting{}, inline("c1", key))
 		_, _, _ = b.steps(key)
@@ -180,5 +188,34 @@ func TestClient(t *testing.T) {
 	}
 	if diff := cmp.Diff(oauth.Scope{"a", "b"}, c.Scope()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What is stored of a client's metadata reads back as it was, the members in other languages too.
+func TestMetadataIsStored(t *testing.T) {
+	for name, m := range map[string]Metadata{
+		"nothing": {},
+		"some":    {ClientName: "a <b> & c", ResponseTypes: []string{"code"}, JWKS: json.RawMessage(`{"keys":[]}`), DefaultMaxAge: new(int)},
+		"languages": {ClientName: "Bank", ResponseTypes: []string{}, Localized: map[string]string{
+			"client_name#fr": "Banque", "tos_uri#de": "https://c.example/?a=<b>&c"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stored, err := json.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got Metadata
+			if err := json.Unmarshal(stored, &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(m, got); diff != "" {
+				t.Errorf("%s: %s", stored, diff)
+			}
+		})
+	}
+	for _, broken := range []string{`[]`, `{"client_name":1}`, `{"client_name#fr":1}`} {
+		if err := json.Unmarshal([]byte(broken), new(Metadata)); err == nil {
+			t.Errorf("%s was read", broken)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package dcr_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -130,6 +131,9 @@ func TestMemberRefused(t *testing.T) {
 		{"an empty contact", oauth.MetadataMember, object{"contacts": []string{""}}},
 		{"an unknown application_type", oauth.MetadataMember, object{"application_type": "desktop"}},
 		{"a flag that is a string", oauth.MetadataMember, object{"dpop_bound_access_tokens": "true"}},
+		{"a negative age", oauth.MetadataMember, object{"default_max_age": -1}},
+		{"an age over a year", oauth.MetadataMember, object{"default_max_age": 31536001}},
+		{"an age that is a string", oauth.MetadataMember, object{"default_max_age": "60"}},
 		{"a flag that is a number", oauth.MetadataMember, object{"require_signed_request_object": 1}},
 
 		{"DCR-11 an unknown duration", oauth.MetadataMember, object{"duration_type": []string{"FOREVER"}}},
@@ -150,6 +154,8 @@ func TestMemberRefused(t *testing.T) {
 
 		{"DR-22 a statement that is no JWS", oauth.StatementMalformed, object{"software_statement": "evil"}},
 		{"DR-22 an unsigned statement", oauth.StatementMalformed, object{"software_statement": "eyJhbGciOiJub25lIn0.e30.AA"}},
+		{"DR-22 a statement by RS256", oauth.StatementMalformed, object{"software_statement": statement("RS256")}},
+		{"DR-22 a statement of an issuer that nobody trusts", oauth.StatementNotTrusted, object{"software_statement": statement("ES256")}},
 		{"DR-22 a statement that is an object", oauth.StatementMalformed, object{"software_statement": object{}}},
 	}
 	for _, test := range tests {
@@ -161,6 +167,12 @@ func TestMemberRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// statement has the form of a software statement that somebody signed.
+func statement(alg string) string {
+	b64 := base64.RawURLEncoding.EncodeToString
+	return b64([]byte(`{"alg":"`+alg+`"}`)) + "." + b64([]byte(`{"iss":"https://evil.example"}`)) + "." + b64(make([]byte, 64))
 }
 
 // languages is a client's name in n languages.

@@ -82,8 +82,8 @@ func TestSecretDoesNotMarshal(t *testing.T) {
 
 func TestSecretIsItself(t *testing.T) {
 	s := oauth.Secret(hush)
-	if s.Reveal() != hush {
-		t.Error(s.Reveal())
+	if s.Reveal() != hush || s.String() != "[redacted]" {
+		t.Error(s.Reveal(), s.String())
 	}
 	want := sha256.Sum256([]byte(hush))
 	if !bytes.Equal(s.Hash(), want[:]) {

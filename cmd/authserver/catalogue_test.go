@@ -1,0 +1,128 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"authserver/internal/flow"
+)
+
+// attack is one case of the attack catalogue: hostile, or an accept control beside the hostile ones.
+type attack struct {
+	id  string
+	run func(t *testing.T, d *deployment)
+}
+
+// later are the cases that wait for what they attack, with the step that brings it. The list only shrinks.
+var later = map[string]string{
+	"CA-71": "ID tokens", "CA-74": "mutual TLS",
+	"DP-34": "authorization codes", "DP-35": "pushed requests", "DP-36": "pushed requests", "DP-37": "refresh tokens",
+	"DP-38": "refresh tokens", "DP-47": "refresh tokens", "DP-48": "mutual TLS",
+	"CC-06": "JWT bearer", "CC-07": "JWT bearer", "CC-08": "JWT bearer", "CC-09": "JWT bearer", "CC-10": "JWT bearer",
+	"CC-11": "JWT bearer", "CC-13": "JWT bearer",
+	"RV-03": "refresh tokens",
+	"DR-23": "mutual TLS", "DR-24": "a load of its own",
+	"KY-01": "rotation", "KY-04": "ID tokens", "KY-05": "ID tokens", "KY-06": "request objects",
+}
+
+// TestCatalogue plays every case of the catalogue's sections against three replicas on one database, and fails when an id
+// has neither a case nor a place in later. After each case the server must still serve the next good request (G9).
+func TestCatalogue(t *testing.T) {
+	wanted := catalogueIDs(t)
+	seen := map[string]bool{}
+	for name, section := range map[string]func() []attack{
+		"client assertions": attacksOnAssertions, "key sets": attacksOnKeySets, "server-side requests": attacksOnOutbound,
+		"DPoP": attacksOnProofs, "client credentials": attacksOnGrants, "introspection and revocation": attacksOnIntrospection,
+		"registration": attacksOnRegistration, "HTTP": attacksOnHTTP, "own keys": attacksOnKeys,
+	} {
+		for _, a := range section() {
+			if seen[a.id] {
+				t.Errorf("%s has two cases", a.id)
+			}
+			seen[a.id] = true
+		}
+		t.Run(name, func(t *testing.T) {
+			d := deploy(t, 3, nil)
+			good := d.register(0)
+			for _, a := range section() {
+				t.Run(a.id, func(t *testing.T) {
+					a.run(t, d.within(t))
+					outcome(t, do(t, good.Server, good.TokenRequest(nil)), "200")
+				})
+			}
+			d.checkLogs(t)
+		})
+	}
+	for _, id := range wanted {
+		switch _, isLater := later[id]; {
+		case seen[id] && isLater:
+			t.Errorf("%s has a case and is still in later", id)
+		case !seen[id] && !isLater:
+			t.Errorf("%s has no case", id)
+		}
+		delete(seen, id)
+	}
+	for id := range seen {
+		t.Errorf("%s is no id of the catalogue", id)
+	}
+}
+
+func catalogueIDs(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("testdata/catalogue.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			ids = append(ids, line)
+		}
+	}
+	if len(ids) < 240 {
+		t.Fatalf("only %d ids", len(ids))
+	}
+	return ids
+}
+
+// within is the deployment under a subtest, whose failures are its own.
+func (d *deployment) within(t *testing.T) *deployment {
+	inner := *d
+	inner.t = t
+	return &inner
+}
+
+// checkLogs holds the records of a section to G4: a compact JWS of any kind, whole or its signature, stands in none.
+func (d *deployment) checkLogs(t *testing.T) {
+	t.Helper()
+	logs := d.logs.String()
+	for _, start := range []string{"eyJhbGciOi", "eyJ0eXAiOi", "eyJraWQiOi"} {
+		if i := strings.Index(logs, start); i >= 0 {
+			t.Errorf("G4: the log holds a token: %.80s", logs[i:])
+		}
+	}
+}
+
+// expect plays one request and wants one of the outcomes.
+func (d *deployment) expect(c *flow.Client, r *flow.Request, want ...string) *flow.Exchange {
+	d.t.Helper()
+	e := do(d.t, c.Server, r)
+	outcome(d.t, e, want...)
+	return e
+}
+
+// asserting is a token request with a bent assertion.
+func asserting(c *flow.Client, edits ...flow.Edit) *flow.Request {
+	r := c.TokenRequest(nil)
+	r.Assertion = c.Assertion(edits...)
+	return r
+}
+
+// proving is a token request with a bent proof.
+func proving(c *flow.Client, edits ...flow.Edit) *flow.Request {
+	r := c.TokenRequest(nil)
+	r.Proof = c.Proof(http.MethodPost, r.URL, edits...)
+	return r
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// replica is one replica as the program runs it: both listeners, background tasks, and an end.
+type replica struct {
+	public, management string // addresses
+	end                func() error
+}
+
+// runReplica starts a replica of the deployment's own configuration.
+func (d *deployment) runReplica() replica {
+	d.t.Helper()
+	a, err := newApp(d.t.Context(), d.config, d.store, slog.New(slog.NewJSONHandler(d.logs, nil)), d.clock.now)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var l listeners
+	var err2 error
+	l.public, err = net.Listen("tcp", "127.0.0.1:0")
+	l.management, err2 = net.Listen("tcp", "127.0.0.1:0")
+	if err := errors.Join(err, err2); err != nil {
+		d.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.run(ctx, l) }()
+	r := replica{public: l.public.Addr().String(), management: l.management.Addr().String()}
+	r.end = func() error {
+		cancel()
+		err := <-ended
+		ended <- err
+		return err
+	}
+	d.t.Cleanup(func() { _ = r.end() })
+	return r
+}
+
+// overTLS is a deployment without replicas, whose certificate stands in files of its own.
+func overTLS(t *testing.T, a *authority, keyType string) (d *deployment, certFile, keyFile string) {
+	t.Helper()
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	writePair(t, a.issue(t, keyType, "localhost"), certFile, keyFile)
+	d = deploy(t, 0, func(s *settings) { s.Issuer, s.TLSCertFile, s.TLSKeyFile = "https://localhost:8443", certFile, keyFile })
+	return d, certFile, keyFile
+}
+
+func TestCertificateReload(t *testing.T) {
+	a := newAuthority(t)
+	d, certFile, keyFile := overTLS(t, a, "ECDSA")
+	r := d.runReplica()
+	serial := func() *big.Int {
+		t.Helper()
+		connection, err := tls.Dial("tcp", r.public, &tls.Config{RootCAs: a.pool(), ServerName: "localhost"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer connection.Close()
+		return connection.ConnectionState().PeerCertificates[0].SerialNumber
+	}
+	serves := func(pair tls.Certificate, when string) {
+		t.Helper()
+		if got := serial(); got.Cmp(pair.Leaf.SerialNumber) != 0 {
+			t.Errorf("%s: serves the certificate %s, want %s", when, got, pair.Leaf.SerialNumber)
+		}
+	}
+	modified := 0
+	touch := func() { // file systems keep times in steps; a change inside one would not show
+		modified++
+		at := time.Now().Add(time.Duration(modified) * time.Second)
+		if err := os.Chtimes(certFile, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second, third := a.issue(t, "ECDSA", "localhost"), a.issue(t, "RSA", "localhost")
+	before := serial()
+	writePair(t, second, certFile, keyFile)
+	touch()
+	serves(second, "after a swap")
+	if before.Cmp(second.Leaf.SerialNumber) == 0 {
+		t.Fatal("nothing was swapped")
+	}
+	if err := os.WriteFile(certFile, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	touch()
+	serves(second, "with a broken file")
+	writePEM(t, certFile, "CERTIFICATE", third.Certificate[0])
+	touch()
+	serves(second, "with the new certificate and still the old key")
+	writePair(t, third, certFile, keyFile)
+	touch()
+	serves(third, "with both")
+	if err := os.Remove(certFile); err != nil {
+		t.Fatal(err)
+	}
+	serves(third, "without a file")
+	if !strings.Contains(d.logs.String(), "certificate not read again") {
+		t.Error("the log does not tell")
+	}
+	writePair(t, second, certFile, keyFile)
+	touch()
+	serves(second, "with a file again")
+}
+
+// GEN-01, GEN-02, TL-10: TLS 1.3, and of TLS 1.2 exactly the four suites that BCP 195 recommends.
+func TestTLSVersionsAndSuites(t *testing.T) {
+	recommended := map[string][]uint16{
+		"ECDSA": {tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384},
+		"RSA":   {tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384},
+	}
+	for keyType, suites := range recommended {
+		a := newAuthority(t)
+		d, _, _ := overTLS(t, a, keyType)
+		r := d.runReplica()
+		handshake := func(c *tls.Config) (tls.ConnectionState, error) {
+			c.RootCAs, c.ServerName = a.pool(), "localhost"
+			connection, err := tls.Dial("tcp", r.public, c)
+			if err != nil {
+				return tls.ConnectionState{}, err
+			}
+			defer connection.Close()
+			return connection.ConnectionState(), nil
+		}
+		for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+			if !slices.Contains(suite.SupportedVersions, tls.VersionTLS12) {
+				continue
+			}
+			state, err := handshake(&tls.Config{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite.ID}})
+			if wanted := slices.Contains(suites, suite.ID); (err == nil) != wanted || wanted && state.CipherSuite != suite.ID {
+				t.Errorf("%s certificate, %s: error %v, want a handshake %t", keyType, suite.Name, err, wanted)
+			}
+		}
+		for version, wanted := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
+			state, err := handshake(&tls.Config{MinVersion: version, MaxVersion: version})
+			if (err == nil) != wanted || wanted && state.Version != version {
+				t.Errorf("%s: error %v, want a handshake %t", tls.VersionName(version), err, wanted)
+			}
+		}
+		if state, err := handshake(&tls.Config{NextProtos: []string{"h2", "http/1.1"}}); err != nil || state.NegotiatedProtocol != "h2" || state.Version != tls.VersionTLS13 {
+			t.Errorf("left to choose: %s, %s, %v", tls.VersionName(state.Version), state.NegotiatedProtocol, err)
+		}
+	}
+}
+
+// The management listener tells health, metrics and version; the end of a replica lets requests finish and is no error.
+func TestReplicaRuns(t *testing.T) {
+	d := deploy(t, 0, nil)
+	r := d.runReplica()
+	get := func(address, path string) (int, string) {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(body)
+	}
+	for path, want := range map[string]string{
+		"/livez": `{"process":"ok"}`, "/readyz": `{"clock":"ok","database":"ok","draining":"ok"}`, "/readyz?for=traffic": `{"clock":"ok","database":"ok","draining":"ok"}`,
+		"/version": `{"version":"` + version + `"}`,
+	} {
+		if status, body := get(r.management, path); status != http.StatusOK || strings.TrimSpace(body) != want {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	if status, body := get(r.public, "/.well-known/openid-configuration"); status != http.StatusOK || !strings.Contains(body, `"issuer":"`+d.issuer+`"`) {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, body := get(r.management, "/metrics"); status != http.StatusOK || !strings.Contains(body, `authserver_http_requests_total{method="GET",route="/.well-known/openid-configuration",status="200"} 1`) {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, _ := get(r.management, "/oauth2/token"); status != http.StatusNotFound {
+		t.Errorf("the management listener answers the protocol: %d", status)
+	}
+	if err := r.end(); err != nil {
+		t.Errorf("the end: %v", err)
+	}
+	if _, err := net.Dial("tcp", r.public); err == nil {
+		t.Error("still listening")
+	}
+}
+
+// A clock that is apart from the database's takes the replica out of service, by name.
+func TestClockApart(t *testing.T) {
+	d := deploy(t, 1, nil)
+	a := d.replicas[0]
+	for ahead, apart := range map[time.Duration]bool{0: false, 4 * time.Second: false, 7 * time.Second: true, -7 * time.Second: true} {
+		d.clock.ahead.Store(int64(ahead))
+		if err := a.measureClock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.checkClock(t.Context()); (err != nil) != apart {
+			t.Errorf("%s ahead: %v", ahead, err)
+		}
+	}
+}
