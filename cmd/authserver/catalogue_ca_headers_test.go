@@ -37,7 +37,7 @@ func assertionHeaders() []attack {
 		{"CA-40", foreignCertificate},
 		bentAssertion("CA-41", oauth.AssertionMalformed, func(*deployment, *flow.Client) []flow.Edit {
 			crit := func(names ...string) flow.Edit {
-				return func(d *flow.Draft) { d.Header["crit"], d.Header["urn:x"] = names, 1 }
+				return func(draft *flow.Draft) { draft.Header["crit"], draft.Header["urn:x"] = names, 1 }
 			}
 			return []flow.Edit{flow.SetHeader("crit", []string{"exp"}), flow.SetHeader("crit", []string{"alg"}), flow.SetHeader("crit", nil),
 				flow.SetHeader("crit", ""), crit("urn:x"), crit()}

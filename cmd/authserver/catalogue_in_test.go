@@ -265,8 +265,8 @@ func introspectionAtWill(t *testing.T, _ *deployment) {
 			t.Fatal("no Retry-After")
 		}
 	}
-	// One more may pass where the minutes of the sliding window meet.
-	if n := counts["200"]; n < limit || n > limit+1 || n+counts["429 temporarily_unavailable"] != 3*limit {
+	// A few more may pass where the minutes of the sliding window meet.
+	if n := counts["200"]; n < limit || n > limit+limit/5 || n+counts["429 temporarily_unavailable"] != 3*limit {
 		t.Errorf("%d a minute are allowed: %v", limit, counts)
 	}
 	busy()
