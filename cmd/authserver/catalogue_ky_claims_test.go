@@ -20,10 +20,10 @@ var hostile = []string{
 }
 
 // injectedClaims: what a client may name appears as one escaped value, or the request is refused.
-func injectedClaims(t *testing.T, d *deployment) {
+func injectedClaims(t *testing.T, _ *deployment) {
 	// Every character of RFC 6749 §3.3 that JSON, HTML or a header might take for its own.
 	odd := `!#$%&'()*+-./:;<=>?@[]^_{|}~`
-	d = deploy(t, 1, func(s *settings) { s.Scopes = odd })
+	d := deploy(t, 1, func(s *settings) { s.Scopes = odd })
 	c := d.register(0, func(m map[string]any) { m["scope"] = "client.read " + odd })
 	access := tokenFor(t, c, url.Values{"scope": {odd}})
 	checkClaims(t, payloadOf(t, access), map[string]any{"scope": odd, "client_id": c.ID, "sub": c.ID, "iss": d.issuer})

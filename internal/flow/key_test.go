@@ -91,7 +91,7 @@ func TestSignaturesAgreeWithGoJose(t *testing.T) {
 		if err := public.UnmarshalJSON(published); err != nil || !public.Valid() || !public.IsPublic() {
 			t.Fatalf("%s: %s is not a public key to go-jose: %v", alg, published, err)
 		}
-		signed, err := jose.ParseSigned(compact, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+		signed, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func TestRS256AndNoneAreMadeOnRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed, err := jose.ParseSigned(compact, []jose.SignatureAlgorithm{jose.RS256})
+	signed, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		t.Fatal(err)
 	}

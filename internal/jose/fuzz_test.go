@@ -82,7 +82,7 @@ func agree(t *testing.T, compact string, k *jose.Key, j *jose.JWS) {
 	if strings.Count(compact, ".") != 2 || j.SigningInput() != compact[:strings.LastIndexByte(compact, '.')] {
 		t.Fatalf("signing input %q of %q", j.SigningInput(), compact)
 	}
-	signed, err := oracle.ParseSigned(compact, offered)
+	signed, err := oracle.ParseSignedCompact(compact, offered)
 	if err == nil {
 		got, err := signed.Verify(k.Public())
 		if err != nil || !bytes.Equal(got, payload) {

