@@ -166,8 +166,8 @@ func (a *app) httpServer(h http.Handler) *http.Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		// A peer that takes in nothing more is let go, however its frames keep the connection busy.
-		HTTP2: &http.HTTP2Config{WriteByteTimeout: 10 * time.Second},
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
+		HTTP2:    &http.HTTP2Config{WriteByteTimeout: 10 * time.Second},
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
 }
 
