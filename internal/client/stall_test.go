@@ -101,13 +101,13 @@ func TestFetchEnds(t *testing.T) {
 		handler http.HandlerFunc // nil: a host that does not even shake hands
 		want    time.Duration
 	}{
-		{"no handshake", nil, connectTimeout},
-		{"no answer", hang, fetchTimeout},
+		{"no handshake", nil, 2 * time.Second},
+		{"no answer", hang, 5 * time.Second},
 		{"headers and no body", func(w http.ResponseWriter, r *http.Request) {
 			w.(http.Flusher).Flush()
 			hang(w, r)
-		}, fetchTimeout},
-		{"SS-13 1 KiB a second for ever", drip, fetchTimeout},
+		}, 5 * time.Second},
+		{"SS-13 1 KiB a second for ever", drip, 5 * time.Second},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -195,9 +195,9 @@ func TestLanes(t *testing.T) {
 		ended := deadHosts(3)
 		get("JK-16 three dead hosts and a new one", false, 0)
 		ended.Wait()
-		ended = deadHosts(lane)
+		ended = deadHosts(16)
 		get("JK-16 the lane is full of dead hosts: one that has answered before", true, 0)
-		get("JK-16 the lane is full of dead hosts: a new one", false, connectTimeout)
+		get("JK-16 the lane is full of dead hosts: a new one", false, 2*time.Second)
 		ended.Wait()
 	})
 }
@@ -207,11 +207,11 @@ func TestLaneIsFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
 		f := n.fetcher()
-		for range lane {
+		for range 16 {
 			f.untried <- struct{}{}
 		}
 		var err error
-		if got := took(func() { _, err = f.fetch(t.Context(), n.serve(t, 443, serves(jwks())), false) }); err == nil || got != fetchTimeout {
+		if got := took(func() { _, err = f.fetch(t.Context(), n.serve(t, 443, serves(jwks())), false) }); err == nil || got != 5*time.Second {
 			t.Errorf("%s: %v", got, err)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +74,8 @@ func TestReadFormAccepts(t *testing.T) {
 		{"HT-19 plus and %20 are spaces", oauth.FormOnly, formType, "scope=a+b%20c%2Bd", values{"scope": {"a b c+d"}}},
 		{"HT-19 an escaped semicolon is a character", oauth.FormOnly, formType, "scope=a%3Bb", values{"scope": {"a;b"}}},
 		{"HT-05 100 parameters", oauth.FormOnly, formType, "scope=a" + strings.Repeat("&", 99), values{"scope": {"a"}}},
+		{"CC-14 any number of resources: who reads them counts them", oauth.FormOnly, formType, "scope=a" + strings.Repeat("&", 99) + strings.Repeat("&resource=b", 150),
+			values{"scope": {"a"}, "resource": slices.Repeat([]string{"b"}, 150)}},
 		{"UTF-8", oauth.FormOnly, formType, "scope=%C3%A9\u00e9", values{"scope": {"\u00e9\u00e9"}}},
 		{"empty body", oauth.FormOnly, formType, "", values{}},
 

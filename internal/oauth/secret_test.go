@@ -50,8 +50,9 @@ func TestSecretDoesNotPrint(t *testing.T) {
 				silent(t, format, fmt.Sprintf(format, value))
 			}
 		}
-		extra := string([]byte{'n', 'o', ' ', 'v', 'e', 'r', 'b'})
-		silent(t, extra, fmt.Sprintf(extra, value))
+		for _, format := range []string{"no verb", "%v twice %v", "100%"} {
+			silent(t, format, fmt.Sprintf(format, value))
+		}
 		silent(t, "Sprint", fmt.Sprint(value))
 		silent(t, "Sprintln", fmt.Sprintln(value))
 		silent(t, "an error", fmt.Errorf("cannot use %v: %w", value, errors.ErrUnsupported).Error())
