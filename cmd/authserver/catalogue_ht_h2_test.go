@@ -61,7 +61,7 @@ func (r *bounded) http2(t *testing.T) frames {
 	_ = tcp.(*net.TCPConn).SetReadBuffer(4 << 10)
 	conn := tls.Client(tcp, &tls.Config{RootCAs: r.d.authority.pool(), ServerName: "as.example", NextProtos: []string{"h2"}})
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(3 * time.Minute)) // far beyond what the server allows, on the slowest machine too
 	if err := conn.Handshake(); err != nil || conn.ConnectionState().NegotiatedProtocol != "h2" {
 		t.Fatal(err, conn.ConnectionState().NegotiatedProtocol)
 	}
@@ -147,7 +147,6 @@ func rapidReset(t *testing.T, _ *deployment) {
 	if <-sent; most > 1000 { // 250 streams are offered at once
 		t.Errorf("%d goroutines worked at once", most)
 	}
-	_ = attacker.SetDeadline(time.Now().Add(time.Minute)) // a busy machine may have used up the first one
 	const next = 20_001
 	_ = attacker.send(frame(frameHeaders, endHeaders|endStream, next, requestHeaders(methodGET, "/oauth2/jwks", "")))
 	attacker.answered(next) // or closed
@@ -204,7 +203,6 @@ func hostileFrames(t *testing.T, _ *deployment) {
 	}
 	t.Parallel() // ReadTimeout, 15 s, ends the request that an endless body of nothing keeps open; then the above holds
 	f := r.http2(t)
-	_ = f.SetDeadline(time.Now().Add(3 * time.Minute))
 	_ = f.send(frame(frameHeaders, endHeaders, 1, requestHeaders(methodPOST, "/oauth2/token", formMedia)))
 	closed := make(chan struct{})
 	go func() {

@@ -40,7 +40,7 @@ func speak(t testing.TB, address, text string, n int) []spoken {
 		t.Fatal(err)
 	}
 	defer connection.Close()
-	_ = connection.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = connection.SetDeadline(time.Now().Add(time.Minute))
 	go func() { _, _ = io.WriteString(connection, text) }() // the server may close before all is written
 	var answers []spoken
 	reader := bufio.NewReader(connection)

@@ -199,7 +199,7 @@ func (d *deployment) server(replica int) *flow.Server {
 
 func (d *deployment) serverThrough(transport http.RoundTripper) *flow.Server {
 	d.t.Helper()
-	s := &flow.Server{Issuer: d.issuer, HTTP: flow.NewHTTPClient(transport, 20*time.Second), Now: d.clock.now}
+	s := &flow.Server{Issuer: d.issuer, HTTP: flow.NewHTTPClient(transport, time.Minute), Now: d.clock.now}
 	if err := s.Discover(d.t.Context()); err != nil {
 		d.t.Fatal(err)
 	}

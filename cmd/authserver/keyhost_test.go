@@ -187,7 +187,7 @@ func (h *keyHost) unreached(t testing.TB) {
 }
 
 // patience bounds the wait for what happens after an answer, in the background.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // logsWith wants that all words turn up in one record that play causes. A record may follow the answer.
 func (d *deployment) logsWith(play func(), words ...string) {
