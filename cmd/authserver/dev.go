@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"authserver/internal/client"
@@ -28,6 +27,7 @@ const (
 	defaultIssuer     = "http://localhost:8080"
 	defaultManagement = "127.0.0.1:9090"
 
+	encryptionKeyFile     = "key-encryption.key"
 	registrarKeyFile      = "registrar.jwk.json"
 	resourceServerKeyFile = "resource-server.jwk.json"
 )
@@ -106,6 +106,8 @@ func (d *devCmd) fillIn() {
 	s.Registration = or(s.Registration, "open")
 	s.DPoPNonce = or(s.DPoPNonce, "required")
 	s.AccessTokenAlg = or(s.AccessTokenAlg, "ES256")
+	s.KeyRotation = or(s.KeyRotation, "720h")
+	s.AuditLog = or(s.AuditLog, "off")
 	s.RegistrationLimit = or(s.RegistrationLimit, "0")
 	s.IntrospectionLimit = or(s.IntrospectionLimit, "0")
 }
@@ -139,7 +141,7 @@ func (d *devCmd) openState() (dir string, cleanUp func() error, err error) {
 
 // removeState removes what dev has made in its folder, and nothing else that may lie there.
 func removeState(dir string) error {
-	for _, name := range []string{"postgres", "key-encryption.key", registrarKeyFile, resourceServerKeyFile} {
+	for _, name := range []string{"postgres", encryptionKeyFile, registrarKeyFile, resourceServerKeyFile} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return err
 		}
@@ -152,10 +154,7 @@ func (d *devCmd) configure(problems []string) (config, error) {
 	s := d.Settings
 	s.ManagementListen = or(s.ManagementListen, defaultManagement)
 	c, more := s.understand(true)
-	if problems = append(problems, more...); len(problems) > 0 {
-		return config{}, exitError{exitUsage, "the configuration has " + plural(len(problems), "problem") + ":\n  " + strings.Join(problems, "\n  ")}
-	}
-	return c, nil
+	return c, problemsError(append(problems, more...))
 }
 
 func plural(n int, noun string) string {
@@ -199,7 +198,7 @@ func (d *devCmd) describe(pg *pglocal.Server, dir string) string {
 
 // prepare brings the database up to date, wires the replica and adds what only dev has.
 func (d *devCmd) prepare(ctx context.Context, c config, st *store.Store, dir string, log *slog.Logger) (*app, error) {
-	if err := st.Migrate(ctx); err != nil {
+	if _, err := st.Migrate(ctx); err != nil {
 		return nil, err
 	}
 	if err := st.Stamp(ctx, "dev", c.issuer, time.Now()); err != nil {

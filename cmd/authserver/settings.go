@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"authserver/internal/client"
 	"authserver/internal/dcr"
@@ -24,11 +25,10 @@ import (
 
 // settings are what an operator sets, as text: by flag, by AUTHSERVER_* or in the YAML file, under these names.
 type settings struct {
-	Issuer             string       `placeholder:"URL" help:"The issuer: the public base URL, exactly as clients will see it."`
-	Listen             string       `placeholder:"HOST:PORT" help:"Where the public endpoints listen."`
-	ManagementListen   string       `placeholder:"HOST:PORT" help:"Where health and metrics listen."`
-	DatabaseURL        oauth.Secret `placeholder:"URL" help:"PostgreSQL."`
-	KeyEncryptionKey   oauth.Secret `placeholder:"BASE64" help:"32 bytes that seal the signing keys; a list separated by commas: the first seals, all open."`
+	Issuer             string `placeholder:"URL" help:"The issuer: the public base URL, exactly as clients will see it."`
+	Listen             string `placeholder:"HOST:PORT" help:"Where the public endpoints listen."`
+	ManagementListen   string `placeholder:"HOST:PORT" help:"Where health and metrics listen."`
+	databaseSettings   `embed:""`
 	TLSCertFile        string       `name:"tls-cert-file" placeholder:"FILE" help:"PEM certificate chain; read again when it changes."`
 	TLSKeyFile         string       `name:"tls-key-file" placeholder:"FILE" help:"PEM private key of the certificate."`
 	Registration       string       `placeholder:"open|token|closed" help:"Who may register clients."`
@@ -39,8 +39,17 @@ type settings struct {
 	Resources          string       `placeholder:"URI,…" help:"Resources that tokens are issued for; the first is the default audience. Unset: the issuer."`
 	DPoPNonce          string       `name:"dpop-nonce" placeholder:"required|optional|off" help:"Whether a DPoP proof must bear a nonce."`
 	AccessTokenAlg     string       `placeholder:"ES256|PS256" help:"Algorithm that signs access tokens."`
+	KeyRotation        string       `placeholder:"DURATION" help:"Age at which a signing key gives way to a new one, such as 720h; 0: by hand only."`
+	TrustedProxies     string       `placeholder:"CIDR,…" help:"Addresses of the proxies in front, whose X-Forwarded-For is believed."`
+	AuditLog           string       `placeholder:"stdout|off|FILE" help:"Where the audit records go, one JSON object a line."`
 	RegistrationLimit  string       `placeholder:"N" help:"Registrations from one address in a minute; 0: no limit."`
 	IntrospectionLimit string       `placeholder:"N" help:"Inactive introspection answers for one client in a minute; 0: no limit."`
+}
+
+// databaseSettings are what every sub-command needs that works on the database.
+type databaseSettings struct {
+	DatabaseURL      oauth.Secret `placeholder:"URL" help:"PostgreSQL; pool_max_conns in it bounds the connections (16)."`
+	KeyEncryptionKey oauth.Secret `placeholder:"BASE64" help:"32 bytes that seal the signing keys; a list separated by commas: the first seals, all open."`
 }
 
 // config is the settings, understood.
@@ -58,8 +67,11 @@ type config struct {
 	resources          []string
 	noncePolicy        dpop.Policy
 	accessTokenAlg     jose.Alg
-	registrationLimit  int // a minute and address; 0: none
-	introspectionLimit int // of inactive answers, a minute and client; 0: none
+	keyRotation        time.Duration // 0: by hand only
+	trustedProxies     []netip.Prefix
+	auditLog           string // stdout, off, or a file
+	registrationLimit  int    // a minute and address; 0: none
+	introspectionLimit int    // of inactive answers, a minute and client; 0: none
 }
 
 // builtinScopes are known to every deployment.
@@ -86,20 +98,19 @@ func (s settings) understand(loopback bool) (config, []string) {
 		accessTokenAlg:     jose.Alg(u.oneOf("access-token-alg", s.AccessTokenAlg, "ES256", "PS256")),
 		registrationLimit:  u.count("registration-limit", s.RegistrationLimit),
 		introspectionLimit: u.count("introspection-limit", s.IntrospectionLimit),
+		keyRotation:        u.rotation(s.KeyRotation),
+		trustedProxies:     u.cidrs("trusted-proxies", s.TrustedProxies),
+		auditLog:           s.AuditLog,
 		vetting:            client.Vetting{Issuer: s.Issuer, AllowLoopback: loopback},
 	}
-	c.vetting.AllowCIDRs = u.cidrs(s.JWKSAllowCIDRs)
+	c.vetting.AllowCIDRs = u.cidrs("jwks-allow-cidrs", s.JWKSAllowCIDRs)
 	c.vetting.RootCAs = u.roots(s.JWKSCAFile)
 	c.encryptionKeys = u.encryptionKeys(s.KeyEncryptionKey)
 	if len(c.resources) == 0 {
 		c.resources = []string{c.issuer}
 	}
 	u.certificate(s.TLSCertFile, s.TLSKeyFile)
-	if s.DatabaseURL != "" {
-		if err := store.CheckURL(s.DatabaseURL.Reveal()); err != nil {
-			u.problem("database-url: %v", err)
-		}
-	}
+	u.databaseURL(s.DatabaseURL)
 	if t := s.InitialAccessToken; t != "" && len(t) < 22 {
 		u.problem("initial-access-token must have at least 22 characters")
 	}
@@ -126,6 +137,15 @@ func (u *understanding) count(name, value string) int {
 		u.problem("%s must be a whole number from 0 to 1000000; it is %q", name, value)
 	}
 	return n
+}
+
+// rotation wants an age that leaves a key time to be published before its use and to be kept behind it.
+func (u *understanding) rotation(value string) time.Duration {
+	age, err := time.ParseDuration(value)
+	if err != nil || age != 0 && (age < 24*time.Hour || age > 366*24*time.Hour) {
+		u.problem("key-rotation must be a duration from 24h to 8784h, or 0; it is %q", value)
+	}
+	return age
 }
 
 func (u *understanding) address(name, value string) string {
@@ -183,12 +203,12 @@ func (u *understanding) resources(list string) []string {
 	return resources
 }
 
-func (u *understanding) cidrs(list string) []netip.Prefix {
+func (u *understanding) cidrs(name, list string) []netip.Prefix {
 	var prefixes []netip.Prefix
 	for _, s := range split(list) {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
-			u.problem("jwks-allow-cidrs: %q is no address range such as 10.1.0.0/16", s)
+			u.problem("%s: %q is no address range such as 10.1.0.0/16", name, s)
 			continue
 		}
 		prefixes = append(prefixes, p.Masked())
@@ -234,6 +254,23 @@ func (u *understanding) certificate(certFile, keyFile string) {
 			u.problem("tls-cert-file, tls-key-file: %v", err)
 		}
 	}
+}
+
+func (u *understanding) databaseURL(url oauth.Secret) {
+	if url == "" {
+		return
+	}
+	if err := store.CheckURL(url.Reveal()); err != nil {
+		u.problem("database-url: %v", err)
+	}
+}
+
+// problemsError is the one error that lists all that is wrong with the configuration, or nil.
+func problemsError(problems []string) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	return exitError{exitUsage, "the configuration has " + plural(len(problems), "problem") + ":\n  " + strings.Join(problems, "\n  ")}
 }
 
 // split reads a list separated by commas or white space.

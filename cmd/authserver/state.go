@@ -54,14 +54,21 @@ func dataHome() (string, error) {
 
 // devEncryptionKeys reads the key-encryption key of a state folder, and makes it the first time.
 func devEncryptionKeys(dir string) (keys.EncryptionKeys, error) {
-	path := filepath.Join(dir, "key-encryption.key")
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	path := filepath.Join(dir, encryptionKeyFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		var key [32]byte
 		_, _ = rand.Read(key[:])
-		text = []byte(base64.StdEncoding.EncodeToString(key[:]) + "\n")
-		err = os.WriteFile(path, text, 0o600)
+		text := base64.StdEncoding.EncodeToString(key[:]) + "\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
 	}
+	return readEncryptionKeys(dir)
+}
+
+func readEncryptionKeys(dir string) (keys.EncryptionKeys, error) {
+	path := filepath.Join(dir, encryptionKeyFile)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func BenchmarkSpend(b *testing.B) {
 	}
 	b.Cleanup(func() { pg.Stop() })
 	s := storetest.Open(b, pg.URL("authserver"))
-	if err := s.Migrate(b.Context()); err != nil {
+	if _, err := s.Migrate(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	var ids []string

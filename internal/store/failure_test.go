@@ -149,7 +149,7 @@ func TestUnreachable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := storetest.Open(t, "postgres://user:"+marker+"@"+host+"/name?sslmode=require")
 			all := calls(t, s)
-			all["Migrate"] = func() error { return s.Migrate(t.Context()) }
+			all["Migrate"] = func() error { _, err := s.Migrate(t.Context()); return err }
 			for name, call := range all {
 				err := call()
 				if err == nil || !isTemporary(err) {

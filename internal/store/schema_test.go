@@ -60,7 +60,7 @@ func TestMigrateUpDownUp(t *testing.T) {
 
 func migrate(t *testing.T, s *store.Store) {
 	t.Helper()
-	if err := s.Migrate(t.Context()); err != nil {
+	if _, err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -94,7 +94,7 @@ func TestReplicasMigrateTogether(t *testing.T) {
 	for _, s := range stores {
 		all.Go(func() {
 			<-gate
-			if err := s.Migrate(t.Context()); err != nil {
+			if _, err := s.Migrate(t.Context()); err != nil {
 				t.Error(err)
 			}
 			if _, err := s.Spend(t.Context(), by("", 0, proof("key", "1"))); err != nil {
@@ -124,7 +124,7 @@ func TestMigrateTakesTurns(t *testing.T) {
 	s, operator := storetest.Open(t, url), connect(t, url)
 	execute(t, operator, `SELECT pg_advisory_lock($1)`, lock.DefaultLockID)
 	done := make(chan error, 1)
-	go func() { done <- s.Migrate(t.Context()) }()
+	go func() { _, err := s.Migrate(t.Context()); done <- err }()
 	until(t, "Migrate asks for the lock", func() bool {
 		return ask[bool](t, operator, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
 			AND pid <> pg_backend_pid() AND query LIKE '%pg_try_advisory_lock%')`)
@@ -148,7 +148,7 @@ func TestMigrateTakesTurns(t *testing.T) {
 func TestMigrateFailure(t *testing.T) {
 	url := empty(t)
 	execute(t, connect(t, url), `CREATE TABLE deployment ()`)
-	err := storetest.Open(t, url).Migrate(t.Context())
+	_, err := storetest.Open(t, url).Migrate(t.Context())
 	if err == nil {
 		t.Fatal("a step that cannot be taken was taken")
 	}

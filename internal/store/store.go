@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
-	"authserver/migrations"
-
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
 const (
@@ -52,7 +49,15 @@ func open(ctx context.Context, url string, tracer pgx.QueryTracer) (*Store, erro
 	}
 	config.ConnConfig.ConnectTimeout = connectTimeout
 	config.ConnConfig.Tracer = tracer
-	config.MaxConns = max(config.MaxConns, poolSize)
+	if !strings.Contains(url, "pool_max_conns") {
+		config.MaxConns = poolSize
+	}
+	// A primary that was demoted, or made read-only, tells its connections so; they are dropped, and no new one is taken.
+	config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	config.PrepareConn = func(_ context.Context, c *pgx.Conn) (bool, error) {
+		reported := c.PgConn().ParameterStatus
+		return reported("in_hot_standby") != "on" && reported("default_transaction_read_only") != "on", nil
+	}
 	params := config.ConnConfig.RuntimeParams
 	params["application_name"] = "authserver"
 	params["synchronous_commit"] = "on" // whatever the server's or the role's default: a spend must outlive a crash
@@ -69,45 +74,6 @@ func open(ctx context.Context, url string, tracer pgx.QueryTracer) (*Store, erro
 func (s *Store) Close() {
 	s.spends.close()
 	s.pool.Close()
-}
-
-// Migrate brings the schema up to date. Replicas that start together take turns under a session lock, for which each asks
-// once a second during five minutes.
-func (s *Store) Migrate(ctx context.Context) error {
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-	if err != nil {
-		return err
-	}
-	db := stdlib.OpenDBFromPool(s.pool)
-	defer db.Close()
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files, goose.WithSessionLocker(locker))
-	if err != nil {
-		return err
-	}
-	_, err = provider.Up(ctx)
-	return failure("migrate", err)
-}
-
-// Stamp ties the database to one deployment: the first call writes mode and issuer, every later one must bring the same.
-func (s *Store) Stamp(ctx context.Context, mode, issuer string, now time.Time) error {
-	var gotMode, gotIssuer string
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `
-			INSERT INTO deployment (mode, issuer, created_at) VALUES ($1, $2, $3)
-			ON CONFLICT (singleton) DO NOTHING`, mode, issuer, now); err != nil {
-			return err
-		}
-		return tx.QueryRow(ctx, `SELECT mode, issuer FROM deployment`).Scan(&gotMode, &gotIssuer)
-	})
-	switch {
-	case err != nil:
-		return failure("stamp", err)
-	case gotMode != mode:
-		return fmt.Errorf("this database belongs to an authserver in mode %q, not %q", gotMode, mode)
-	case gotIssuer != issuer:
-		return fmt.Errorf("this database belongs to the issuer %s, not %s", gotIssuer, issuer)
-	}
-	return nil
 }
 
 // Clock asks the database for its time.

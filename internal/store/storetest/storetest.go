@@ -32,7 +32,8 @@ var server = sync.OnceValues(func() (*pglocal.Server, error) {
 		return nil, err
 	}
 	defer s.Close()
-	return pg, s.Migrate(context.Background())
+	_, err = s.Migrate(context.Background())
+	return pg, err
 })
 
 var count atomic.Int64
