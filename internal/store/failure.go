@@ -28,6 +28,11 @@ func failure(method string, err error) error {
 }
 
 func isOutage(err error) bool {
+	// Whatever keeps a connection from being made, a password that is being changed too, is no fault of the request.
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return true
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code[:2] {
@@ -38,9 +43,8 @@ func isOutage(err error) bool {
 		// operator has closed to connections
 		return pg.Code == "25006" || pg.Code == "25P03" || pg.Code == "55P03" || pg.Code == "55000"
 	}
-	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) ||
+	return errors.As(err, &network) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 		pgconn.SafeToRetry(err) || errors.Is(err, net.ErrClosed) || isBroken(err)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -159,6 +160,32 @@ func TestUnreachable(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCannotLogIn: credentials that the database does not take are an outage: they are the operator's to mend, and the
+// request that met them may well succeed later.
+func TestCannotLogIn(t *testing.T) {
+	location, err := url.Parse(storetest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	location.User = url.UserPassword("nobody", marker)
+	s := storetest.Open(t, location.String())
+	for name, call := range calls(t, s) {
+		err := call()
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != "28000" || !isTemporary(err) {
+			t.Errorf("%s: %v, want an outage with the code 28000", name, err)
+		}
+		silent(t, name, err)
+	}
+}
+
+// TestCloseTwice: what closes a Store need not know whether another has.
+func TestCloseTwice(t *testing.T) {
+	s := storetest.New(t)
+	s.Close()
+	s.Close()
 }
 
 // listener answers every connection with the same words and closes it.

@@ -26,6 +26,7 @@ type spends struct {
 	uses    map[replay.Use]bool // of those that wait, so that the second of two equal ones loses before the database is asked
 	wake    chan struct{}
 	closed  chan struct{}
+	close   func()
 }
 
 // spend is one request's wait.
@@ -41,10 +42,10 @@ type answer struct {
 }
 
 func newSpends() *spends {
-	return &spends{uses: map[replay.Use]bool{}, wake: make(chan struct{}, 1), closed: make(chan struct{})}
+	q := &spends{uses: map[replay.Use]bool{}, wake: make(chan struct{}, 1), closed: make(chan struct{})}
+	q.close = sync.OnceFunc(func() { close(q.closed) })
+	return q
 }
-
-func (q *spends) close() { close(q.closed) }
 
 // Spend uses up what a request bears, once, if the client record is still the version that it was judged by. When it
 // returns an error nothing may be granted; the uses may or may not be spent.

@@ -70,7 +70,7 @@ func open(ctx context.Context, url string, tracer pgx.QueryTracer) (*Store, erro
 	return &Store{pool: pool, spends: newSpends()}, nil
 }
 
-// Close ends the flusher and the connections. Requests must have ended before.
+// Close ends the flusher and the connections. Requests must have ended before. A second time changes nothing.
 func (s *Store) Close() {
 	s.spends.close()
 	s.pool.Close()
