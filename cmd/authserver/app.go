@@ -32,7 +32,7 @@ const (
 	sweepEvery    = time.Minute
 	clockEvery    = 30 * time.Second
 	clockLimit    = 5 * time.Second
-	drainTimeout  = 20 * time.Second
+	drainTimeout  = 15 * time.Second // longer than a request may take
 )
 
 // The ring must hold everything that is accepted or issued; a lifetime that it cannot hold does not compile.
@@ -50,6 +50,7 @@ type app struct {
 	health *server.Health
 	log    *slog.Logger
 	now    func() time.Time
+
 	offset atomic.Int64 // of this clock to the database's, in nanoseconds
 }
 
@@ -149,6 +150,7 @@ func (a *app) run(ctx context.Context, l listeners) error {
 	group.Go(func() error {
 		<-ctx.Done()
 		a.health.Drain()
+		time.Sleep(a.config.drainDelay)
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 		defer cancel()
 		return errors.Join(public.Shutdown(patience), management.Shutdown(patience))

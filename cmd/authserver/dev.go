@@ -108,6 +108,7 @@ func (d *devCmd) fillIn() {
 	s.AccessTokenAlg = or(s.AccessTokenAlg, "ES256")
 	s.KeyRotation = or(s.KeyRotation, "720h")
 	s.AuditLog = or(s.AuditLog, "off")
+	s.DrainDelay = or(s.DrainDelay, "0s")
 	s.RegistrationLimit = or(s.RegistrationLimit, "0")
 	s.IntrospectionLimit = or(s.IntrospectionLimit, "0")
 }

@@ -38,8 +38,13 @@ const (
 
 // cli is the command line.
 type cli struct {
-	Dev devCmd `cmd:"" help:"Run everything for a laptop: private PostgreSQL, keys, demo people, loopback http."`
-	Try tryCmd `cmd:"" help:"Drive a real flow against an issuer and show every step, then what must fail."`
+	Dev         devCmd         `cmd:"" help:"Run everything for a laptop: private PostgreSQL, keys, demo people, loopback http."`
+	Serve       serveCmd       `cmd:"" help:"Run in production: refuses an http issuer, missing keys, pending migrations, a dev database."`
+	Try         tryCmd         `cmd:"" help:"Drive a real flow against an issuer and show every step, then what must fail."`
+	Migrate     migrateCmd     `cmd:"" help:"Change the database's schema."`
+	Config      configCmd      `cmd:"" help:"Show or check the settings."`
+	Healthcheck healthcheckCmd `cmd:"" help:"Ask the replica on this machine whether it takes traffic: exit code 0 or 1."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 
 func main() {

@@ -42,6 +42,7 @@ type settings struct {
 	KeyRotation        string       `placeholder:"DURATION" help:"Age at which a signing key gives way to a new one, such as 720h; 0: by hand only."`
 	TrustedProxies     string       `placeholder:"CIDR,…" help:"Addresses of the proxies in front, whose X-Forwarded-For is believed."`
 	AuditLog           string       `placeholder:"stdout|off|FILE" help:"Where the audit records go, one JSON object a line."`
+	DrainDelay         string       `placeholder:"DURATION" help:"How long to go on taking connections after SIGTERM, at most 10s."`
 	RegistrationLimit  string       `placeholder:"N" help:"Registrations from one address in a minute; 0: no limit."`
 	IntrospectionLimit string       `placeholder:"N" help:"Inactive introspection answers for one client in a minute; 0: no limit."`
 }
@@ -70,8 +71,9 @@ type config struct {
 	keyRotation        time.Duration // 0: by hand only
 	trustedProxies     []netip.Prefix
 	auditLog           string // stdout, off, or a file
-	registrationLimit  int    // a minute and address; 0: none
-	introspectionLimit int    // of inactive answers, a minute and client; 0: none
+	drainDelay         time.Duration
+	registrationLimit  int // a minute and address; 0: none
+	introspectionLimit int // of inactive answers, a minute and client; 0: none
 }
 
 // builtinScopes are known to every deployment.
@@ -98,6 +100,7 @@ func (s settings) understand(loopback bool) (config, []string) {
 		accessTokenAlg:     jose.Alg(u.oneOf("access-token-alg", s.AccessTokenAlg, "ES256", "PS256")),
 		registrationLimit:  u.count("registration-limit", s.RegistrationLimit),
 		introspectionLimit: u.count("introspection-limit", s.IntrospectionLimit),
+		drainDelay:         u.drainDelay(s.DrainDelay),
 		keyRotation:        u.rotation(s.KeyRotation),
 		trustedProxies:     u.cidrs("trusted-proxies", s.TrustedProxies),
 		auditLog:           s.AuditLog,
@@ -146,6 +149,15 @@ func (u *understanding) rotation(value string) time.Duration {
 		u.problem("key-rotation must be a duration from 24h to 8784h, or 0; it is %q", value)
 	}
 	return age
+}
+
+// drainDelay leaves the requests in flight their time: an orchestrator kills after 30 s.
+func (u *understanding) drainDelay(value string) time.Duration {
+	delay, err := time.ParseDuration(value)
+	if err != nil || delay < 0 || delay > 10*time.Second {
+		u.problem("drain-delay must be a duration from 0s to 10s; it is %q", value)
+	}
+	return delay
 }
 
 func (u *understanding) address(name, value string) string {

@@ -22,12 +22,13 @@ const (
 type sources struct {
 	env      map[string]string
 	file     map[string]string
-	names    []string // of the settings, as flags spell them
+	names    []string          // of the settings, as flags spell them
+	origin   map[string]string // by name, where a value that was found here stood
 	problems []string
 }
 
 func newSources(environ []string) *sources {
-	s := &sources{env: map[string]string{}, file: map[string]string{}}
+	s := &sources{env: map[string]string{}, file: map[string]string{}, origin: map[string]string{}}
 	for _, pair := range environ {
 		if name, value, _ := strings.Cut(pair, "="); strings.HasPrefix(name, prefix) {
 			s.env[name] = value
@@ -85,13 +86,15 @@ func (s *sources) problem(format string, args ...any) {
 func (s *sources) learn(app *kong.Application) {
 	for _, command := range app.Leaves(true) {
 		for _, flag := range command.Flags {
-			if flag.Group != nil && flag.Group.Key == "settings" && !slices.Contains(s.names, flag.Name) {
+			if isSetting(flag) && !slices.Contains(s.names, flag.Name) {
 				s.names = append(s.names, flag.Name)
 			}
 		}
 	}
 	s.checkNames()
 }
+
+func isSetting(flag *kong.Flag) bool { return flag.Group != nil && flag.Group.Key == "settings" }
 
 // serviceLink are the names that Kubernetes sets in a pod for a Service called authserver or authserver-something.
 var serviceLink = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT$|_PORT_\d+_`)
@@ -135,6 +138,7 @@ func (s *sources) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, 
 	}
 	name := envName(flag.Name)
 	if v := s.env[name]; v != "" {
+		s.origin[flag.Name] = name
 		return v, nil
 	}
 	if path := s.env[name+"_FILE"]; path != "" {
@@ -143,9 +147,11 @@ func (s *sources) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, 
 			s.problem("%s_FILE: %v", name, err)
 			return nil, nil
 		}
+		s.origin[flag.Name] = path + ", named by " + name + "_FILE"
 		return strings.TrimRight(string(text), "\r\n"), nil
 	}
 	if v, ok := s.file[flag.Name]; ok {
+		s.origin[flag.Name] = s.env[configEnv]
 		return v, nil
 	}
 	return nil, nil

@@ -63,7 +63,7 @@ func silent(t *testing.T, name string, err error, more ...string) {
 // TestFaults: a schema that does not fit is nobody's passing trouble, and the error tells neither SQL nor values.
 func TestFaults(t *testing.T) {
 	t.Run("tables are missing", func(t *testing.T) {
-		s := storetest.Open(t, empty(t))
+		s := storetest.Open(t, storetest.Empty(t))
 		for name, call := range calls(t, s) {
 			err := call()
 			if name == "Clock" {

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"testing"
 	"time"
 
 	"authserver/internal/client"
 	"authserver/internal/replay"
 	"authserver/internal/store"
-	"authserver/internal/store/storetest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -146,19 +144,6 @@ func ask[T any](t testing.TB, conn *pgx.Conn, sql string, args ...any) T {
 func blocked(t testing.TB, conn *pgx.Conn) int {
 	t.Helper()
 	return ask[int](t, conn, `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
-}
-
-// empty is a database of the test's own without any schema.
-func empty(t testing.TB) string {
-	t.Helper()
-	full := storetest.URL(t)
-	location, err := url.Parse(full)
-	if err != nil {
-		t.Fatal(err)
-	}
-	location.Path += "_empty"
-	execute(t, connect(t, full), `CREATE DATABASE `+pgx.Identifier{location.Path[1:]}.Sanitize()+` TEMPLATE template0`)
-	return location.String()
 }
 
 // isTemporary tells whether an error says that the same request may succeed later.

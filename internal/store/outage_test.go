@@ -89,6 +89,50 @@ func TestDatabaseRestart(t *testing.T) {
 	mustSpend(t, s, by("", 0, proof("key", "2")), spent)
 }
 
+// TestDemotedPrimary: a server that has become read-only tells its connections; they are dropped, everything is an outage,
+// and when a primary answers again the same Store works.
+func TestDemotedPrimary(t *testing.T) {
+	storetest.URL(t) // leaves the test out where PostgreSQL's binaries are missing
+	pg, err := pglocal.Start(t.Context(), pglocal.Options{Fast: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pg.Stop() })
+	s := storetest.Open(t, pg.URL("authserver"))
+	migrate(t, s)
+	mustSpend(t, s, by("", 0, proof("key", "1")), spent)
+	operator := connect(t, pg.URL("authserver"))
+	ours := func() int {
+		return ask[int](t, operator, `SELECT count(*)::int FROM pg_stat_activity WHERE application_name = 'authserver'`)
+	}
+	if ours() == 0 {
+		t.Fatal("no connection was open")
+	}
+	readOnly := func(value string) {
+		execute(t, operator, `ALTER SYSTEM SET default_transaction_read_only = `+value)
+		execute(t, operator, `SELECT pg_reload_conf()`)
+		until(t, "the server is told", func() bool {
+			return ask[string](t, operator, `SELECT setting FROM pg_settings WHERE name = 'default_transaction_read_only'`) == value
+		})
+	}
+	readOnly("on")
+	until(t, "every connection is dropped", func() bool {
+		_, err := s.Spend(t.Context(), by("", 0, proof("key", "2")))
+		if err != nil && !isTemporary(err) {
+			t.Fatalf("%v, want an outage", err)
+		}
+		return err != nil && ours() == 0
+	})
+	for name, call := range calls(t, s) {
+		if err := call(); err == nil || !isTemporary(err) {
+			t.Errorf("%s: %v, want an outage", name, err)
+		}
+	}
+	readOnly("off")
+	mustSpend(t, s, by("", 0, proof("key", "1")), replayedProof)
+	mustSpend(t, s, by("", 0, proof("key", "3")), spent)
+}
+
 // startAt runs a PostgreSQL on the test's own data folder. Its socket lies elsewhere each time; the link follows it.
 func startAt(t *testing.T, place, link string) *pglocal.Server {
 	t.Helper()

@@ -38,7 +38,7 @@ func schema(t *testing.T, url string) []string {
 
 // TestMigrateUpDownUp: down leaves nothing behind, and the way up ends in the same schema each time.
 func TestMigrateUpDownUp(t *testing.T) {
-	url := empty(t)
+	url := storetest.Empty(t)
 	s := storetest.Open(t, url)
 	migrate(t, s)
 	first := schema(t, url)
@@ -84,7 +84,7 @@ func down(t *testing.T, url string) {
 
 // TestReplicasMigrateTogether: of replicas that start together on an empty database each finds the schema made once.
 func TestReplicasMigrateTogether(t *testing.T) {
-	url := empty(t)
+	url := storetest.Empty(t)
 	var stores []*store.Store
 	for range 5 {
 		stores = append(stores, storetest.Open(t, url))
@@ -120,7 +120,7 @@ func TestReplicasMigrateTogether(t *testing.T) {
 
 // TestMigrateTakesTurns: while another session has the lock of migrations, nothing is done to the schema.
 func TestMigrateTakesTurns(t *testing.T) {
-	url := empty(t)
+	url := storetest.Empty(t)
 	s, operator := storetest.Open(t, url), connect(t, url)
 	execute(t, operator, `SELECT pg_advisory_lock($1)`, lock.DefaultLockID)
 	done := make(chan error, 1)
@@ -146,7 +146,7 @@ func TestMigrateTakesTurns(t *testing.T) {
 
 // TestMigrateFailure: the error of a step that fails names the step and PostgreSQL's reason, and not the SQL.
 func TestMigrateFailure(t *testing.T) {
-	url := empty(t)
+	url := storetest.Empty(t)
 	execute(t, connect(t, url), `CREATE TABLE deployment ()`)
 	_, err := storetest.Open(t, url).Migrate(t.Context())
 	if err == nil {

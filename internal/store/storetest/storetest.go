@@ -57,6 +57,21 @@ func URL(t testing.TB) string {
 	return url
 }
 
+// Empty is a database that is this test's alone, without any schema.
+func Empty(t testing.TB) string {
+	t.Helper()
+	URL(t) // leaves the test out where PostgreSQL's binaries are missing
+	pg, err := server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, err := create(pg, fmt.Sprintf("empty_%d", count.Add(1)), "template0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
 // Open opens another Store on a database, as another replica would, and closes it with the test.
 func Open(t testing.TB, url string) *store.Store {
 	t.Helper()

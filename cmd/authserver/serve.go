@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"authserver/internal/dcr"
+	"authserver/internal/dpop"
+	"authserver/internal/store"
+)
+
+// serveCmd runs one replica in production.
+type serveCmd struct {
+	Settings settings `embed:"" group:"settings"`
+}
+
+// Run serves until it is told to end. It starts nothing unless everything it needs is there.
+func (s *serveCmd) Run(ctx context.Context, out *streams, src *sources) error {
+	c, err := s.configure(src.problems)
+	if err != nil {
+		return err
+	}
+	st, err := openForServe(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	l, err := listen(c)
+	if err != nil {
+		return exitError{exitUsage, err.Error()}
+	}
+	defer l.close()
+	log := newLog(out)
+	a, err := newApp(ctx, c, st, log, time.Now)
+	if err != nil {
+		return bootError(err)
+	}
+	announce(log, c)
+	return a.run(ctx, l)
+}
+
+// configure understands the settings, with the defaults of serve, and reports all that is wrong with them at once.
+func (s *serveCmd) configure(problems []string) (config, error) {
+	s.Settings.fillInForServe()
+	c, more := s.Settings.understand(false)
+	problems = append(problems, more...)
+	if s.Settings.DatabaseURL == "" {
+		problems = append(problems, "database-url is missing")
+	}
+	if s.Settings.KeyEncryptionKey == "" {
+		problems = append(problems, "key-encryption-key is missing; make one with: openssl rand -base64 32")
+	}
+	if c.gate == dcr.Token && c.initialAccessToken == "" {
+		problems = append(problems, "registration is token, and there is no initial-access-token")
+	}
+	return c, problemsError(problems)
+}
+
+// fillInForServe sets the defaults of serve: whatever opens something has to be said.
+func (s *settings) fillInForServe() {
+	s.Listen = or(s.Listen, ":8080")
+	s.ManagementListen = or(s.ManagementListen, ":9090")
+	s.Registration = or(s.Registration, string(dcr.Closed))
+	s.DPoPNonce = or(s.DPoPNonce, string(dpop.NonceRequired))
+	s.AccessTokenAlg = or(s.AccessTokenAlg, "ES256")
+	s.KeyRotation = or(s.KeyRotation, "720h")
+	s.AuditLog = or(s.AuditLog, "stdout")
+	s.DrainDelay = or(s.DrainDelay, "5s") // for every load balancer to see that this replica is not ready
+	s.RegistrationLimit = or(s.RegistrationLimit, "20")
+	s.IntrospectionLimit = or(s.IntrospectionLimit, "300")
+}
+
+// openForServe opens a database that is reachable, migrated, and nobody else's.
+func openForServe(ctx context.Context, c config) (*store.Store, error) {
+	st, err := store.Open(ctx, c.databaseURL.Reveal())
+	if err != nil {
+		return nil, exitError{exitUsage, err.Error()}
+	}
+	if err = wantMigrated(ctx, st); err == nil {
+		err = st.Stamp(ctx, "serve", c.issuer, time.Now())
+	}
+	if err != nil {
+		st.Close()
+		return nil, bootError(err)
+	}
+	return st, nil
+}
+
+// listen opens the sockets of a replica.
+func listen(c config) (l listeners, err error) {
+	if l.public, err = net.Listen("tcp", c.listen); err != nil {
+		return l, err
+	}
+	if l.management, err = net.Listen("tcp", c.managementListen); err != nil {
+		return l, errors.Join(err, l.public.Close())
+	}
+	return l, nil
+}
+
+// announce says what clients must know and what is switched off, so that nobody has to guess.
+func announce(log *slog.Logger, c config) {
+	log.Info("serving", "version", version, "issuer", c.issuer, "metadata", metadataURL(c.issuer), "htu", c.issuer+"/oauth2/token",
+		"listen", c.listen, "management", c.managementListen, "off", switchedOff(c))
+}
+
+// switchedOff names what this configuration leaves out.
+func switchedOff(c config) []string {
+	off := []string{"demo people"}
+	for _, feature := range []struct {
+		off  bool
+		name string
+	}{
+		{c.certFile == "", "TLS (a proxy in front must end it)"},
+		{c.gate == dcr.Closed, "registration over the network"},
+		{c.noncePolicy != dpop.NonceRequired, "the demand for nonces in DPoP proofs"},
+		{c.keyRotation == 0, "automatic rotation of signing keys"},
+		{c.auditLog == "off", "audit records"},
+		{c.gate != dcr.Closed && c.registrationLimit == 0, "the limit of registrations"},
+		{c.introspectionLimit == 0, "the limit of inactive introspection answers"},
+	} {
+		if feature.off {
+			off = append(off, feature.name)
+		}
+	}
+	return off
+}
+
+// bootError gives what keeps serve from starting its exit code.
+func bootError(err error) error {
+	var passing interface{ Temporary() bool }
+	if errors.As(err, &passing) && passing.Temporary() {
+		return exitError{exitUnreachable, "the database does not answer: " + err.Error()}
+	}
+	return exitError{exitUsage, err.Error()}
+}

@@ -1,0 +1,64 @@
+package store_test
+
+import (
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"authserver/internal/store/storetest"
+)
+
+// TestRoles: the role that migrates makes the schema, the role that serves can do everything else and nothing more.
+func TestRoles(t *testing.T) {
+	database := storetest.Empty(t)
+	roles, err := os.ReadFile("../../deploy/postgres/roles.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, connect(t, database), string(roles))
+	execute(t, connect(t, database), string(roles)) // it may run again
+
+	serving := storetest.Open(t, as(t, "authserver_serve", database))
+	if _, err := serving.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), "42501") {
+		t.Errorf("the serving role migrates: %v, want insufficient_privilege", err)
+	}
+	migrating := storetest.Open(t, as(t, "authserver_migrate", database))
+	migrate(t, migrating)
+	addClients(t, serving, marker)
+	if steps, err := serving.Migrations(t.Context()); err != nil || len(steps) == 0 || steps[len(steps)-1].AppliedAt.IsZero() {
+		t.Errorf("the serving role sees the steps %v, %v", steps, err)
+	}
+	if _, stamped, err := serving.Deployment(t.Context()); err != nil || stamped {
+		t.Errorf("a stamp before the first start: %v, %v", stamped, err)
+	}
+	for name, call := range calls(t, serving) {
+		if err := call(); err != nil {
+			t.Errorf("%s as the serving role: %v", name, err)
+		}
+	}
+	if _, err := serving.MigrateDown(t.Context()); err == nil || !strings.Contains(err.Error(), "42501") {
+		t.Errorf("the serving role migrates down: %v, want insufficient_privilege", err)
+	}
+	plain := connect(t, as(t, "authserver_serve", database))
+	for _, forbidden := range []string{`CREATE TABLE t ()`, `DROP TABLE client`, `ALTER TABLE client DISABLE TRIGGER ALL`, `CREATE ROLE r`} {
+		if _, err := plain.Exec(t.Context(), forbidden); err == nil || !strings.Contains(err.Error(), "42501") {
+			t.Errorf("%s: %v, want insufficient_privilege", forbidden, err)
+		}
+	}
+	steps, err := migrating.MigrateDown(t.Context())
+	if err != nil || len(steps) != 1 {
+		t.Errorf("down as the migrating role: %v, %v", steps, err)
+	}
+}
+
+// as is the database's URL for another role.
+func as(t *testing.T, role, database string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.User(role)
+	return u.String()
+}
