@@ -17,10 +17,18 @@ type Client struct {
 	// RegistrationTokenHash is what is kept of the registration access token (RFC 7592 §3).
 	RegistrationTokenHash []byte
 
-	// Registrar and Serves are the operator's to set, never the client's: whether it may register others, and the
-	// audiences whose tokens it may introspect.
+	// Only the operator sets what follows, never a registration: see operator.go.
+
+	// Registrar: it may register others.
 	Registrar bool
-	Serves    []string
+	// Serves are the audiences whose tokens it may introspect.
+	Serves []string
+	// TokenLifetime of its access tokens; 0: the server's own.
+	TokenLifetime time.Duration
+	// AssertionAudience is what its assertions may name as aud; "" is IssuerOnly.
+	AssertionAudience AudienceRule
+	// Unbound: it may have Bearer tokens, without proof of possession.
+	Unbound bool
 
 	// LastKeySet is the last good set that was fetched from the client's jwks_uri, or nil.
 	LastKeySet *FetchedKeySet

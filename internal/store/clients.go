@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,71 +14,101 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// FindClient finds an active client, with the last key set that was fetched for it. The id is a stranger's: one that
-// PostgreSQL cannot store as text is nobody's, and no fault.
+// ListedClient is a client as the operator sees it: deleted ones too.
+type ListedClient struct {
+	client.Client
+	UpdatedAt time.Time
+	Deleted   bool
+}
+
+// FindClient finds an active client, with the last key set that was fetched for it.
 func (s *Store) FindClient(ctx context.Context, id string) (client.Client, bool, error) {
+	c, found, err := s.Client(ctx, id)
+	if err != nil || !found || c.Deleted {
+		return client.Client{}, false, err
+	}
+	return c.Client, true, nil
+}
+
+const selectClient = `
+	SELECT c.id, c.version, c.status = 'deleted', c.issued_at, c.updated_at, c.metadata, c.registration_token_hash,
+		c.registrar, c.serves, coalesce(c.token_lifetime, 0), c.assertion_audience, c.unbound, k.uri, k.raw, k.fetched_at
+	FROM client c LEFT JOIN client_key_set k ON k.client_id = c.id`
+
+// Client finds a client, also when it is deleted. The id is a stranger's: one that PostgreSQL cannot store as text is
+// nobody's, and no fault.
+func (s *Store) Client(ctx context.Context, id string) (ListedClient, bool, error) {
 	if !utf8.ValidString(id) || strings.Contains(id, "\x00") {
-		return client.Client{}, false, nil
+		return ListedClient{}, false, nil
 	}
-	c := client.Client{ID: id}
-	var metadata []byte
+	c, err := scanClient(s.pool.QueryRow(ctx, selectClient+` WHERE c.id = $1`, id))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ListedClient{}, false, nil
+	}
+	return c, err == nil, failure("find client", err)
+}
+
+func scanClient(row pgx.Row) (ListedClient, error) {
+	var c ListedClient
+	var metadata, raw []byte
+	var lifetime int64
 	var uri *string
-	var raw []byte
 	var fetchedAt *time.Time
-	err := s.pool.QueryRow(ctx, `
-		SELECT c.version, c.issued_at, c.metadata, c.registration_token_hash, c.registrar, c.serves, k.uri, k.raw, k.fetched_at
-		FROM client c LEFT JOIN client_key_set k ON k.client_id = c.id
-		WHERE c.id = $1 AND c.status = 'active'`, id).
-		Scan(&c.Version, &c.IssuedAt, &metadata, &c.RegistrationTokenHash, &c.Registrar, &c.Serves, &uri, &raw, &fetchedAt)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return client.Client{}, false, nil
-	case err != nil:
-		return client.Client{}, false, failure("find client", err)
+	err := row.Scan(&c.ID, &c.Version, &c.Deleted, &c.IssuedAt, &c.UpdatedAt, &metadata, &c.RegistrationTokenHash,
+		&c.Registrar, &c.Serves, &lifetime, &c.AssertionAudience, &c.Unbound, &uri, &raw, &fetchedAt)
+	if err == nil {
+		err = json.Unmarshal(metadata, &c.Metadata)
 	}
-	if err := json.Unmarshal(metadata, &c.Metadata); err != nil {
-		return client.Client{}, false, failure("find client", err)
+	if err != nil {
+		return ListedClient{}, err
 	}
+	c.TokenLifetime = time.Duration(lifetime) * time.Second
 	if uri != nil {
 		c.LastKeySet = &client.FetchedKeySet{URI: *uri, Raw: raw, At: *fetchedAt}
 	}
-	return c, true, nil
+	return c, nil
+}
+
+// insertClient takes the values of clientValues.
+const insertClient = `
+	INSERT INTO client (id, issued_at, updated_at, metadata, registration_token_hash, registrar, serves, token_lifetime,
+		assertion_audience, unbound)
+	VALUES ($1, $2, $2, $3, $4, $5, coalesce($6, '{}'::text[]), nullif($7::integer, 0), $8, $9)`
+
+func clientValues(c client.Client) ([]any, error) {
+	metadata, err := json.Marshal(c.Metadata)
+	return []any{c.ID, c.IssuedAt, metadata, c.RegistrationTokenHash, c.Registrar, c.Serves, int64(c.TokenLifetime / time.Second),
+		cmp.Or(c.AssertionAudience, client.IssuerOnly), c.Unbound}, err
 }
 
 // AddClient stores a new client. added is false when the id is taken, also by a deleted client.
 func (s *Store) AddClient(ctx context.Context, c client.Client) (added bool, err error) {
-	metadata, err := json.Marshal(c.Metadata)
+	values, err := clientValues(c)
 	if err != nil {
 		return false, err
 	}
-	tag, err := s.pool.Exec(ctx, `
-		INSERT INTO client (id, issued_at, updated_at, metadata, registration_token_hash, registrar, serves)
-		VALUES ($1, $2, $2, $3, $4, $5, coalesce($6, '{}'::text[]))
-		ON CONFLICT (id) DO NOTHING`,
-		c.ID, c.IssuedAt, metadata, c.RegistrationTokenHash, c.Registrar, c.Serves)
+	tag, err := s.pool.Exec(ctx, insertClient+` ON CONFLICT (id) DO NOTHING`, values...)
 	return tag.RowsAffected() == 1, failure("add client", err)
 }
 
 // PutClient is the operator's way: it stores the client under the id that c has, or replaces all that is registered under
 // it, the operator's members too. put is false when the id is a deleted client's, which never comes back.
 func (s *Store) PutClient(ctx context.Context, c client.Client) (put bool, err error) {
-	metadata, err := json.Marshal(c.Metadata)
+	values, err := clientValues(c)
 	if err != nil {
 		return false, err
 	}
-	tag, err := s.pool.Exec(ctx, `
-		INSERT INTO client (id, issued_at, updated_at, metadata, registration_token_hash, registrar, serves)
-		VALUES ($1, $2, $2, $3, $4, $5, coalesce($6, '{}'::text[]))
+	tag, err := s.pool.Exec(ctx, insertClient+`
 		ON CONFLICT (id) DO UPDATE SET version = client.version + 1, updated_at = excluded.updated_at,
 			metadata = excluded.metadata, registration_token_hash = excluded.registration_token_hash,
-			registrar = excluded.registrar, serves = excluded.serves
-		WHERE client.status = 'active'`,
-		c.ID, c.IssuedAt, metadata, c.RegistrationTokenHash, c.Registrar, c.Serves)
+			registrar = excluded.registrar, serves = excluded.serves, token_lifetime = excluded.token_lifetime,
+			assertion_audience = excluded.assertion_audience, unbound = excluded.unbound
+		WHERE client.status = 'active'`, values...)
 	return tag.RowsAffected() == 1, failure("put client", err)
 }
 
-// UpdateClient replaces the metadata of an active client and returns its new version. updated is false when the client is
-// gone: a deleted one never comes back.
+// UpdateClient replaces the metadata of an active client, and nothing that only the operator sets, and returns its new
+// version. updated is false when the client is gone: a deleted one never comes back.
 func (s *Store) UpdateClient(ctx context.Context, id string, m client.Metadata, now time.Time) (version int64, updated bool, err error) {
 	metadata, err := json.Marshal(m)
 	if err != nil {

@@ -44,6 +44,7 @@ func TestClientLife(t *testing.T) {
 	c.Metadata.JWKS = json.RawMessage(`{"keys":[ {"kty":"EC"} ], "note":"as it \u0000 came"}`)
 	c.Metadata.RegistryReferences = []client.RegistryReference{{RegisteredEntityName: "Ünïted", Registry: "GLEIF"}}
 	c.Registrar, c.Serves = true, []string{"https://api.example", "https://other.example"}
+	c.TokenLifetime, c.AssertionAudience, c.Unbound = 10*time.Minute, client.IssuerOrEndpoint, true
 	if added, err := s.AddClient(t.Context(), c); !added || err != nil {
 		t.Fatal(added, err)
 	}

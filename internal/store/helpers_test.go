@@ -101,6 +101,7 @@ func registered(id string) client.Client {
 		IssuedAt:              noon,
 		Metadata:              client.Metadata{ClientName: "client " + id, TokenEndpointAuthMethod: client.PrivateKeyJWT},
 		RegistrationTokenHash: []byte("hash of " + id),
+		AssertionAudience:     client.IssuerOnly,
 	}
 }
 
