@@ -16,6 +16,7 @@ var floors = map[string]struct {
 }{
 	"authserver/internal/oauth":           {0, "the words of the protocol; everybody speaks them"},
 	"authserver/internal/jose":            {0, "the door for JWS and JWK; knows no OAuth"},
+	"authserver/internal/audit":           {0, "the trail of what was changed; knows only names"},
 	"authserver/migrations":               {0, "SQL steps"},
 	"authserver/internal/replay":          {1, "what may be used once, as pure rules"},
 	"authserver/internal/fdx":             {1, "FDX vocabulary, pure"},
