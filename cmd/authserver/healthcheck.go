@@ -19,16 +19,13 @@ type healthcheckCmd struct {
 
 // Run asks /readyz?for=traffic. Exit code 1: not ready, or no answer.
 func (h *healthcheckCmd) Run(ctx context.Context, out *streams) error {
-	host, port, err := net.SplitHostPort(h.Settings.ManagementListen)
+	address, err := localAddress(h.Settings.ManagementListen)
 	if err != nil {
 		return exitError{exitUsage, "management-listen must be host:port; it is " + h.Settings.ManagementListen}
 	}
-	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
-		host = "localhost" // it listens everywhere, here too
-	}
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz?for=traffic", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/readyz?for=traffic", nil)
 	if err != nil {
 		return exitError{exitUsage, err.Error()}
 	}
@@ -42,4 +39,13 @@ func (h *healthcheckCmd) Run(ctx context.Context, out *streams) error {
 	}
 	fmt.Fprintln(out.Stdout, "ok")
 	return nil
+}
+
+// localAddress is where a listener on this machine is reached; one that listens everywhere listens here too.
+func localAddress(listen string) (string, error) {
+	host, port, err := net.SplitHostPort(listen)
+	if ip, errIP := netip.ParseAddr(host); host == "" || errIP == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port), err
 }

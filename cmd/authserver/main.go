@@ -41,6 +41,7 @@ type cli struct {
 	Dev         devCmd         `cmd:"" help:"Run everything for a laptop: private PostgreSQL, keys, demo people, loopback http."`
 	Serve       serveCmd       `cmd:"" help:"Run in production: refuses an http issuer, missing keys, pending migrations, a dev database."`
 	Try         tryCmd         `cmd:"" help:"Drive a real flow against an issuer and show every step, then what must fail."`
+	Doctor      doctorCmd      `cmd:"" help:"Examine this deployment: settings, public URL, TLS, clock, database, keys, guards; exit code 1 on a failure."`
 	Migrate     migrateCmd     `cmd:"" help:"Change the database's schema."`
 	Config      configCmd      `cmd:"" help:"Show or check the settings."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask the replica on this machine whether it takes traffic: exit code 0 or 1."`

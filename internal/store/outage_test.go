@@ -1,12 +1,8 @@
 package store_test
 
 import (
-	"net/url"
-	"os"
-	"path/filepath"
 	"testing"
 
-	"authserver/internal/store/pglocal"
 	"authserver/internal/store/storetest"
 
 	"github.com/jackc/pgx/v5"
@@ -56,26 +52,12 @@ func TestTerminatedConnection(t *testing.T) {
 // TestDatabaseRestart: while PostgreSQL is down everything is an outage; when it is back the same Store works, and what
 // was spent before is still spent.
 func TestDatabaseRestart(t *testing.T) {
-	if _, err := pglocal.Find(); err != nil {
-		storetest.URL(t) // leaves the test out, as it does everywhere
-	}
-	place, err := os.MkdirTemp("", "pg") // a short path, because a socket's may not be long
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(place) })
-	if err := os.Chmod(place, 0o711); err != nil { // PostgreSQL's account must pass
-		t.Fatal(err)
-	}
-	link := filepath.Join(place, "s")
-	pg := startAt(t, place, link)
-	s := storetest.Open(t, throughLink(t, pg, link))
+	pg := storetest.NewPrivate(t, true)
+	s := storetest.Open(t, pg.URL())
 	migrate(t, s)
 	mustSpend(t, s, by("", 0, proof("key", "1")), spent)
 
-	if err := pg.Stop(); err != nil {
-		t.Fatal(err)
-	}
+	pg.Stop()
 	for name, call := range calls(t, s) {
 		err := call()
 		if err == nil || !isTemporary(err) {
@@ -84,7 +66,7 @@ func TestDatabaseRestart(t *testing.T) {
 		silent(t, name, err)
 	}
 
-	startAt(t, place, link)
+	pg.Start()
 	mustSpend(t, s, by("", 0, proof("key", "1")), replayedProof)
 	mustSpend(t, s, by("", 0, proof("key", "2")), spent)
 }
@@ -92,16 +74,11 @@ func TestDatabaseRestart(t *testing.T) {
 // TestDemotedPrimary: a server that has become read-only tells its connections; they are dropped, everything is an outage,
 // and when a primary answers again the same Store works.
 func TestDemotedPrimary(t *testing.T) {
-	storetest.URL(t) // leaves the test out where PostgreSQL's binaries are missing
-	pg, err := pglocal.Start(t.Context(), pglocal.Options{Fast: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { pg.Stop() })
-	s := storetest.Open(t, pg.URL("authserver"))
+	pg := storetest.NewPrivate(t, true)
+	s := storetest.Open(t, pg.URL())
 	migrate(t, s)
 	mustSpend(t, s, by("", 0, proof("key", "1")), spent)
-	operator := connect(t, pg.URL("authserver"))
+	operator := connect(t, pg.URL())
 	ours := func() int {
 		return ask[int](t, operator, `SELECT count(*)::int FROM pg_stat_activity WHERE application_name = 'authserver'`)
 	}
@@ -131,38 +108,4 @@ func TestDemotedPrimary(t *testing.T) {
 	readOnly("off")
 	mustSpend(t, s, by("", 0, proof("key", "1")), replayedProof)
 	mustSpend(t, s, by("", 0, proof("key", "3")), spent)
-}
-
-// startAt runs a PostgreSQL on the test's own data folder. Its socket lies elsewhere each time; the link follows it.
-func startAt(t *testing.T, place, link string) *pglocal.Server {
-	t.Helper()
-	pg, err := pglocal.Start(t.Context(), pglocal.Options{Dir: filepath.Join(place, "data"), Fast: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { pg.Stop() })
-	os.Remove(link)
-	if err := os.Symlink(location(t, pg).Query().Get("host"), link); err != nil {
-		t.Fatal(err)
-	}
-	return pg
-}
-
-// throughLink is the server's URL with the link in place of the socket's folder.
-func throughLink(t *testing.T, pg *pglocal.Server, link string) string {
-	t.Helper()
-	u := location(t, pg)
-	values := u.Query()
-	values.Set("host", link)
-	u.RawQuery = values.Encode()
-	return u.String()
-}
-
-func location(t *testing.T, pg *pglocal.Server) *url.URL {
-	t.Helper()
-	u, err := url.Parse(pg.URL("authserver"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
 }
