@@ -18,7 +18,7 @@ type Condition struct {
 	Superuser      bool
 	MayChange      bool // the role may make tables: it is not the one that deploy/postgres/roles.sql makes for serve
 	Encrypted      bool // this connection
-	Local          bool // over a Unix socket
+	Local          bool // over a Unix socket or this machine's loopback
 	MaxConnections int
 	Pool           int // connections that one replica opens at most
 }
@@ -29,7 +29,8 @@ func (s *Store) Inspect(ctx context.Context) (Condition, error) {
 	err := s.pool.QueryRow(ctx, `
 		SELECT current_setting('server_version'), current_setting('server_version_num')::int, current_user::text,
 			(SELECT rolsuper FROM pg_roles WHERE rolname = current_user), has_schema_privilege('public', 'CREATE'),
-			coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), inet_server_addr() IS NULL,
+			coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
+			coalesce(inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1', true),
 			current_setting('max_connections')::int`).
 		Scan(&c.Version, &c.VersionNumber, &c.Role, &c.Superuser, &c.MayChange, &c.Encrypted, &c.Local, &c.MaxConnections)
 	c.Version, _, _ = strings.Cut(c.Version, " ") // Debian adds its package's name

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -16,14 +15,14 @@ func TestRoles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	execute(t, connect(t, database), string(roles))
-	execute(t, connect(t, database), string(roles)) // it may run again
+	storetest.Execute(t, database, string(roles))
+	storetest.Execute(t, database, string(roles)) // it may run again
 
-	serving := storetest.Open(t, as(t, "authserver_serve", database))
+	serving := storetest.Open(t, storetest.As(t, "authserver_serve", database))
 	if _, err := serving.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), "42501") {
 		t.Errorf("the serving role migrates: %v, want insufficient_privilege", err)
 	}
-	migrating := storetest.Open(t, as(t, "authserver_migrate", database))
+	migrating := storetest.Open(t, storetest.As(t, "authserver_migrate", database))
 	migrate(t, migrating)
 	addClients(t, serving, marker)
 	if steps, err := serving.Migrations(t.Context()); err != nil || len(steps) == 0 || steps[len(steps)-1].AppliedAt.IsZero() {
@@ -40,7 +39,7 @@ func TestRoles(t *testing.T) {
 	if _, err := serving.MigrateDown(t.Context()); err == nil || !strings.Contains(err.Error(), "42501") {
 		t.Errorf("the serving role migrates down: %v, want insufficient_privilege", err)
 	}
-	plain := connect(t, as(t, "authserver_serve", database))
+	plain := connect(t, storetest.As(t, "authserver_serve", database))
 	for _, forbidden := range []string{`CREATE TABLE t ()`, `DROP TABLE client`, `ALTER TABLE client DISABLE TRIGGER ALL`, `CREATE ROLE r`} {
 		if _, err := plain.Exec(t.Context(), forbidden); err == nil || !strings.Contains(err.Error(), "42501") {
 			t.Errorf("%s: %v, want insufficient_privilege", forbidden, err)
@@ -50,15 +49,4 @@ func TestRoles(t *testing.T) {
 	if err != nil || len(steps) != 1 {
 		t.Errorf("down as the migrating role: %v, %v", steps, err)
 	}
-}
-
-// as is the database's URL for another role.
-func as(t *testing.T, role, database string) string {
-	t.Helper()
-	u, err := url.Parse(database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.User(role)
-	return u.String()
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	neturl "net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -70,6 +71,30 @@ func Empty(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return url
+}
+
+// As is a database's URL for another role. The superuser is called authserver.
+func As(t testing.TB, role, database string) string {
+	t.Helper()
+	u, err := neturl.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = neturl.User(role)
+	return u.String()
+}
+
+// Execute runs statements as an operator would, past the Store.
+func Execute(t testing.TB, database, statements string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), statements); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Open opens another Store on a database, as another replica would, and closes it with the test.
