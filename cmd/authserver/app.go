@@ -31,6 +31,7 @@ const (
 	tokenLifetime = 5 * time.Minute
 	sweepEvery    = time.Minute
 	clockEvery    = 30 * time.Second
+	turnEvery     = time.Minute
 	clockLimit    = 5 * time.Second
 	drainTimeout  = 15 * time.Second // longer than a request may take
 )
@@ -41,10 +42,21 @@ const (
 	_ = uint64(replay.MaxAhead - tokenLifetime)
 )
 
+// A signing key is in every verifier's copy of the key set before it signs, and stays until its last token is dead, on
+// clocks that are as far apart as they may be; numbers that break this do not compile.
+const (
+	_ = uint64(keys.PublishBefore - keys.MaxAge - keys.RefreshEvery - 2*clockLimit)
+	_ = uint64(keys.KeepAfter - tokenLifetime - keys.RefreshEvery - 2*clockLimit)
+)
+
+// signingAlgs are the algorithms that this server signs with: access tokens, and answers as their caller registered.
+var signingAlgs = []jose.Alg{jose.PS256, jose.ES256, jose.EdDSA}
+
 // app is one replica, wired.
 type app struct {
 	config config
 	store  *store.Store
+	keys   *keys.Ring
 	server *server.Server
 	guard  resource.Guard
 	health *server.Health
@@ -56,7 +68,7 @@ type app struct {
 
 // newApp wires the rooms. The database must be migrated.
 func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, now func() time.Time) (*app, error) {
-	signing, err := keys.Open(ctx, st, c.encryptionKeys, now(), jose.PS256, jose.ES256, jose.EdDSA)
+	signing, err := openKeys(ctx, st, c.encryptionKeys, now)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +80,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, no
 	if err != nil {
 		return nil, err
 	}
-	a := &app{config: c, store: st, health: &server.Health{}, log: log, now: now}
+	a := &app{config: c, store: st, keys: signing, health: &server.Health{}, log: log, now: now}
 	proofs := dpop.Verifier{Policy: c.noncePolicy, Nonces: nonces}
 	tokens := accesstoken.Tokens{Issuer: c.issuer, Alg: c.accessTokenAlg, Keys: signing}
 	clients := &client.Authenticator{
@@ -147,6 +159,8 @@ func (a *app) run(ctx context.Context, l listeners) error {
 	group.Go(func() error { return serve(management, l.management) })
 	group.Go(func() error { a.every(ctx, sweepEvery, "sweep", a.store.Sweep); return nil })
 	group.Go(func() error { a.every(ctx, clockEvery, "clock", a.measureClock); return nil })
+	group.Go(func() error { a.every(ctx, keys.RefreshEvery, "keys", a.keys.Refresh); return nil })
+	group.Go(func() error { a.every(ctx, turnEvery, "rotation", a.turnKeys); return nil })
 	group.Go(func() error {
 		<-ctx.Done()
 		a.health.Drain()
@@ -214,4 +228,31 @@ func (a *app) measureClock(ctx context.Context) error {
 	middle := before.Add(a.now().Sub(before) / 2)
 	a.offset.Store(int64(middle.Sub(database)))
 	return nil
+}
+
+// openKeys opens the signing keys. A key-encryption key that does not fit them is the operator's to put right.
+func openKeys(ctx context.Context, st *store.Store, k keys.EncryptionKeys, now func() time.Time) (*keys.Ring, error) {
+	ring, err := keys.Open(ctx, st, k, now, signingAlgs...)
+	if errors.Is(err, keys.ErrSealed) {
+		return nil, exitError{exitUsage, err.Error()}
+	}
+	return ring, err
+}
+
+// turnKeys rotates the signing keys by age. A clock that is apart must not judge what is over.
+func (a *app) turnKeys(ctx context.Context) error {
+	if err := a.measureClock(ctx); err != nil {
+		return err
+	}
+	if err := a.checkClock(ctx); err != nil {
+		return err
+	}
+	done, err := a.keys.Turn(ctx, a.config.keyRotation)
+	for _, k := range done.Next {
+		a.log.Info("signing key rotated", "kid", k.KID, "alg", string(k.Alg), "activates_at", k.ActivatesAt)
+	}
+	for _, k := range done.Deleted {
+		a.log.Info("signing key deleted", "kid", k.KID, "alg", string(k.Alg))
+	}
+	return err
 }

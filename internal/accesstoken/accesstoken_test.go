@@ -30,17 +30,18 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 900_000_000, time.UTC)
 // memory is a database with room for one server's keys.
 type memory struct{ rows []keys.Sealed }
 
-func (m *memory) AddSigningKey(_ context.Context, s keys.Sealed) error {
-	m.rows = append(m.rows, s)
-	return nil
+func (m *memory) ChangeSigningKeys(_ context.Context, change func([]keys.Sealed) (keys.Changes, error)) error {
+	c, err := change(m.rows)
+	m.rows = append(m.rows, c.Put...)
+	return err
 }
 
 func (m *memory) SigningKeys(context.Context) ([]keys.Sealed, error) { return m.rows, nil }
 
 // newKeys are the signing keys of a server of its own.
-func newKeys(t *testing.T) *keys.Set {
+func newKeys(t *testing.T) *keys.Ring {
 	t.Helper()
-	set, err := keys.Open(t.Context(), &memory{}, keys.EncryptionKeys{make([]byte, 32)}, now, jose.ES256, jose.PS256)
+	set, err := keys.Open(t.Context(), &memory{}, keys.EncryptionKeys{make([]byte, 32)}, func() time.Time { return now }, jose.ES256, jose.PS256)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func TestClaims(t *testing.T) {
 }
 
 // read verifies a token with the published keys, as a resource server would with another library.
-func read(t *testing.T, set *keys.Set, alg jose.Alg, compact string) (header, claims map[string]any) {
+func read(t *testing.T, set *keys.Ring, alg jose.Alg, compact string) (header, claims map[string]any) {
 	t.Helper()
 	var published oracle.JSONWebKeySet
 	if err := json.Unmarshal(set.JWKS(), &published); err != nil {

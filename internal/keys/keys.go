@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"authserver/internal/jose"
@@ -13,102 +15,102 @@ import (
 
 // Sealed is a signing key as the store keeps it.
 type Sealed struct {
-	KID       string
-	Alg       jose.Alg
-	Private   []byte // PKCS #8, sealed
-	CreatedAt time.Time
+	KID         string
+	Alg         jose.Alg
+	Private     []byte // PKCS #8, sealed
+	CreatedAt   time.Time
+	ActivatesAt time.Time
+	RetiredAt   *time.Time // by the operator; nil: never
 }
 
 // Store keeps the sealed keys.
 type Store interface {
-	// AddSigningKey stores the candidate unless there is a key of its algorithm already.
-	AddSigningKey(ctx context.Context, candidate Sealed) error
-	// SigningKeys are all keys, newest first.
+	// SigningKeys are all keys, the latest to sign first.
 	SigningKeys(ctx context.Context) ([]Sealed, error)
+	// ChangeSigningKeys lets one caller at a time, of all replicas, see all keys and change them, in one transaction. An
+	// error of change is returned, and then nothing is changed.
+	ChangeSigningKeys(ctx context.Context, change func([]Sealed) (Changes, error)) error
 }
 
-// Set is the opened signing keys.
-type Set struct {
-	signers map[jose.Alg]*jose.Signer
-	public  map[string]*jose.Key
+// Changes are what a caller of ChangeSigningKeys wants done.
+type Changes struct {
+	Put    []Sealed // new keys, and those that are there with another sealing or other times
+	Delete []string // kids
+}
+
+// Ring is the signing keys as one replica knows them. It is safe for concurrent use.
+type Ring struct {
+	store   Store
+	sealing EncryptionKeys
+	now     func() time.Time
+	algs    []jose.Alg
+
+	refreshing sync.Mutex // what was read later is also kept later
+	opened     atomic.Pointer[opened]
+}
+
+// opened is the keys as they were read last.
+type opened struct {
+	rows    []Sealed // without their private keys
+	signers map[string]*jose.Signer
+	public  map[string]*jose.Key // the published
 	jwks    []byte
 }
 
 // String and GoString keep the keys out of what is printed by accident: fmt follows pointers for a verb that does not fit.
-func (s *Set) String() string   { return "[signing keys]" }
-func (s *Set) GoString() string { return "[signing keys]" }
+func (r *Ring) String() string   { return "[signing keys]" }
+func (r *Ring) GoString() string { return "[signing keys]" }
 
-// Open reads the keys, makes those of the wanted algorithms that are missing, and opens all.
-func Open(ctx context.Context, s Store, k EncryptionKeys, now time.Time, algs ...jose.Alg) (*Set, error) {
-	stored, err := s.SigningKeys(ctx)
-	if err != nil {
+// Open reads and opens the keys, and makes those of the wanted algorithms that are missing. The error is ErrSealed when a
+// key-encryption key is.
+func Open(ctx context.Context, s Store, k EncryptionKeys, now func() time.Time, algs ...jose.Alg) (*Ring, error) {
+	r := &Ring{store: s, sealing: k, now: now, algs: algs}
+	if _, err := r.change(ctx, missing(algs)); err != nil {
 		return nil, err
 	}
-	set, err := open(stored, k)
-	if err != nil {
-		return nil, err
-	}
-	missing := false
-	for _, alg := range algs {
-		if set.signers[alg] != nil {
-			continue
-		}
-		missing = true
-		candidate, err := generate(alg, k, now)
-		if err != nil {
-			return nil, err
-		}
-		if err := s.AddSigningKey(ctx, candidate); err != nil {
-			return nil, err
-		}
-	}
-	if !missing {
-		return set, nil
-	}
-	if stored, err = s.SigningKeys(ctx); err != nil { // another replica's candidate may have been first
-		return nil, err
-	}
-	return open(stored, k)
+	return r, nil
 }
 
-// generate makes a new key and seals it.
-func generate(alg jose.Alg, k EncryptionKeys, now time.Time) (Sealed, error) {
-	private, err := jose.GenerateKey(alg)
+// Refresh reads the keys again, to be called every RefreshEvery. After an error what was read before stays in use.
+func (r *Ring) Refresh(ctx context.Context) error {
+	r.refreshing.Lock()
+	defer r.refreshing.Unlock()
+	stored, err := r.store.SigningKeys(ctx)
 	if err != nil {
-		return Sealed{}, err
+		return err
 	}
-	unnamed, err := jose.NewSigner(alg, "unnamed", private)
+	o, err := open(stored, r.sealing, r.now())
 	if err != nil {
-		return Sealed{}, err
+		return err
 	}
-	kid := unnamed.Key().Thumbprint()
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return Sealed{}, err
-	}
-	sealed, err := k.seal(kid, alg, der)
-	return Sealed{KID: kid, Alg: alg, Private: sealed, CreatedAt: now}, err
+	r.opened.Store(o)
+	return nil
 }
 
-func open(stored []Sealed, k EncryptionKeys) (*Set, error) {
-	set := &Set{signers: map[jose.Alg]*jose.Signer{}, public: map[string]*jose.Key{}}
+func open(stored []Sealed, k EncryptionKeys, now time.Time) (*opened, error) {
+	o := &opened{signers: map[string]*jose.Signer{}, public: map[string]*jose.Key{}}
 	published := struct {
 		Keys []*jose.Key `json:"keys"`
 	}{[]*jose.Key{}}
-	for _, s := range stored {
-		signer, err := s.open(k)
-		if err != nil {
-			return nil, fmt.Errorf("signing key %s: %w", s.KID, err)
+	for i, status := range Statuses(stored, now) {
+		row := stored[i]
+		if status.State != Retired {
+			signer, err := row.open(k)
+			if err != nil {
+				return nil, fmt.Errorf("signing key %s: %w", row.KID, err)
+			}
+			o.signers[row.KID] = signer
+			if status.published(now) {
+				o.public[row.KID] = signer.Key()
+				published.Keys = append(published.Keys, signer.Key())
+			}
 		}
-		if set.signers[s.Alg] == nil {
-			set.signers[s.Alg] = signer
-		}
-		set.public[s.KID] = signer.Key()
-		published.Keys = append(published.Keys, signer.Key())
+		row.Private = nil
+		o.rows = append(o.rows, row)
 	}
 	var err error
-	set.jwks, err = json.Marshal(published)
-	return set, err
+	o.jwks, err = json.Marshal(published)
+	return o, err
 }
 
 func (s Sealed) open(k EncryptionKeys) (*jose.Signer, error) {
@@ -127,17 +129,22 @@ func (s Sealed) open(k EncryptionKeys) (*jose.Signer, error) {
 	return jose.NewSigner(s.Alg, s.KID, signer)
 }
 
-// Sign makes a compact JWS with the newest key of the algorithm.
-func (s *Set) Sign(alg jose.Alg, typ string, claims any) (string, error) {
-	signer := s.signers[alg]
-	if signer == nil {
+// Sign makes a compact JWS with the key of the algorithm that signs at this moment.
+func (r *Ring) Sign(alg jose.Alg, typ string, claims any) (string, error) {
+	o := r.opened.Load()
+	line := succession(o.rows, alg)
+	if len(line) == 0 {
 		return "", fmt.Errorf("there is no signing key for %s", alg)
 	}
-	return signer.Sign(typ, claims)
+	return o.signers[line[signing(line, r.now())].KID].Sign(typ, claims)
 }
 
 // Key is the public key that is published under kid, or nil.
-func (s *Set) Key(kid string) *jose.Key { return s.public[kid] }
+func (r *Ring) Key(kid string) *jose.Key { return r.opened.Load().public[kid] }
 
-// JWKS is the document of the jwks_uri: public members only (RFC 7517 §5).
-func (s *Set) JWKS() []byte { return s.jwks }
+// JWKS is the document of the jwks_uri: public members only (RFC 7517 §5). A key whose time is over leaves it with the
+// next Refresh.
+func (r *Ring) JWKS() []byte { return r.opened.Load().jwks }
+
+// Keys tells what each key is at this moment, as of the last Refresh; for metrics and people.
+func (r *Ring) Keys() []Status { return Statuses(r.opened.Load().rows, r.now()) }

@@ -1,10 +1,12 @@
 package keys_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +15,7 @@ import (
 	"authserver/internal/keys"
 
 	oracle "github.com/go-jose/go-jose/v4"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 var (
@@ -21,33 +23,44 @@ var (
 	all  = []jose.Alg{jose.PS256, jose.ES256, jose.EdDSA}
 )
 
-// memory keeps sealed keys as the database would: one of each algorithm, newest first.
+// memory keeps sealed keys as the database would, the latest to sign first.
 type memory struct {
 	mu      sync.Mutex
 	rows    []keys.Sealed
-	adds    int
+	changes int // calls of ChangeSigningKeys that succeeded
 	failing error
-	before  func() // runs once, before the next AddSigningKey
-}
-
-func (m *memory) AddSigningKey(_ context.Context, candidate keys.Sealed) error {
-	if before := m.before; before != nil {
-		m.before = nil
-		before()
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.adds++
-	if !slices.ContainsFunc(m.rows, func(s keys.Sealed) bool { return s.Alg == candidate.Alg }) {
-		m.rows = slices.Insert(m.rows, 0, candidate)
-	}
-	return m.failing
+	before  func() // runs once, before the next ChangeSigningKeys
 }
 
 func (m *memory) SigningKeys(context.Context) ([]keys.Sealed, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.rows), m.failing
+}
+
+func (m *memory) ChangeSigningKeys(_ context.Context, change func([]keys.Sealed) (keys.Changes, error)) error {
+	if before := m.before; before != nil {
+		m.before = nil
+		before()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failing != nil {
+		return m.failing
+	}
+	c, err := change(slices.Clone(m.rows))
+	if err != nil {
+		return err
+	}
+	for _, k := range c.Put {
+		m.rows = append(slices.DeleteFunc(m.rows, func(row keys.Sealed) bool { return row.KID == k.KID }), k)
+	}
+	m.rows = slices.DeleteFunc(m.rows, func(row keys.Sealed) bool { return slices.Contains(c.Delete, row.KID) })
+	slices.SortFunc(m.rows, func(a, b keys.Sealed) int {
+		return cmp.Or(b.ActivatesAt.Compare(a.ActivatesAt), strings.Compare(a.KID, b.KID))
+	})
+	m.changes++
+	return nil
 }
 
 func (m *memory) row(t *testing.T, alg jose.Alg) *keys.Sealed {
@@ -59,17 +72,24 @@ func (m *memory) row(t *testing.T, alg jose.Alg) *keys.Sealed {
 	return &m.rows[i]
 }
 
-func open(t *testing.T, m *memory, k keys.EncryptionKeys, algs ...jose.Alg) *keys.Set {
+func atNoon() time.Time { return noon }
+
+func open(t *testing.T, m *memory, k keys.EncryptionKeys, algs ...jose.Alg) *keys.Ring {
 	t.Helper()
-	set, err := keys.Open(t.Context(), m, k, noon, algs...)
+	return openAt(t, m, k, atNoon, algs...)
+}
+
+func openAt(t *testing.T, m *memory, k keys.EncryptionKeys, now func() time.Time, algs ...jose.Alg) *keys.Ring {
+	t.Helper()
+	ring, err := keys.Open(t.Context(), m, k, now, algs...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return set
+	return ring
 }
 
 // kids are the names under which keys are published.
-func kids(t *testing.T, set *keys.Set) []string {
+func kids(t *testing.T, set *keys.Ring) []string {
 	t.Helper()
 	names := []string{}
 	for _, k := range published(t, set).Keys {
@@ -78,7 +98,7 @@ func kids(t *testing.T, set *keys.Set) []string {
 	return names
 }
 
-func published(t *testing.T, set *keys.Set) oracle.JSONWebKeySet {
+func published(t *testing.T, set *keys.Ring) oracle.JSONWebKeySet {
 	t.Helper()
 	var jwks oracle.JSONWebKeySet
 	if err := json.Unmarshal(set.JWKS(), &jwks); err != nil {
@@ -90,19 +110,19 @@ func published(t *testing.T, set *keys.Set) oracle.JSONWebKeySet {
 // TestOpenMakesEachKeyOnce: what is missing is made, and what is there is left alone.
 func TestOpenMakesEachKeyOnce(t *testing.T) {
 	m := &memory{}
-	if got := kids(t, open(t, m, sealing(1))); len(got) != 0 || m.adds != 0 {
-		t.Errorf("nothing was wanted, and %d keys were made: %q", m.adds, got)
+	if got := kids(t, open(t, m, sealing(1))); len(got) != 0 || m.changes != 0 {
+		t.Errorf("nothing was wanted, and %d keys were made: %q", m.changes, got)
 	}
 	first := kids(t, open(t, m, sealing(1), jose.ES256))
-	if len(first) != 1 || m.adds != 1 || !m.rows[0].CreatedAt.Equal(noon) {
-		t.Fatalf("keys %q after %d additions, made at %v", first, m.adds, m.rows[0].CreatedAt)
+	if len(first) != 1 || m.changes != 1 || !m.rows[0].CreatedAt.Equal(noon) {
+		t.Fatalf("keys %q after %d changes, made at %v", first, m.changes, m.rows[0].CreatedAt)
 	}
-	if got := kids(t, open(t, m, sealing(1), jose.ES256)); !slices.Equal(got, first) || m.adds != 1 {
-		t.Errorf("keys %q after %d additions, want %q after 1", got, m.adds, first)
+	if got := kids(t, open(t, m, sealing(1), jose.ES256)); !slices.Equal(got, first) || m.changes != 1 {
+		t.Errorf("keys %q after %d changes, want %q after 1", got, m.changes, first)
 	}
 	more := kids(t, open(t, m, sealing(1), all...))
-	if len(more) != 3 || m.adds != 3 || !slices.Contains(more, first[0]) {
-		t.Errorf("keys %q after %d additions, want three with %q", more, m.adds, first)
+	if len(more) != 3 || m.changes != 2 || !slices.Contains(more, first[0]) {
+		t.Errorf("keys %q after %d changes, want three with %q", more, m.changes, first)
 	}
 	if got := kids(t, open(t, m, sealing(1))); !slices.Equal(got, more) {
 		t.Errorf("published %q, want all that are stored: %q", got, more)
@@ -112,10 +132,10 @@ func TestOpenMakesEachKeyOnce(t *testing.T) {
 // TestOpenBesideAnotherReplica: when another replica's key was stored first, that one is used.
 func TestOpenBesideAnotherReplica(t *testing.T) {
 	m := &memory{}
-	var theirs *keys.Set
+	var theirs *keys.Ring
 	m.before = func() { theirs = open(t, m, sealing(1), jose.ES256) }
 	ours := open(t, m, sealing(1), jose.ES256)
-	if diff := cmp.Diff(string(theirs.JWKS()), string(ours.JWKS())); diff != "" {
+	if diff := gocmp.Diff(string(theirs.JWKS()), string(ours.JWKS())); diff != "" {
 		t.Errorf("two replicas publish different keys:\n%s", diff)
 	}
 	verify(t, theirs, sign(t, ours, jose.ES256))
@@ -124,10 +144,10 @@ func TestOpenBesideAnotherReplica(t *testing.T) {
 // TestOpenFails: the store's error is passed on as it is.
 func TestOpenFails(t *testing.T) {
 	m := &memory{failing: errors.New("no database")}
-	if _, err := keys.Open(t.Context(), m, sealing(1), noon, jose.ES256); !errors.Is(err, m.failing) {
+	if _, err := keys.Open(t.Context(), m, sealing(1), atNoon, jose.ES256); !errors.Is(err, m.failing) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := keys.Open(t.Context(), &memory{}, sealing(1), noon, "RS256"); err == nil {
+	if _, err := keys.Open(t.Context(), &memory{}, sealing(1), atNoon, "RS256"); err == nil {
 		t.Error("a key was made for an algorithm that there is not")
 	}
 }
@@ -160,7 +180,7 @@ func TestSign(t *testing.T) {
 	}
 }
 
-func sign(t *testing.T, set *keys.Set, alg jose.Alg) string {
+func sign(t *testing.T, set *keys.Ring, alg jose.Alg) string {
 	t.Helper()
 	compact, err := set.Sign(alg, "JWT", map[string]string{"iss": "us"})
 	if err != nil {
@@ -170,7 +190,7 @@ func sign(t *testing.T, set *keys.Set, alg jose.Alg) string {
 }
 
 // verify wants a token of the set's own key, found by its kid.
-func verify(t *testing.T, set *keys.Set, compact string) {
+func verify(t *testing.T, set *keys.Ring, compact string) {
 	t.Helper()
 	parsed, err := jose.Door{MaxBytes: 4 << 10, Types: []string{"JWT"}}.Parse(compact)
 	if err != nil {
@@ -179,19 +199,6 @@ func verify(t *testing.T, set *keys.Set, compact string) {
 	claims, err := parsed.Verify(set.Key(parsed.Header().Kid))
 	if iss, _, _ := claims.String("iss"); err != nil || iss != "us" {
 		t.Errorf("iss %q, error %v", iss, err)
-	}
-}
-
-// TestNewestSigns: of several keys of one algorithm the newest signs, and all are published and verify.
-func TestNewestSigns(t *testing.T) {
-	older, newer := &memory{}, &memory{}
-	oldest := open(t, older, sealing(1), jose.ES256)
-	newest := open(t, newer, sealing(1), jose.ES256)
-	both := open(t, &memory{rows: slices.Concat(newer.rows, older.rows)}, sealing(1), jose.ES256)
-	verify(t, newest, sign(t, both, jose.ES256))
-	verify(t, both, sign(t, oldest, jose.ES256))
-	if diff := cmp.Diff(slices.Concat(kids(t, newest), kids(t, oldest)), kids(t, both)); diff != "" {
-		t.Errorf("published (-want +got):\n%s", diff)
 	}
 }
 
@@ -214,7 +221,7 @@ func TestJWKS(t *testing.T) {
 			got = append(got, name)
 		}
 		slices.Sort(got)
-		if diff := cmp.Diff(members[key["kty"].(string)], got); diff != "" {
+		if diff := gocmp.Diff(members[key["kty"].(string)], got); diff != "" {
 			t.Errorf("members of the %s key (-want +got):\n%s", key["kty"], diff)
 		}
 		if key["use"] != "sig" || names[key["kid"]] {
@@ -224,7 +231,7 @@ func TestJWKS(t *testing.T) {
 		algs = append(algs, key["alg"].(string))
 	}
 	slices.Sort(algs)
-	if diff := cmp.Diff([]string{"ES256", "EdDSA", "PS256"}, algs); diff != "" || len(document) != 1 {
+	if diff := gocmp.Diff([]string{"ES256", "EdDSA", "PS256"}, algs); diff != "" || len(document) != 1 {
 		t.Errorf("%d members in the document; algorithms (-want +got):\n%s", len(document), diff)
 	}
 	for _, key := range published(t, set).Keys {

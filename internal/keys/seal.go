@@ -34,8 +34,14 @@ func (k EncryptionKeys) GoString() string             { return "[redacted]" }
 func (k EncryptionKeys) LogValue() slog.Value         { return slog.StringValue("[redacted]") }
 func (k EncryptionKeys) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
+// ErrSealed says that a signing key cannot be used, and where to look.
+var ErrSealed = errors.New("no key-encryption key opens it: was AUTHSERVER_KEY_ENCRYPTION_KEY replaced or lost?")
+
 // seal encrypts a private key for its row.
 func (k EncryptionKeys) seal(kid string, alg jose.Alg, private []byte) ([]byte, error) {
+	if len(k) == 0 {
+		return nil, errors.New("there is no key-encryption key")
+	}
 	box, err := aead(k[0])
 	if err != nil {
 		return nil, err
@@ -54,7 +60,7 @@ func (k EncryptionKeys) open(kid string, alg jose.Alg, sealed []byte) ([]byte, e
 			return private, nil
 		}
 	}
-	return nil, errors.New("no key-encryption key opens it: was AUTHSERVER_KEY_ENCRYPTION_KEY replaced or lost?")
+	return nil, ErrSealed
 }
 
 func aead(key []byte) (cipher.AEAD, error) {

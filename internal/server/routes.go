@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"authserver/internal/dcr"
 	"authserver/internal/dpop"
 	"authserver/internal/introspect"
+	"authserver/internal/keys"
 	"authserver/internal/oauth"
 	"authserver/internal/token"
 
@@ -163,9 +165,9 @@ func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) error {
 	return writePublic(w, "application/jwk-set+json", s.Keys.JWKS())
 }
 
-// writePublic writes a document that everybody may keep for five minutes.
+// writePublic writes a document that everybody may keep for as long as the rotation of keys allows.
 func writePublic(w http.ResponseWriter, contentType string, document []byte) error {
-	w.Header().Set("Cache-Control", "public, max-age=300")
+	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(keys.MaxAge.Seconds())))
 	w.Header().Set("Content-Type", contentType)
 	_, err := w.Write(document)
 	return err

@@ -39,8 +39,10 @@ func calls(t *testing.T, s *store.Store) map[string]func() error {
 		"SaveKeySet": func() error {
 			return s.SaveKeySet(ctx, marker, client.FetchedKeySet{URI: marker, Raw: []byte(marker), At: noon})
 		},
-		"AddSigningKey": func() error {
-			return s.AddSigningKey(ctx, keys.Sealed{KID: marker, Alg: marker, Private: []byte(marker)})
+		"ChangeSigningKeys": func() error {
+			return s.ChangeSigningKeys(ctx, func([]keys.Sealed) (keys.Changes, error) {
+				return keys.Changes{Put: []keys.Sealed{{KID: marker, Alg: marker, Private: []byte(marker)}}, Delete: []string{marker}}, nil
+			})
 		},
 		"SigningKeys": func() error { _, err := s.SigningKeys(ctx); return err },
 		"AddPerson":   func() error { return s.AddPerson(ctx, person.Person{Username: marker, PasswordHash: marker}) },

@@ -8,18 +8,50 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// AddSigningKey stores the candidate unless there is a key of its algorithm already: of replicas that start together, the
-// first one's stays.
-func (s *Store) AddSigningKey(ctx context.Context, k keys.Sealed) error {
-	_, err := s.pool.Exec(ctx, `
-		INSERT INTO signing_key (kid, alg, private, created_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT DO NOTHING`, k.KID, string(k.Alg), k.Private, k.CreatedAt)
-	return failure("add signing key", err)
-}
+// signingKeysLock is the number of the advisory lock under which signing keys change.
+const signingKeysLock = 0x7369676e
 
-// SigningKeys are all signing keys, newest first.
+const selectSigningKeys = `
+	SELECT kid, alg, private, created_at, activates_at, retired_at FROM signing_key ORDER BY activates_at DESC, kid`
+
+// SigningKeys are all signing keys, the latest to sign first.
 func (s *Store) SigningKeys(ctx context.Context) ([]keys.Sealed, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT kid, alg, private, created_at FROM signing_key ORDER BY created_at DESC, kid`)
+	rows, _ := s.pool.Query(ctx, selectSigningKeys)
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[keys.Sealed])
 	return all, failure("signing keys", err)
+}
+
+// ChangeSigningKeys lets change see all signing keys and does what it wants. Replicas take turns, so that each judges by
+// what the one before it has left: of those that all find a key missing, one makes it.
+func (s *Store) ChangeSigningKeys(ctx context.Context, change func([]keys.Sealed) (keys.Changes, error)) error {
+	var refused error
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, signingKeysLock); err != nil {
+			return err
+		}
+		rows, _ := tx.Query(ctx, selectSigningKeys) // a statement of its own: it must see what was done before the lock
+		all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[keys.Sealed])
+		if err != nil {
+			return err
+		}
+		var c keys.Changes
+		if c, refused = change(all); refused != nil {
+			return refused
+		}
+		for _, k := range c.Put {
+			if _, err := tx.Exec(ctx, `
+				INSERT INTO signing_key (kid, alg, private, created_at, activates_at, retired_at) VALUES ($1, $2, $3, $4, $5, $6)
+				ON CONFLICT (kid) DO UPDATE SET private = excluded.private, activates_at = excluded.activates_at,
+					retired_at = excluded.retired_at`,
+				k.KID, string(k.Alg), k.Private, k.CreatedAt, k.ActivatesAt, k.RetiredAt); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM signing_key WHERE kid = ANY($1)`, c.Delete)
+		return err
+	})
+	if refused != nil {
+		return refused
+	}
+	return failure("change signing keys", err)
 }
