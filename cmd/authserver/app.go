@@ -40,6 +40,7 @@ const (
 const (
 	_ = uint64(replay.MaxAhead - client.MaxAssertionLifetime)
 	_ = uint64(replay.MaxAhead - tokenLifetime)
+	_ = uint64(replay.MaxAhead - client.MaxTokenLifetime)
 )
 
 // A signing key is in every verifier's copy of the key set before it signs, and stays until its last token is dead, on
@@ -84,9 +85,11 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, no
 	proofs := dpop.Verifier{Policy: c.noncePolicy, Nonces: nonces}
 	tokens := accesstoken.Tokens{Issuer: c.issuer, Alg: c.accessTokenAlg, Keys: signing}
 	clients := &client.Authenticator{
-		Issuer:  c.issuer,
-		Records: client.NewRecords(st, st),
-		KeySets: client.NewKeySets(client.NewFetcher(c.vetting), st, log, now),
+		Issuer:         c.issuer,
+		Origin:         origin,
+		TokenEndpoints: []string{c.issuer + "/oauth2/token", c.issuer + "/oauth/token"},
+		Records:        client.NewRecords(st, st),
+		KeySets:        client.NewKeySets(client.NewFetcher(c.vetting), st, log, now),
 	}
 	a.guard = resource.Guard{
 		Origin: origin, Audiences: append([]string{c.issuer}, c.resources...), Tokens: tokens, Proofs: proofs, Store: st,

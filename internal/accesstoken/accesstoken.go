@@ -40,10 +40,10 @@ type Token struct {
 	ID           string       `json:"jti"`
 	ClientID     string       `json:"client_id"`
 	Scope        string       `json:"scope,omitempty"`
-	Confirmation Confirmation `json:"cnf"`
+	Confirmation Confirmation `json:"cnf,omitzero"`
 }
 
-// Confirmation binds a token to a key (RFC 9449 §6.1).
+// Confirmation binds a token to a key (RFC 9449 §6.1). The zero value is that of an unbound token, which has no cnf.
 type Confirmation struct {
 	JKT string `json:"jkt,omitempty"`
 }
@@ -131,8 +131,16 @@ func (t Token) For(audiences ...string) bool {
 	return slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(audiences, a) })
 }
 
-// Type is the token_type: how the token must be presented (RFC 9449 §5).
-func (t Token) Type() string { return "DPoP" }
+// Bound tells whether the token is worth something only to the holder of a key.
+func (t Token) Bound() bool { return t.Confirmation != Confirmation{} }
+
+// Type is the token_type: how the token must be presented (RFC 9449 §5, RFC 6750).
+func (t Token) Type() string {
+	if t.Bound() {
+		return "DPoP"
+	}
+	return "Bearer"
+}
 
 // Use is the token's place on the deny-list.
 func (t Token) Use() replay.Use {

@@ -72,13 +72,18 @@ func TestClaims(t *testing.T) {
 		alg      jose.Alg
 		granted  accesstoken.Token
 		audience any
-		scope    any
+		scope    any // nil: there is no such member
 	}{
 		"one audience":      {jose.ES256, granted("https://api.example"), "https://api.example", "fdx:accountbasic:read client.read"},
 		"several audiences": {jose.ES256, granted("https://a.example", "https://b.example"), []any{"https://a.example", "https://b.example"}, "fdx:accountbasic:read client.read"},
 		"PS256":             {jose.PS256, granted("https://api.example"), "https://api.example", "fdx:accountbasic:read client.read"},
 		"without scope": {jose.ES256, func() accesstoken.Token { g := granted("https://api.example"); g.Scope = ""; return g }(),
 			"https://api.example", nil},
+		"unbound": {jose.ES256, func() accesstoken.Token {
+			g := granted("https://api.example")
+			g.Confirmation = accesstoken.Confirmation{}
+			return g
+		}(), "https://api.example", "fdx:accountbasic:read client.read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			compact, issued := issue(t, accesstoken.Tokens{Issuer: issuer, Alg: test.alg, Keys: set}, test.granted)
@@ -95,6 +100,14 @@ func TestClaims(t *testing.T) {
 			}
 			if test.scope == nil {
 				delete(want, "scope")
+			}
+			wantType := "DPoP"
+			if test.granted.Confirmation.JKT == "" {
+				delete(want, "cnf")
+				wantType = "Bearer"
+			}
+			if issued.Type() != wantType || issued.Bound() != (wantType == "DPoP") {
+				t.Errorf("token_type %s, bound %v", issued.Type(), issued.Bound())
 			}
 			if diff := cmp.Diff(want, claims); diff != "" {
 				t.Errorf("claims (-want +got):\n%s", diff)
@@ -153,8 +166,10 @@ func TestIssueSetsItsOwn(t *testing.T) {
 // TestRecognise: what was issued comes back, until exp and not a second longer.
 func TestRecognise(t *testing.T) {
 	tokens := accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: newKeys(t)}
-	for _, audience := range [][]string{{"https://api.example"}, {"https://a.example", "https://b.example"}} {
-		compact, issued := issue(t, tokens, granted(audience...))
+	unbound := granted("https://api.example")
+	unbound.Confirmation = accesstoken.Confirmation{}
+	for _, g := range []accesstoken.Token{granted("https://api.example"), granted("https://a.example", "https://b.example"), unbound} {
+		compact, issued := issue(t, tokens, g)
 		for _, test := range []struct {
 			after time.Duration
 			want  oauth.Reason

@@ -5,5 +5,5 @@
 // of the store by those who accept it.
 //
 //	typ at+jwt, alg, kid
-//	iss, sub, aud, exp, iat, jti, client_id, scope (a string), cnf.jkt
+//	iss, sub, aud, exp, iat, jti, client_id, scope (a string), cnf.jkt (none in an unbound token)
 package accesstoken

@@ -2,6 +2,7 @@ package client
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,20 +43,22 @@ func parseAssertion(compact string) (*jose.JWS, error) {
 
 // assertion is what an assertion says.
 type assertion struct {
-	clientID string
-	jti      string
-	expires  time.Time
+	clientID   string
+	atEndpoint bool // aud is the URL of an endpoint, which our record of the client must allow
+	jti        string
+	expires    time.Time
 }
 
-// readAssertion checks the claims against the public metadata and the clock (RFC 7523 §3, OpenID Connect Core §9). It
-// runs before any look-up, so it may say exactly what is wrong.
-func (a *Authenticator) readAssertion(claims jose.Object, now time.Time) (assertion, error) {
+// readAssertion checks the claims of an assertion that came to the URL called against the public metadata and the clock
+// (RFC 7523 §3, OpenID Connect Core §9). It runs before any look-up, so it may say exactly what is wrong.
+func (a *Authenticator) readAssertion(claims jose.Object, called string, now time.Time) (assertion, error) {
 	iss, _, err := claims.String("iss")
 	sub, _, err2 := claims.String("sub")
 	if err != nil || err2 != nil || sub == "" || iss != sub || len(sub) > maxClientID {
 		return assertion{}, oauth.Refuse(oauth.AssertionSubject, "iss and sub must both be the client_id, as strings")
 	}
-	if err := a.checkAudience(claims); err != nil {
+	atEndpoint, err := a.checkAudience(claims, called)
+	if err != nil {
 		return assertion{}, err
 	}
 	expires, err := checkTimes(claims, now)
@@ -66,18 +69,21 @@ func (a *Authenticator) readAssertion(claims jose.Object, now time.Time) (assert
 	if err != nil || jti == "" || len(jti) > maxJTI {
 		return assertion{}, oauth.Refuse(oauth.AssertionID, "jti must be a string of 1 to %d bytes", maxJTI)
 	}
-	return assertion{clientID: sub, jti: jti, expires: expires}, nil
+	return assertion{clientID: sub, atEndpoint: atEndpoint, jti: jti, expires: expires}, nil
 }
 
-// checkAudience compares aud with the issuer, byte by byte. An array is refused even when it holds the issuer: an
-// assertion that names two servers can be played at both.
-func (a *Authenticator) checkAudience(claims jose.Object) error {
+// checkAudience compares aud with the issuer, byte by byte, and with the endpoints that a client of IssuerOrEndpoint may
+// name instead: the one that was called, and the token endpoint (RFC 7523 §3, RFC 9126 §2). An array is refused even when
+// it holds the issuer: an assertion that names two servers can be played at both.
+func (a *Authenticator) checkAudience(claims jose.Object, called string) (atEndpoint bool, err error) {
 	aud, present, err := claims.String("aud")
 	var got string
 	raw, _ := claims.Raw("aud")
 	switch {
 	case err == nil && present && aud == a.Issuer:
-		return nil
+		return false, nil
+	case err == nil && present && (aud == called || slices.Contains(a.TokenEndpoints, aud)):
+		return true, nil
 	case !present:
 		got = "nothing"
 	case isArray(raw):
@@ -87,10 +93,16 @@ func (a *Authenticator) checkAudience(claims jose.Object) error {
 	case strings.TrimSuffix(aud, "/") == a.Issuer:
 		got = "the issuer with a slash at its end"
 	case strings.HasPrefix(aud, a.Issuer+"/"):
-		got = "the URL of an endpoint"
+		got = anEndpoint
 	default:
 		got = "another value"
 	}
+	return false, a.wrongAudience(got)
+}
+
+const anEndpoint = "the URL of an endpoint"
+
+func (a *Authenticator) wrongAudience(got string) error {
 	return oauth.Refuse(oauth.AssertionAudience, "aud must be the issuer as one string, %s; received %s", a.Issuer, got)
 }
 

@@ -98,7 +98,10 @@ func TestAssertionRefused(t *testing.T) {
 		{"CA-14 empty aud", oauth.AssertionAudience, []edit{with("aud", "")}},
 		{"CA-14 aud is a number", oauth.AssertionAudience, []edit{with("aud", 7)}},
 		{"CA-14 aud is null", oauth.AssertionAudience, []edit{raw("aud", `null`)}},
-		{"CA-15 the token endpoint", oauth.AssertionAudience, []edit{with("aud", issuer+"/oauth2/token")}},
+		{"CA-15 an endpoint that was not called", oauth.AssertionAudience, []edit{with("aud", issuer+"/oauth2/introspect")}},
+		{"CA-15 the token endpoint, in another spelling", oauth.AssertionAudience, []edit{with("aud", issuer+"/oauth2/token/")}},
+		{"CA-16 an array of the token endpoint", oauth.AssertionAudience, []edit{with("aud", []string{issuer + "/oauth2/token"})}},
+		{"CA-19 the token endpoint of the Host header", oauth.AssertionAudience, []edit{with("aud", "https://evil.example/oauth2/token")}},
 		{"CA-15 the PAR endpoint", oauth.AssertionAudience, []edit{with("aud", issuer+"/oauth2/par")}},
 		{"CA-16 an array of the issuer", oauth.AssertionAudience, []edit{with("aud", []string{issuer})}},
 		{"CA-17 an array of two", oauth.AssertionAudience, []edit{with("aud", []string{issuer, "https://other-as.example"})}},
@@ -171,6 +174,66 @@ func TestAudienceIsExplained(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), issuer) {
 			t.Errorf("%v: %v", aud, err)
 		}
+	}
+}
+
+// CA-15, CX-16: a client may name an endpoint instead of the issuer where the operator lets it. Whether he does is asked
+// after the signature, so that the answer tells nothing of clients that are not proven.
+func TestEndpointAsAudience(t *testing.T) {
+	own, stranger := ecSigner("k1"), ecSigner("k1")
+	const token, alias, introspect = "/oauth2/token", "/oauth/token", "/oauth2/introspect"
+	for name, test := range map[string]struct {
+		rule      AudienceRule
+		path, aud string
+		by        signer
+		clientID  string
+		want      oauth.Reason
+	}{
+		"the issuer":                           {IssuerOrEndpoint, token, "", own, "c1", ""},
+		"the endpoint called":                  {IssuerOrEndpoint, introspect, introspect, own, "c1", ""},
+		"the token endpoint":                   {IssuerOrEndpoint, token, token, own, "c1", ""},
+		"the token endpoint, by another route": {IssuerOrEndpoint, alias, token, own, "c1", ""},
+		"the other route, elsewhere":           {IssuerOrEndpoint, introspect, alias, own, "c1", ""},
+		"the token endpoint, elsewhere":        {IssuerOrEndpoint, introspect, token, own, "c1", ""},
+		"an endpoint that was not called":      {IssuerOrEndpoint, token, introspect, own, "c1", oauth.AssertionAudience},
+		"a strict client":                      {IssuerOnly, token, token, own, "c1", oauth.AssertionAudience},
+		"a strict client, by default":          {"", introspect, introspect, own, "c1", oauth.AssertionAudience},
+		"a strict client's id, another's key":  {IssuerOnly, token, token, stranger, "c1", oauth.ClientNotProven},
+		"another's key":                        {IssuerOrEndpoint, token, token, stranger, "c1", oauth.ClientNotProven},
+		"nobody":                               {IssuerOnly, token, token, own, "nobody", oauth.ClientNotProven},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := inline("c1", own)
+			c.AssertionAudience = test.rule
+			b := newBench(t, Vetting{}, c)
+			caller, err := b.requestAt(test.path, bodyOf(test.by.assertion(test.clientID, t0, with("aud", issuer+test.aud))))
+			if got := reason(t, err); got != test.want || (caller.Client.ID == "c1") != (test.want == "") {
+				t.Errorf("%q, want %q: %v", got, test.want, err)
+			}
+			if test.want == oauth.AssertionAudience && !strings.Contains(err.Error(), issuer+"; received the URL of an endpoint") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// What the operator changes holds for the next request, although the old record is in memory.
+func TestAudienceRuleChanges(t *testing.T) {
+	key := ecSigner("")
+	atEndpoint := with("aud", issuer+"/oauth2/token")
+	lenient := inline("c1", key)
+	lenient.AssertionAudience = IssuerOrEndpoint
+	b := newBench(t, Vetting{}, inline("c1", key))
+	if _, runs, err := b.steps(key, atEndpoint); reason(t, err) != oauth.AssertionAudience || runs != 1 {
+		t.Error(runs, err)
+	}
+	b.registry.put(lenient)
+	if _, runs, err := b.steps(key, atEndpoint); err != nil || runs != 2 {
+		t.Error(runs, err)
+	}
+	b.registry.put(inline("c1", key))
+	if _, runs, err := b.steps(key, atEndpoint); reason(t, err) != oauth.AssertionAudience || runs != 2 {
+		t.Error(runs, err)
 	}
 }
 

@@ -20,9 +20,11 @@ const maxTrials = 10
 
 // Authenticator proves which client a request comes from.
 type Authenticator struct {
-	Issuer  string // the only audience of an assertion (FAPI 2.0 Security Profile §5.3.2.1-8)
-	Records *Records
-	KeySets *KeySets
+	Issuer         string   // the audience of an assertion (FAPI 2.0 Security Profile §5.3.2.1-8)
+	Origin         string   // scheme and host of the public URLs
+	TokenEndpoints []string // with the endpoint that is called, what IssuerOrEndpoint lets a client name instead
+	Records        *Records
+	KeySets        *KeySets
 }
 
 // Caller is a proven client, and the use of its assertion that is still to be spent.
@@ -41,7 +43,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, form 
 	if err != nil {
 		return Caller{}, err
 	}
-	says, err := a.readAssertion(token.Unverified(), now)
+	says, err := a.readAssertion(token.Unverified(), a.Origin+r.URL.EscapedPath(), now)
 	if err != nil {
 		return Caller{}, err
 	}
@@ -51,6 +53,9 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, form 
 	c, err := a.prove(ctx, token, says.clientID, now)
 	if err != nil {
 		return Caller{}, err
+	}
+	if says.atEndpoint && c.AssertionAudience != IssuerOrEndpoint {
+		return Caller{}, a.Records.Doubt(ctx, c, a.wrongAudience(anEndpoint))
 	}
 	return Caller{Client: c, Use: replay.NewUse(replay.Assertion, c.ID, says.jti, says.expires)}, nil
 }

@@ -5,6 +5,7 @@
 //	shape, alg, typ, claims, clock   from the request and the public metadata; refused in plain words
 //	client, key, signature           from our records; refused in one sentence, whatever was wrong, after one signature
 //	                                 check in any case, so that neither text nor time tells which clients exist
+//	an endpoint as aud               from our records, of a proven client; refused in plain words
 //	spend                            Records.Spend, with the proof's use and the version of the client record
 //
 // Client records are cached without invalidation: a Spend names the version that it was judged by, and one that is no
@@ -16,5 +17,8 @@
 // again at most every 30 seconds. The last good set is stored with the client, so that a restart fetches nothing, and
 // serves for an hour while its host is down. A host that has never answered waits in a lane of its own.
 //
-// Refused on purpose: client secrets, public clients, an audience other than the issuer as one string, RS256.
+// What only the operator sets for a client (operator.go) no registration and no update of one can touch.
+//
+// Refused on purpose: client secrets, public clients, RS256, and an audience other than the issuer as one string; the
+// operator may let a client name the endpoint instead.
 package client

@@ -133,9 +133,11 @@ func newBench(t testing.TB, v Vetting, clients ...Client) *bench {
 		b.registry.put(c)
 	}
 	b.Authenticator = &Authenticator{
-		Issuer:  issuer,
-		Records: NewRecords(b.registry, b.registry),
-		KeySets: NewKeySets(NewFetcher(v), b.shelf, slog.New(slog.NewTextHandler(b.log, nil)), b.clock.now),
+		Issuer:         issuer,
+		Origin:         issuer,
+		TokenEndpoints: []string{issuer + "/oauth2/token", issuer + "/oauth/token"},
+		Records:        NewRecords(b.registry, b.registry),
+		KeySets:        NewKeySets(NewFetcher(v), b.shelf, slog.New(slog.NewTextHandler(b.log, nil)), b.clock.now),
 	}
 	return b
 }
@@ -305,9 +307,14 @@ func bodyOf(assertion string) string {
 	return body("client_assertion_type", assertionType, "client_assertion", assertion)
 }
 
-// request runs one authentication as an endpoint does.
+// request runs one authentication as the token endpoint does.
 func (b *bench) request(body string, headers ...string) (Caller, error) {
-	r := httptest.NewRequest(http.MethodPost, "/oauth2/token", strings.NewReader(body))
+	return b.requestAt("/oauth2/token", body, headers...)
+}
+
+// requestAt runs one authentication as the endpoint of this path does.
+func (b *bench) requestAt(path, body string, headers ...string) (Caller, error) {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])

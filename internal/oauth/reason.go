@@ -111,6 +111,7 @@ const (
 	TokenExpired      Reason = "token_expired"
 	TokenAudience     Reason = "token_audience"
 	TokenRevoked      Reason = "token_revoked"
+	TokenUnbound      Reason = "token_unbound"
 	TokenScheme       Reason = "token_scheme"
 	TokenProofMissing Reason = "token_proof_missing"
 	TokenKey          Reason = "token_key"

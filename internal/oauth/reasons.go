@@ -62,7 +62,7 @@ var reasons = []Explanation{
 	{ScopeEmpty, InvalidScope, 0, "Nothing is left to grant: the client has no scope that this grant type can give.", "Register a scope for the client."},
 	{ResourceRefused, InvalidTarget, 0, "resource is no absolute URI without a fragment, or not a resource that this server issues tokens for (RFC 8707).", "Send a resource that the operator names, or leave it out."},
 
-	{ProofMissing, InvalidRequest, 0, "The request needs a DPoP proof: this server issues only tokens that are bound to a key.", "Send a DPoP header with a proof for this endpoint (RFC 9449)."},
+	{ProofMissing, InvalidRequest, 0, "The request needs a DPoP proof: this client gets only tokens that are bound to a key.", "Send a DPoP header with a proof for this endpoint (RFC 9449)."},
 	{ProofRepeated, InvalidDPoPProof, 0, "The request has more than one DPoP header.", "Send exactly one."},
 	{ProofMalformed, InvalidDPoPProof, 0, "The DPoP header is not one compact JWS with a strict JSON payload.", "Send header.payload.signature, each part base64url without padding."},
 	{ProofAlg, InvalidDPoPProof, 0, "The proof is signed with an algorithm that this server does not offer.", "Sign with PS256, ES256 or EdDSA."},
@@ -85,6 +85,7 @@ var reasons = []Explanation{
 	{TokenExpired, InvalidToken, 0, "The access token has expired.", "Fetch a new one."},
 	{TokenAudience, InvalidToken, 0, "The access token is for another resource.", "Ask for this resource at the token endpoint."},
 	{TokenRevoked, InvalidToken, 0, "The access token was revoked, or its client is gone.", "Fetch a new one."},
+	{TokenUnbound, InvalidToken, 0, "The access token is bound to no key: the client fetched it without a DPoP proof. The resources of this server take only bound tokens.", "Fetch a token with a DPoP proof, and send it with the DPoP scheme and a proof."},
 	{TokenScheme, InvalidToken, 0, "The access token is bound to a key and was sent as a bearer token.", "Send it with the DPoP scheme and a proof."},
 	{TokenProofMissing, InvalidToken, 0, "The access token is bound to a key and came without a DPoP proof.", "Send a DPoP header with a proof for this request and the token's ath."},
 	{TokenKey, InvalidToken, 0, "The proof's key is not the one that the access token is bound to.", "Sign the proof with the key that fetched the token."},

@@ -2,7 +2,7 @@
 // Profile §5.3.4): the access token, that whoever brings it holds the key that it is bound to, and its scope.
 //
 //	one Authorization header, scheme DPoP      a token in the URI or with the Bearer scheme is refused
-//	token of ours, not expired, for us
+//	token of ours, not expired, for us, bound to a key
 //	proof with ath, by the key of cnf.jkt
 //	scope
 //	spend the proof, then ask the store whether the token was revoked

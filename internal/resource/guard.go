@@ -94,6 +94,8 @@ func (g Guard) checkUse(r *http.Request, token accesstoken.Token) error {
 	switch {
 	case !token.For(g.Audiences...):
 		return oauth.Refuse(oauth.TokenAudience, "the access token is for another resource")
+	case !token.Bound():
+		return oauth.Refuse(oauth.TokenUnbound, "the access token is bound to no key; this resource takes only tokens that are")
 	case !strings.EqualFold(scheme, "DPoP"):
 		return oauth.Refuse(oauth.TokenScheme, "the access token is bound to a key; send it with the scheme DPoP and a proof")
 	case !dpop.Has(r.Header):

@@ -8,5 +8,6 @@
 //	spend                    assertion, proof and the client's version, in one commit; from here on the request is used up
 //	sign, answer
 //
-// A token request without proof of possession is refused (FAPI 2.0 Security Profile §5.3.2.1-4).
+// A token request without proof of possession is refused (FAPI 2.0 Security Profile §5.3.2.1-4), unless the operator lets
+// this client have unbound tokens, whose type is Bearer. How long a token lives the operator may set for each client too.
 package token

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"authserver/internal/client"
 	"authserver/internal/dpop"
 	"authserver/internal/oauth"
+	"authserver/internal/replay"
 )
 
 // GrantTypes are the grants that this endpoint redeems, for the metadata.
@@ -20,7 +22,7 @@ type Endpoint struct {
 	Tokens    accesstoken.Tokens
 	Origin    string        // scheme and host of the public URLs, for htu
 	Resources []string      // acceptable resource parameters; the first is the default audience
-	Lifetime  time.Duration // of an access token
+	Lifetime  time.Duration // of an access token, where the operator has set none for the client
 	Now       func() time.Time
 }
 
@@ -53,7 +55,7 @@ func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request, form oauth.For
 		return e.Clients.Records.Doubt(r.Context(), caller.Client, err)
 	}
 	oauth.Note(w, oauth.FieldGrant, grantType)
-	proof, err := e.Proofs.Verify(r.Header, dpop.Request{Method: r.Method, URL: e.Origin + r.URL.EscapedPath()}, now)
+	bound, err := e.bind(r, caller.Client, now)
 	if err != nil {
 		return err
 	}
@@ -65,11 +67,11 @@ func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request, form oauth.For
 	if err != nil {
 		return e.Clients.Records.Doubt(r.Context(), caller.Client, err)
 	}
-	granted.Confirmation.JKT = proof.Thumbprint
-	if err := e.Clients.Records.Spend(r.Context(), caller, proof.Use); err != nil {
+	granted.Confirmation = bound.to
+	if err := e.Clients.Records.Spend(r.Context(), caller, bound.uses...); err != nil {
 		return err
 	}
-	return e.answer(w, granted, now)
+	return e.answer(w, granted, cmp.Or(caller.Client.TokenLifetime, e.Lifetime), now)
 }
 
 // grantTypeOf is the request's grant_type, if this server offers it and the client is registered for it.
@@ -87,10 +89,33 @@ func grantTypeOf(c client.Client, form oauth.Form) (string, error) {
 	return grantType, nil
 }
 
+// binding is what a token is to be bound to, and what proving it uses up. Both are empty for an unbound token.
+type binding struct {
+	to   accesstoken.Confirmation
+	uses []replay.Use
+}
+
+// bind verifies the request's proof of possession. A client that the operator lets have unbound tokens may leave it out;
+// whoever sends one gets a bound token.
+func (e *Endpoint) bind(r *http.Request, c client.Client, now time.Time) (binding, error) {
+	missing := !dpop.Has(r.Header)
+	if missing && c.TokensMayBeUnbound() {
+		return binding{}, nil
+	}
+	proof, err := e.Proofs.Verify(r.Header, dpop.Request{Method: r.Method, URL: e.Origin + r.URL.EscapedPath()}, now)
+	switch {
+	case err != nil && missing: // which another record might have allowed
+		return binding{}, e.Clients.Records.Doubt(r.Context(), c, err)
+	case err != nil:
+		return binding{}, err
+	}
+	return binding{accesstoken.Confirmation{JKT: proof.Thumbprint}, []replay.Use{proof.Use}}, nil
+}
+
 // answer signs the token and writes the response. The request is spent by now: should the signer fail, the client asks
 // again with a new assertion.
-func (e *Endpoint) answer(w http.ResponseWriter, granted accesstoken.Token, now time.Time) error {
-	compact, issued, err := e.Tokens.Issue(granted, e.Lifetime, now)
+func (e *Endpoint) answer(w http.ResponseWriter, granted accesstoken.Token, lifetime time.Duration, now time.Time) error {
+	compact, issued, err := e.Tokens.Issue(granted, lifetime, now)
 	if err != nil {
 		return err
 	}
