@@ -256,8 +256,8 @@ func seedClient(ctx context.Context, st *store.Store, c client.Client, path stri
 	c.Metadata.TokenEndpointAuthMethod = client.PrivateKeyJWT
 	c.Metadata.JWKS = jwks
 	c.RegistrationTokenHash = oauth.NewSecret().Hash() // of a token that nobody has: the operator manages it
-	put, err := st.PutClient(ctx, c)
-	if err == nil && !put {
+	outcomes, err := st.ImportClients(ctx, []client.Client{c}, now)
+	if err == nil && outcomes[0] == store.Deleted {
 		return exitError{exitUsage, c.ID + " was deleted; start afresh with --reset"}
 	}
 	return err

@@ -74,8 +74,8 @@ func (s seed000) deploy(t *testing.T, edit func(*settings)) *deployment {
 		GrantTypes: []string{"client_credentials"}, ResponseTypes: []string{}, Scope: s.Scope,
 		TokenEndpointAuthMethod: client.PrivateKeyJWT, JWKS: json.RawMessage(`{"keys":[` + string(s.PublicJWK) + `]}`),
 	}}
-	if put, err := d.store.PutClient(t.Context(), c); err != nil || !put {
-		t.Fatal(put, err)
+	if added, err := d.store.AddClient(t.Context(), c); err != nil || !added {
+		t.Fatal(added, err)
 	}
 	return d
 }

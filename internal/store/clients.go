@@ -48,6 +48,16 @@ func (s *Store) Client(ctx context.Context, id string) (ListedClient, bool, erro
 	return c, err == nil, failure("find client", err)
 }
 
+// Clients lists clients in the order of their ids, from the first behind after on and at most limit of them; the active ones,
+// or with deleted all that ever were.
+func (s *Store) Clients(ctx context.Context, after string, limit int, deleted bool) ([]ListedClient, error) {
+	rows, _ := s.pool.Query(ctx, selectClient+` WHERE c.id > $1 AND ($3 OR c.status = 'active') ORDER BY c.id LIMIT $2`, after, limit, deleted)
+	page, err := pgx.CollectRows(rows, collectClient)
+	return page, failure("clients", err)
+}
+
+func collectClient(row pgx.CollectableRow) (ListedClient, error) { return scanClient(row) }
+
 func scanClient(row pgx.Row) (ListedClient, error) {
 	var c ListedClient
 	var metadata, raw []byte
@@ -69,21 +79,27 @@ func scanClient(row pgx.Row) (ListedClient, error) {
 	return c, nil
 }
 
-// insertClient takes the values of clientValues.
-const insertClient = `
+// insertClient and replaceClient take the values of clientValues.
+const (
+	insertClient = `
 	INSERT INTO client (id, issued_at, updated_at, metadata, registration_token_hash, registrar, serves, token_lifetime,
 		assertion_audience, unbound)
-	VALUES ($1, $2, $2, $3, $4, $5, coalesce($6, '{}'::text[]), nullif($7::integer, 0), $8, $9)`
+	VALUES ($1, $2, $2, $3, $4, $5, $6, nullif($7::integer, 0), $8, $9)`
+	replaceClient = `
+	UPDATE client SET version = version + 1, updated_at = $2, metadata = $3, registration_token_hash = $4, registrar = $5,
+		serves = $6, token_lifetime = nullif($7::integer, 0), assertion_audience = $8, unbound = $9
+	WHERE id = $1 AND status = 'active'`
+)
 
-func clientValues(c client.Client) ([]any, error) {
+func clientValues(c client.Client, at time.Time) ([]any, error) {
 	metadata, err := json.Marshal(c.Metadata)
-	return []any{c.ID, c.IssuedAt, metadata, c.RegistrationTokenHash, c.Registrar, c.Serves, int64(c.TokenLifetime / time.Second),
-		cmp.Or(c.AssertionAudience, client.IssuerOnly), c.Unbound}, err
+	return []any{c.ID, at, metadata, c.RegistrationTokenHash, c.Registrar, append([]string{}, c.Serves...),
+		int64(c.TokenLifetime / time.Second), cmp.Or(c.AssertionAudience, client.IssuerOnly), c.Unbound}, err
 }
 
 // AddClient stores a new client. added is false when the id is taken, also by a deleted client.
 func (s *Store) AddClient(ctx context.Context, c client.Client) (added bool, err error) {
-	values, err := clientValues(c)
+	values, err := clientValues(c, c.IssuedAt)
 	if err != nil {
 		return false, err
 	}
@@ -91,20 +107,15 @@ func (s *Store) AddClient(ctx context.Context, c client.Client) (added bool, err
 	return tag.RowsAffected() == 1, failure("add client", err)
 }
 
-// PutClient is the operator's way: it stores the client under the id that c has, or replaces all that is registered under
-// it, the operator's members too. put is false when the id is a deleted client's, which never comes back.
-func (s *Store) PutClient(ctx context.Context, c client.Client) (put bool, err error) {
-	values, err := clientValues(c)
+// ReplaceClient is the operator's way: it stores all of an active client but its id and when that was given out. replaced
+// is false when the client is no longer at the version that c bears.
+func (s *Store) ReplaceClient(ctx context.Context, c client.Client, now time.Time) (replaced bool, err error) {
+	values, err := clientValues(c, now)
 	if err != nil {
 		return false, err
 	}
-	tag, err := s.pool.Exec(ctx, insertClient+`
-		ON CONFLICT (id) DO UPDATE SET version = client.version + 1, updated_at = excluded.updated_at,
-			metadata = excluded.metadata, registration_token_hash = excluded.registration_token_hash,
-			registrar = excluded.registrar, serves = excluded.serves, token_lifetime = excluded.token_lifetime,
-			assertion_audience = excluded.assertion_audience, unbound = excluded.unbound
-		WHERE client.status = 'active'`, values...)
-	return tag.RowsAffected() == 1, failure("put client", err)
+	tag, err := s.pool.Exec(ctx, replaceClient+` AND version = $10`, append(values, c.Version)...)
+	return tag.RowsAffected() == 1, failure("replace client", err)
 }
 
 // UpdateClient replaces the metadata of an active client, and nothing that only the operator sets, and returns its new

@@ -71,8 +71,12 @@ func TestClientLife(t *testing.T) {
 	replaced := registered("a")
 	replaced.IssuedAt = noon.Add(time.Hour)
 	replaced.RegistrationTokenHash = []byte("another hash")
-	if put, err := s.PutClient(t.Context(), replaced); !put || err != nil {
-		t.Errorf("put: %v, %v", put, err)
+	replaced.Version = 2
+	if done, err := s.ReplaceClient(t.Context(), replaced, noon); !done || err != nil {
+		t.Errorf("replace: %v, %v", done, err)
+	}
+	if done, err := s.ReplaceClient(t.Context(), c, noon); done || err != nil {
+		t.Errorf("a replacement of what is no longer there: %v, %v", done, err)
 	}
 	replaced.Version, replaced.IssuedAt = 3, noon // the id was given out then
 	wantClient(t, s, "a", &replaced)
@@ -93,7 +97,15 @@ func TestTombstone(t *testing.T) {
 	}
 	for name, revive := range map[string]func() (bool, error){
 		"add": func() (bool, error) { return s.AddClient(t.Context(), registered("a")) },
-		"put": func() (bool, error) { return s.PutClient(t.Context(), registered("a")) },
+		"replace": func() (bool, error) {
+			c := registered("a")
+			c.Version = 2
+			return s.ReplaceClient(t.Context(), c, noon)
+		},
+		"import": func() (bool, error) {
+			outcomes, err := s.ImportClients(t.Context(), []client.Client{registered("b"), registered("a")}, noon)
+			return outcomes[1] != store.Deleted, err
+		},
 		"update": func() (bool, error) {
 			_, updated, err := s.UpdateClient(t.Context(), "a", registered("a").Metadata, noon)
 			return updated, err
@@ -108,6 +120,7 @@ func TestTombstone(t *testing.T) {
 		}
 		wantClient(t, s, "a", nil)
 	}
+	wantClient(t, s, "b", nil) // an import with a tombstone writes nothing
 	if version := ask[int64](t, connect(t, url), `SELECT version FROM client WHERE id = 'a'`); version != 2 {
 		t.Errorf("the tombstone is at version %d, want 2", version)
 	}
@@ -128,12 +141,9 @@ func TestUnknownClient(t *testing.T) {
 	if err := s.SaveKeySet(t.Context(), "nobody", keySet("https://keys.example", noon)); err == nil || isTemporary(err) {
 		t.Errorf("a key set of nobody's: %v", err)
 	}
-	if put, err := s.PutClient(t.Context(), registered("new")); !put || err != nil {
-		t.Errorf("put of a new one: %v, %v", put, err)
+	if replaced, err := s.ReplaceClient(t.Context(), registered("nobody"), noon); replaced || err != nil {
+		t.Errorf("replace: %v, %v", replaced, err)
 	}
-	want := registered("new")
-	want.Version = 1
-	wantClient(t, s, "new", &want)
 }
 
 // TestSaveKeySet: the newest fetch stays, in whatever order they are saved, and the client's version stays as it is.

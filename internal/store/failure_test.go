@@ -28,12 +28,23 @@ func calls(t *testing.T, s *store.Store) map[string]func() error {
 	c.Metadata.ClientName, c.RegistrationTokenHash, c.Serves = marker, []byte(marker), []string{marker}
 	use := assertion(marker, marker)
 	return map[string]func() error{
-		"Spend":        func() error { _, err := s.Spend(ctx, by("", 0, use)); return err },
-		"Deny":         func() error { return s.Deny(ctx, use) },
-		"Denied":       func() error { _, err := s.Denied(ctx, use, marker); return err },
-		"FindClient":   func() error { _, _, err := s.FindClient(ctx, marker); return err },
-		"AddClient":    func() error { _, err := s.AddClient(ctx, c); return err },
-		"PutClient":    func() error { _, err := s.PutClient(ctx, c); return err },
+		"Spend":      func() error { _, err := s.Spend(ctx, by("", 0, use)); return err },
+		"Deny":       func() error { return s.Deny(ctx, use) },
+		"Denied":     func() error { _, err := s.Denied(ctx, use, marker); return err },
+		"FindClient": func() error { _, _, err := s.FindClient(ctx, marker); return err },
+		"AddClient":  func() error { _, err := s.AddClient(ctx, c); return err },
+		"Client":     func() error { _, _, err := s.Client(ctx, marker); return err },
+		"Clients":    func() error { _, err := s.Clients(ctx, "", 100, true); return err },
+		"ReplaceClient": func() error {
+			c.Version = 1
+			_, err := s.ReplaceClient(ctx, c, noon)
+			return err
+		},
+		"ImportClients": func() error {
+			c.Unbound = true
+			_, err := s.ImportClients(ctx, []client.Client{c}, noon)
+			return err
+		},
 		"UpdateClient": func() error { _, _, err := s.UpdateClient(ctx, marker, c.Metadata, noon); return err },
 		"DeleteClient": func() error { _, err := s.DeleteClient(ctx, marker, noon); return err },
 		"SaveKeySet": func() error {
@@ -84,7 +95,7 @@ func TestFaults(t *testing.T) {
 		for _, table := range []string{"client", "client_key_set", "spent", "signing_key", "person", "deployment"} {
 			execute(t, operator, `ALTER TABLE `+table+` ADD CONSTRAINT refused CHECK (false) NOT VALID`)
 		}
-		reads := map[string]bool{"FindClient": true, "Denied": true, "SigningKeys": true, "Sweep": true, "Clock": true}
+		reads := map[string]bool{"FindClient": true, "Client": true, "Clients": true, "Denied": true, "SigningKeys": true, "Sweep": true, "Clock": true}
 		for name, call := range calls(t, s) {
 			if name == "AddClient" { // the id is taken, so there is no row to refuse
 				continue

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/client"
 	"authserver/internal/replay"
 	"authserver/internal/store/storetest"
 )
@@ -80,11 +81,18 @@ func TestSpend(t *testing.T) {
 // TestSpendAfterChange: a change of the client, whatever it is, makes the old version stale and spends nothing.
 func TestSpendAfterChange(t *testing.T) {
 	s := storetest.New(t)
-	addClients(t, s, "updated", "put", "deleted", "fetched")
+	addClients(t, s, "updated", "replaced", "imported", "same", "deleted", "fetched")
 	if _, _, err := s.UpdateClient(t.Context(), "updated", registered("updated").Metadata, noon); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.PutClient(t.Context(), registered("put")); err != nil {
+	replaced := registered("replaced")
+	replaced.Version = 1
+	if done, err := s.ReplaceClient(t.Context(), replaced, noon); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	imported := registered("imported")
+	imported.Unbound = true
+	if _, err := s.ImportClients(t.Context(), []client.Client{imported, registered("same")}, noon); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.DeleteClient(t.Context(), "deleted", noon); err != nil {
@@ -93,7 +101,7 @@ func TestSpendAfterChange(t *testing.T) {
 	if err := s.SaveKeySet(t.Context(), "fetched", keySet("https://keys.example", noon)); err != nil {
 		t.Fatal(err)
 	}
-	for _, changed := range []string{"updated", "put"} {
+	for _, changed := range []string{"updated", "replaced", "imported"} {
 		mustSpend(t, s, by(changed, 1, assertion(changed, "1")), stale)
 		mustSpend(t, s, by(changed, 2, assertion(changed, "1")), spent)
 	}
@@ -103,6 +111,7 @@ func TestSpendAfterChange(t *testing.T) {
 	}
 	mustSpend(t, s, by("", 0, assertion("deleted", "1")), spent) // nothing of the refused ones was kept
 	mustSpend(t, s, by("fetched", 1, assertion("fetched", "1")), spent)
+	mustSpend(t, s, by("same", 1, assertion("same", "1")), spent)
 }
 
 // TestSlotBoundary: signed times either side of a half hour lie in different slots, and each is refused the second time.
