@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"database/sql"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -203,6 +204,35 @@ func TestReplicasStampTogether(t *testing.T) {
 		one, same, two := errs[0], errs[1], errs[2]
 		if (one == nil) != (same == nil) || (one == nil) == (two == nil) {
 			t.Errorf("two of one issuer and one of another: %v; %v; %v", one, same, two)
+		}
+	}
+}
+
+// TestMigrationsOnlyAdd: schema N runs with program N−1 (UPGRADING.md), so a step takes nothing away that an older program
+// uses, and every new column has a default or may be null.
+func TestMigrationsOnlyAdd(t *testing.T) {
+	forbidden := regexp.MustCompile(`(?i)\b(DROP\s+(TABLE|COLUMN)|RENAME|ALTER\s+COLUMN\s+\w+\s+(TYPE|SET\s+NOT\s+NULL)|TRUNCATE)\b`)
+	required := regexp.MustCompile(`(?i)ADD\s+COLUMN\s+(\w+)[^,;]*\bNOT\s+NULL\b[^,;]*`)
+	files, err := migrations.Files.ReadDir(".")
+	if err != nil || len(files) < 2 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := migrations.Files.ReadFile(file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		up, _, found := strings.Cut(string(text), "-- +goose Down")
+		if !found {
+			t.Errorf("%s has no way down", file.Name())
+		}
+		if what := forbidden.FindString(up); what != "" {
+			t.Errorf("%s: %s", file.Name(), what)
+		}
+		for _, column := range required.FindAllString(up, -1) {
+			if !strings.Contains(strings.ToUpper(column), "DEFAULT") {
+				t.Errorf("%s: an older program does not fill %q", file.Name(), column)
+			}
 		}
 	}
 }
