@@ -1,6 +1,7 @@
 package dpop
 
 import (
+	"net/netip"
 	"net/url"
 	"strings"
 )
@@ -24,11 +25,8 @@ func normalise(raw string) (string, bool) {
 		return "", false
 	}
 	u, err := url.Parse(raw)
-	if err != nil || u.Hostname() == "" || u.User != nil {
+	if err != nil || u.User != nil || !isHost(u.Hostname()) {
 		return "", false
-	}
-	if strings.Contains(u.Host, "%") || strings.ContainsFunc(u.Host, isForbidden) {
-		return "", false // Our hosts need no escapes; package url has undone some of them.
 	}
 	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Host)
 	switch scheme {
@@ -40,6 +38,16 @@ func normalise(raw string) (string, bool) {
 		return "", false
 	}
 	return scheme + "://" + strings.TrimSuffix(host, ":") + removeDots(decodeUnreserved(u.EscapedPath())), true
+}
+
+// isHost tells whether a host is a name or an IPv6 address in plain letters (RFC 3986 §3.2.2): ours need no escapes. Package
+// url lets more pass, such as a lone bracket, and has undone some of the escapes.
+func isHost(name string) bool {
+	if strings.Contains(name, ":") {
+		ip, err := netip.ParseAddr(name)
+		return err == nil && ip.Zone() == ""
+	}
+	return name != "" && !strings.ContainsFunc(name, isForbidden) && !strings.ContainsAny(name, "%[]")
 }
 
 // isForbidden tells whether a URI must spell a character as an escape (RFC 3986 §2). Package url lets some of them pass,
