@@ -64,7 +64,7 @@ func (d *doctorCmd) Run(ctx context.Context, out *streams, src *sources) error {
 		defer e.store.Close()
 	}
 	for _, check := range []func(context.Context){
-		e.checkIssuer, e.checkTLS, e.checkDatabase, e.checkClock, e.checkMigrations, e.checkStamp, e.checkSweeper,
+		e.checkIssuer, e.checkTLS, e.checkDatabase, e.checkClock, e.checkMigrations, e.checkStamp, e.checkKeys, e.checkSweeper,
 		e.checkProxies, e.checkKeyFetch, e.checkRedaction, e.checkReplica,
 	} {
 		check(ctx)

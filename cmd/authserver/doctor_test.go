@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -65,6 +66,7 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
+	otherKey := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	other := httptest.NewTLSServer(http.NotFoundHandler())
 	defer other.Close()
 	for _, test := range []struct {
@@ -81,6 +83,8 @@ func TestDoctor(t *testing.T) {
 		{"no database", "database", failed, "", []string{"AUTHSERVER_DATABASE_URL=postgres://127.0.0.1:1/x"}, []string{"--ca-cert", ca}},
 		{"no database named", "database", failed, "database-url is missing", []string{"AUTHSERVER_DATABASE_URL="}, []string{"--ca-cert", ca}},
 		{"a role that may change the schema", "database", warning, "may change the schema", []string{"AUTHSERVER_DATABASE_URL=" + migrating}, []string{"--ca-cert", ca}},
+		{"the key-encryption key is lost", "keys", failed, "was AUTHSERVER_KEY_ENCRYPTION_KEY replaced or lost?", []string{"AUTHSERVER_KEY_ENCRYPTION_KEY=" + otherKey}, []string{"--ca-cert", ca}},
+		{"a new key-encryption key", "keys", warning, "sealed under an older", []string{"AUTHSERVER_KEY_ENCRYPTION_KEY=" + otherKey + "," + p.encryptionKey()}, []string{"--ca-cert", ca}},
 		{"every proxy is trusted", "proxies", failed, "choose its own address", []string{"AUTHSERVER_TRUSTED_PROXIES=0.0.0.0/0"}, []string{"--ca-cert", ca}},
 		{"a proxy ends TLS and is not trusted", "proxies", warning, "limits and logs see the proxy", []string{"AUTHSERVER_TLS_CERT_FILE=", "AUTHSERVER_TLS_KEY_FILE="}, []string{"--ca-cert", ca}},
 		{"the cloud's metadata service is open", "key fetch", failed, "metadata service", []string{"AUTHSERVER_JWKS_ALLOW_CIDRS=169.254.0.0/16"}, []string{"--ca-cert", ca}},
@@ -96,6 +100,14 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("%+v, want %s with %q", f, test.state, test.detail)
 			}
 		})
+	}
+	storetest.Execute(t, storetest.As(t, "authserver", serving), `UPDATE signing_key SET activates_at = activates_at - interval '60 days'`)
+	if f := p.examine(t, 0, p.environ, "--ca-cert", ca)["keys"]; f.State != warning || !strings.Contains(f.Detail, "overdue") {
+		t.Errorf("keys that nobody rotates: %+v", f)
+	}
+	storetest.Execute(t, storetest.As(t, "authserver", serving), `DELETE FROM signing_key WHERE alg = 'ES256'`)
+	if f := p.examine(t, exitFailed, p.environ, "--ca-cert", ca)["keys"]; f.State != failed || !strings.Contains(f.Detail, "no key signs with ES256") {
+		t.Errorf("a key is gone: %+v", f)
 	}
 	s.end() // with its sweeper
 	storetest.Execute(t, storetest.As(t, "authserver", serving), `INSERT INTO spent SELECT n, 'x' FROM generate_series(0, 7) n`)

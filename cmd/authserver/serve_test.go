@@ -38,10 +38,14 @@ func newProduction(t *testing.T, database string) *production {
 	writePair(t, p.authority.issue(t, "ECDSA", "localhost"), certFile, keyFile)
 	p.environ = []string{
 		"AUTHSERVER_ISSUER=" + p.issuer, "AUTHSERVER_LISTEN=127.0.0.1:" + p.port, "AUTHSERVER_MANAGEMENT_LISTEN=127.0.0.1:" + p.health,
-		"AUTHSERVER_DATABASE_URL=" + database, "AUTHSERVER_KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32)),
+		"AUTHSERVER_DATABASE_URL=" + database, "AUTHSERVER_KEY_ENCRYPTION_KEY=" + p.encryptionKey(),
 		"AUTHSERVER_TLS_CERT_FILE=" + certFile, "AUTHSERVER_TLS_KEY_FILE=" + keyFile, "AUTHSERVER_DRAIN_DELAY=0s",
 	}
 	return p
+}
+
+func (p *production) encryptionKey() string {
+	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
 }
 
 // with is the environment with some variables changed; an empty one counts as unset.
@@ -138,8 +142,11 @@ func TestServeRefuses(t *testing.T) {
 		t.Errorf("interrupted, serve ended with %d: %s", code, s.stderr)
 	}
 	p.refused(t, p.with("AUTHSERVER_ISSUER=https://other.example"), exitUsage, "belongs to the issuer "+p.issuer)
-	p.refused(t, p.with("AUTHSERVER_KEY_ENCRYPTION_KEY="+base64.StdEncoding.EncodeToString(make([]byte, 32))), exitUsage,
-		"signing key ", "was AUTHSERVER_KEY_ENCRYPTION_KEY replaced or lost?")
+	lost := "AUTHSERVER_KEY_ENCRYPTION_KEY=" + base64.StdEncoding.EncodeToString(make([]byte, 32))
+	p.refused(t, p.with(lost), exitUsage, "signing key ", "was AUTHSERVER_KEY_ENCRYPTION_KEY replaced or lost?")
+	storetest.Execute(t, p.database, `DELETE FROM signing_key`) // the way out that UPGRADING.md names
+	p.environ = p.with(lost)
+	p.start().end()
 	storetest.Execute(t, p.database, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)`)
 	p.start().end() // the schema of the next release is no obstacle (UPGRADING.md)
 	storetest.Execute(t, p.database, `DELETE FROM goose_db_version WHERE version_id = 99999`)
