@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"authserver/internal/accesstoken"
+	"authserver/internal/audit"
 	"authserver/internal/client"
 	"authserver/internal/dcr"
 	"authserver/internal/dpop"
@@ -55,20 +56,21 @@ var signingAlgs = []jose.Alg{jose.PS256, jose.ES256, jose.EdDSA}
 
 // app is one replica, wired.
 type app struct {
-	config config
-	store  *store.Store
-	keys   *keys.Ring
-	server *server.Server
-	guard  resource.Guard
-	health *server.Health
-	log    *slog.Logger
-	now    func() time.Time
+	config  config
+	store   *store.Store
+	keys    *keys.Ring
+	server  *server.Server
+	guard   resource.Guard
+	health  *server.Health
+	metrics *server.Metrics
+	log     *slog.Logger
+	now     func() time.Time
 
 	offset atomic.Int64 // of this clock to the database's, in nanoseconds
 }
 
 // newApp wires the rooms. The database must be migrated.
-func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, now func() time.Time) (*app, error) {
+func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, trail *audit.Log, now func() time.Time) (*app, error) {
 	signing, err := openKeys(ctx, st, c.encryptionKeys, now)
 	if err != nil {
 		return nil, err
@@ -81,7 +83,8 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, no
 	if err != nil {
 		return nil, err
 	}
-	a := &app{config: c, store: st, keys: signing, health: &server.Health{}, log: log, now: now}
+	a := &app{config: c, store: st, keys: signing, health: &server.Health{}, metrics: server.NewMetrics(version), log: log, now: now}
+	st.Observe(a.metrics)
 	proofs := dpop.Verifier{Policy: c.noncePolicy, Nonces: nonces}
 	tokens := accesstoken.Tokens{Issuer: c.issuer, Alg: c.accessTokenAlg, Keys: signing}
 	clients := &client.Authenticator{
@@ -89,7 +92,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, no
 		Origin:         origin,
 		TokenEndpoints: []string{c.issuer + "/oauth2/token", c.issuer + "/oauth/token"},
 		Records:        client.NewRecords(st, st),
-		KeySets:        client.NewKeySets(client.NewFetcher(c.vetting), st, log, now),
+		KeySets:        client.NewKeySets(client.NewFetcher(c.vetting), st, a.metrics, log, now),
 	}
 	a.guard = resource.Guard{
 		Origin: origin, Audiences: append([]string{c.issuer}, c.resources...), Tokens: tokens, Proofs: proofs, Store: st,
@@ -109,14 +112,16 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, no
 		Introspection: &introspect.Endpoint{
 			Clients: clients, Tokens: tokens, Signer: signing, Store: st, Inactive: server.NewLimit(c.introspectionLimit), Now: now,
 		},
-		Nonces: nonces,
-		Record: server.NewRecord(log, now),
-		Now:    now,
+		Nonces:  nonces,
+		Proxies: c.trustedProxies,
+		Record:  &server.Record{Log: log, Audit: trail, Metrics: a.metrics, Now: now},
+		Now:     now,
 	}
 	a.health.Checks = []server.Check{
 		{Name: "database", Shared: true, Run: func(ctx context.Context) error { _, err := st.Clock(ctx); return err }},
 		{Name: "clock", Run: a.checkClock},
 	}
+	a.metrics.Read(server.Readings{Health: a.health, Database: func() server.Database { return server.Database(st.Pool()) }})
 	return a, nil
 }
 
@@ -156,11 +161,11 @@ func (a *app) run(ctx context.Context, l listeners) error {
 		certificate := &certificate{certFile: a.config.certFile, keyFile: a.config.keyFile, log: a.log}
 		public.TLSConfig = tlsConfig(certificate)
 	}
-	management := a.httpServer(server.Management(a.health, a.server.Record, version))
+	management := a.httpServer(server.Management(a.health, a.metrics, version))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(public, l.public) })
 	group.Go(func() error { return serve(management, l.management) })
-	group.Go(func() error { a.every(ctx, sweepEvery, "sweep", a.store.Sweep); return nil })
+	group.Go(func() error { a.every(ctx, sweepEvery, "sweep", a.sweep); return nil })
 	group.Go(func() error { a.every(ctx, clockEvery, "clock", a.measureClock); return nil })
 	group.Go(func() error { a.every(ctx, keys.RefreshEvery, "keys", a.keys.Refresh); return nil })
 	group.Go(func() error { a.every(ctx, turnEvery, "rotation", a.turnKeys); return nil })
@@ -221,6 +226,19 @@ func (a *app) every(ctx context.Context, interval time.Duration, name string, ta
 	}
 }
 
+// sweep empties what the replay store needs no longer, and looks at what was left.
+func (a *app) sweep(ctx context.Context) error {
+	err := a.store.Sweep(ctx)
+	if err == nil {
+		a.metrics.Swept(a.now())
+	}
+	left, err2 := a.store.Unswept(ctx)
+	if err2 == nil {
+		a.metrics.Unswept(left)
+	}
+	return errors.Join(err, err2)
+}
+
 // measureClock compares this clock with the database's, in the middle of the round trip.
 func (a *app) measureClock(ctx context.Context) error {
 	before := a.now()
@@ -229,7 +247,9 @@ func (a *app) measureClock(ctx context.Context) error {
 		return err
 	}
 	middle := before.Add(a.now().Sub(before) / 2)
-	a.offset.Store(int64(middle.Sub(database)))
+	offset := middle.Sub(database)
+	a.offset.Store(int64(offset))
+	a.metrics.ClockMeasured(offset)
 	return nil
 }
 

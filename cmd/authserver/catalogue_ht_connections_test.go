@@ -41,7 +41,7 @@ func (d *deployment) bounded(t *testing.T) *bounded {
 		c.certFile, c.keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 		writePair(t, d.authority.issue(t, "ECDSA", hostOf(d.issuer)), c.certFile, c.keyFile)
 	}
-	a, err := newApp(t.Context(), c, storetest.Open(t, d.url), slog.New(slog.NewJSONHandler(d.logs, nil)), d.clock.now)
+	a, err := newApp(t.Context(), c, storetest.Open(t, d.url), slog.New(slog.NewJSONHandler(d.logs, nil)), nil, d.clock.now)
 	if err != nil {
 		t.Fatal(err)
 	}

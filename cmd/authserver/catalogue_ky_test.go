@@ -117,7 +117,7 @@ func firstKeys(t *testing.T, d *deployment) {
 		for i := range apps {
 			starting.Go(func() {
 				<-start
-				apps[i], errs[i] = newApp(t.Context(), d.config, stores[i], slog.New(slog.NewJSONHandler(d.logs, nil)), d.clock.now)
+				apps[i], errs[i] = newApp(t.Context(), d.config, stores[i], slog.New(slog.NewJSONHandler(d.logs, nil)), nil, d.clock.now)
 			})
 		}
 		close(start)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"authserver/internal/audit"
 	"authserver/internal/client"
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
@@ -79,7 +80,12 @@ func (d *devCmd) Run(ctx context.Context, out *streams, src *sources) (err error
 		return err
 	}
 	defer st.Close()
-	a, err := d.prepare(ctx, c, st, dir, newLog(out))
+	trail, err := openAudit(c.auditLog, out.Stdout)
+	if err != nil {
+		return err
+	}
+	defer trail.Close()
+	a, err := d.prepare(ctx, c, st, dir, newLog(out), trail)
 	if err != nil {
 		return err
 	}
@@ -198,14 +204,14 @@ func (d *devCmd) describe(pg *pglocal.Server, dir string) string {
 }
 
 // prepare brings the database up to date, wires the replica and adds what only dev has.
-func (d *devCmd) prepare(ctx context.Context, c config, st *store.Store, dir string, log *slog.Logger) (*app, error) {
+func (d *devCmd) prepare(ctx context.Context, c config, st *store.Store, dir string, log *slog.Logger, trail *audit.Log) (*app, error) {
 	if _, err := st.Migrate(ctx); err != nil {
 		return nil, err
 	}
 	if err := st.Stamp(ctx, "dev", c.issuer, time.Now()); err != nil {
 		return nil, exitError{exitUsage, err.Error()}
 	}
-	a, err := newApp(ctx, c, st, log, time.Now)
+	a, err := newApp(ctx, c, st, log, trail, time.Now)
 	if err != nil {
 		return nil, err
 	}

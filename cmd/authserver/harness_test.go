@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/audit"
 	"authserver/internal/flow"
 	"authserver/internal/store"
 	"authserver/internal/store/storetest"
@@ -35,6 +36,7 @@ type deployment struct {
 	stops     []func() // end one replica each
 	clock     *clock
 	logs      *lockedBuffer
+	trail     *lockedBuffer // the audit records
 
 	registrar      *flow.Key
 	resourceServer *flow.Key
@@ -70,7 +72,7 @@ func (l *lockedBuffer) String() string {
 // deploy starts n replicas as dev would wire them. edit changes the settings before they are understood.
 func deploy(t testing.TB, n int, edit func(*settings)) *deployment {
 	t.Helper()
-	d := &deployment{t: t, url: storetest.URL(t), clock: &clock{}, logs: &lockedBuffer{}, issuer: "http://localhost:8080"}
+	d := &deployment{t: t, url: storetest.URL(t), clock: &clock{}, logs: &lockedBuffer{}, trail: &lockedBuffer{}, issuer: "http://localhost:8080"}
 	d.store = storetest.Open(t, d.url)
 	dir := t.TempDir()
 	command := devCmd{State: dir, Settings: settings{Issuer: d.issuer, Listen: "127.0.0.1:0"}}
@@ -135,7 +137,11 @@ func (d *deployment) start() {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	a, err := newApp(d.t.Context(), d.config, st, slog.New(slog.NewJSONHandler(d.logs, nil)), d.clock.now)
+	trail, err := audit.Open("stdout", d.trail)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	a, err := newApp(d.t.Context(), d.config, st, slog.New(slog.NewJSONHandler(d.logs, nil)), trail, d.clock.now)
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func checkRecords(t *testing.T, logs string) {
 func (d *deployment) metrics(replica int) string {
 	a := d.replicas[replica]
 	w := httptest.NewRecorder()
-	server.Management(a.health, a.server.Record, version).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	server.Management(a.health, a.metrics, version).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	return w.Body.String()
 }
 

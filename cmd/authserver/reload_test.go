@@ -26,7 +26,7 @@ type replica struct {
 // runReplica starts a replica of the deployment's own configuration.
 func (d *deployment) runReplica() replica {
 	d.t.Helper()
-	a, err := newApp(d.t.Context(), d.config, d.store, slog.New(slog.NewJSONHandler(d.logs, nil)), d.clock.now)
+	a, err := newApp(d.t.Context(), d.config, d.store, slog.New(slog.NewJSONHandler(d.logs, nil)), nil, d.clock.now)
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -33,8 +33,13 @@ func (s *serveCmd) Run(ctx context.Context, out *streams, src *sources) error {
 		return exitError{exitUsage, err.Error()}
 	}
 	defer l.close()
+	trail, err := openAudit(c.auditLog, out.Stdout)
+	if err != nil {
+		return err
+	}
+	defer trail.Close()
 	log := newLog(out)
-	a, err := newApp(ctx, c, st, log, time.Now)
+	a, err := newApp(ctx, c, st, log, trail, time.Now)
 	if err != nil {
 		return bootError(err)
 	}

@@ -41,7 +41,6 @@ type settings struct {
 	AccessTokenAlg     string       `placeholder:"ES256|PS256" help:"Algorithm that signs access tokens."`
 	KeyRotation        string       `placeholder:"DURATION" help:"Age at which a signing key gives way to a new one, such as 720h; 0: by hand only."`
 	TrustedProxies     string       `placeholder:"CIDR,…" help:"Addresses of the proxies in front, whose X-Forwarded-For is believed."`
-	AuditLog           string       `placeholder:"stdout|off|FILE" help:"Where the audit records go, one JSON object a line."`
 	DrainDelay         string       `placeholder:"DURATION" help:"How long to go on taking connections after SIGTERM, at most 10s."`
 	RegistrationLimit  string       `placeholder:"N" help:"Registrations from one address in a minute; 0: no limit."`
 	IntrospectionLimit string       `placeholder:"N" help:"Inactive introspection answers for one client in a minute; 0: no limit."`
@@ -51,6 +50,7 @@ type settings struct {
 type databaseSettings struct {
 	DatabaseURL      oauth.Secret `placeholder:"URL" help:"PostgreSQL; pool_max_conns in it bounds the connections (16)."`
 	KeyEncryptionKey oauth.Secret `placeholder:"BASE64" help:"32 bytes that seal the signing keys; a list separated by commas: the first seals, all open."`
+	AuditLog         string       `placeholder:"stdout|off|FILE" help:"Where the audit records go, one JSON object a line."`
 }
 
 // config is the settings, understood.

@@ -271,7 +271,7 @@ func TestKeyEncryptionKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	if _, err := newApp(context.Background(), d.config, st, nil, d.clock.now); err == nil || !strings.Contains(err.Error(), "AUTHSERVER_KEY_ENCRYPTION_KEY") {
+	if _, err := newApp(context.Background(), d.config, st, nil, nil, d.clock.now); err == nil || !strings.Contains(err.Error(), "AUTHSERVER_KEY_ENCRYPTION_KEY") {
 		t.Errorf("without the key that sealed them: %v", err)
 	}
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"io"
 	"path/filepath"
 	"strings"
 
+	"authserver/internal/audit"
 	"authserver/internal/keys"
 	"authserver/internal/oauth"
 	"authserver/internal/store"
@@ -81,6 +83,25 @@ func (t target) openMigrated(ctx context.Context, src *sources) (*opened, error)
 		return nil, err
 	}
 	return o, nil
+}
+
+// auditLog opens the audit log for a sub-command that changes something. Its stdout is data: what serve would write there
+// goes to stderr.
+func (t target) auditLog(out *streams) (*audit.Log, error) {
+	setting := or(t.Settings.AuditLog, "stdout")
+	if t.State != "" {
+		setting = or(t.Settings.AuditLog, "off") // as dev has it
+	}
+	return openAudit(setting, out.Stderr)
+}
+
+// openAudit opens the audit log that the setting names.
+func openAudit(setting string, stdout io.Writer) (*audit.Log, error) {
+	trail, err := audit.Open(setting, stdout)
+	if err != nil {
+		return nil, exitError{exitUsage, "audit-log: " + err.Error()}
+	}
+	return trail, nil
 }
 
 // wantMigrated refuses a database whose schema is behind this program.

@@ -98,6 +98,37 @@ func (v Vetting) exempt(address string) bool {
 	return false
 }
 
+// FetchResult is how a fetch ended, for the metrics.
+type FetchResult string
+
+// The results of a fetch.
+const (
+	FetchOK       FetchResult = "ok"
+	FetchUnusable FetchResult = "unusable" // the host answered, with something else than a key set
+	FetchRefused  FetchResult = "refused"  // the address is not one that is dialled
+	FetchFailed   FetchResult = "failed"   // no answer
+)
+
+// FetchResults are all results, for whoever counts them.
+func FetchResults() []FetchResult {
+	return []FetchResult{FetchOK, FetchUnusable, FetchRefused, FetchFailed}
+}
+
+// unusable is the error of an answer that is no key set.
+type unusable struct{ error }
+
+func resultOf(err error) FetchResult {
+	switch {
+	case err == nil:
+		return FetchOK
+	case errors.As(err, &unusable{}):
+		return FetchUnusable
+	case errors.Is(err, ssrf.ErrProhibitedIP), errors.Is(err, ssrf.ErrProhibitedPort), errors.Is(err, ssrf.ErrProhibitedNetwork):
+		return FetchRefused
+	}
+	return FetchFailed
+}
+
 // fetched is a document and for how long its host says it stays good.
 type fetched struct {
 	raw    []byte
@@ -141,16 +172,16 @@ func (f *Fetcher) get(ctx context.Context, uri string) (fetched, error) {
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return fetched{}, fmt.Errorf("the key set's host answered %d", resp.StatusCode)
+		return fetched{}, unusable{fmt.Errorf("the key set's host answered %d", resp.StatusCode)}
 	case resp.Header.Get("Content-Encoding") != "":
-		return fetched{}, errors.New("the key set came compressed")
+		return fetched{}, unusable{errors.New("the key set came compressed")}
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, MaxKeySet+1))
 	if err != nil {
 		return fetched{}, err
 	}
 	if len(raw) > MaxKeySet {
-		return fetched{}, fmt.Errorf("the key set is longer than %d bytes", MaxKeySet)
+		return fetched{}, unusable{fmt.Errorf("the key set is longer than %d bytes", MaxKeySet)}
 	}
 	return fetched{raw: raw, maxAge: maxAge(resp.Header.Get("Cache-Control"))}, nil
 }

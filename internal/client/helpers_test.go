@@ -124,10 +124,32 @@ type bench struct {
 	registry *registry
 	shelf    *shelf
 	log      *lockedBuffer
+	watch    *watch
+}
+
+// watch counts what an Observer is told.
+type watch struct {
+	mu      sync.Mutex
+	fetches map[FetchResult]int
+	took    time.Duration // all fetches together
+	stale   int
+}
+
+func (w *watch) Fetched(result FetchResult, took time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fetches[result]++
+	w.took += took
+}
+
+func (w *watch) ServedStale() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stale++
 }
 
 func newBench(t testing.TB, v Vetting, clients ...Client) *bench {
-	b := &bench{t: t, clock: &clock{at: t0}, log: &lockedBuffer{}, shelf: &shelf{saved: map[string]FetchedKeySet{}},
+	b := &bench{t: t, clock: &clock{at: t0}, log: &lockedBuffer{}, watch: &watch{fetches: map[FetchResult]int{}}, shelf: &shelf{saved: map[string]FetchedKeySet{}},
 		registry: &registry{clients: map[string]Client{}, spent: map[replay.Use]bool{}}}
 	for _, c := range clients {
 		b.registry.put(c)
@@ -137,7 +159,7 @@ func newBench(t testing.TB, v Vetting, clients ...Client) *bench {
 		Origin:         issuer,
 		TokenEndpoints: []string{issuer + "/oauth2/token", issuer + "/oauth/token"},
 		Records:        NewRecords(b.registry, b.registry),
-		KeySets:        NewKeySets(NewFetcher(v), b.shelf, slog.New(slog.NewTextHandler(b.log, nil)), b.clock.now),
+		KeySets:        NewKeySets(NewFetcher(v), b.shelf, b.watch, slog.New(slog.NewTextHandler(b.log, nil)), b.clock.now),
 	}
 	return b
 }

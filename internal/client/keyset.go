@@ -30,18 +30,27 @@ type KeySetSaver interface {
 	SaveKeySet(ctx context.Context, clientID string, set FetchedKeySet) error
 }
 
+// Observer is told of the key sets that stand behind a jwks_uri, for the metrics. It must not block.
+type Observer interface {
+	// Fetched is told of every fetch.
+	Fetched(result FetchResult, took time.Duration)
+	// ServedStale is told of every request that was judged by a set past its age.
+	ServedStale()
+}
+
 // KeySets are the key sets of clients, inline and remote, parsed and kept.
 type KeySets struct {
 	fetcher *Fetcher
 	saver   KeySetSaver
+	told    Observer
 	log     *slog.Logger
 	now     func() time.Time
 	cache   *otter.Cache[string, *keySet]
 }
 
 // NewKeySets keeps the sets of up to 4,096 clients.
-func NewKeySets(f *Fetcher, s KeySetSaver, log *slog.Logger, now func() time.Time) *KeySets {
-	return &KeySets{fetcher: f, saver: s, log: log, now: now, cache: otter.Must(&otter.Options[string, *keySet]{MaximumSize: maxRecords})}
+func NewKeySets(f *Fetcher, s KeySetSaver, o Observer, log *slog.Logger, now func() time.Time) *KeySets {
+	return &KeySets{fetcher: f, saver: s, told: o, log: log, now: now, cache: otter.Must(&otter.Options[string, *keySet]{MaximumSize: maxRecords})}
 }
 
 // keySet is one client's keys. For a jwks_uri it remembers when to ask again.
@@ -74,6 +83,9 @@ func (k *KeySets) keys(ctx context.Context, c Client, h jose.Header, now time.Ti
 	}
 	if !usable {
 		return nil, "the jwks_uri gives no key set"
+	}
+	if s.old(now) {
+		k.told.ServedStale()
 	}
 	return keys, "no such key behind the jwks_uri"
 }
@@ -136,6 +148,13 @@ func (s *keySet) usable(now time.Time) bool {
 	return !s.fetchedAt.IsZero() && now.Sub(s.fetchedAt) < staleLimit
 }
 
+// old tells whether the set is past its age.
+func (s *keySet) old(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !now.Before(s.expires)
+}
+
 func (s *keySet) choose(h jose.Header, registered jose.Alg, now time.Time) (keys []*jose.Key, usable bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,12 +190,16 @@ func (k *KeySets) fly(ctx context.Context, s *keySet, done chan struct{}) {
 	s.mu.Lock()
 	answeredBefore := !s.fetchedAt.IsZero()
 	s.mu.Unlock()
+	began := k.now()
 	got, err := k.fetcher.fetch(ctx, s.uri, answeredBefore)
 	var set jose.KeySet
 	if err == nil {
-		set, err = jose.ParseKeySet(got.raw, MaxKeys)
+		if set, err = jose.ParseKeySet(got.raw, MaxKeys); err != nil {
+			err = unusable{err}
+		}
 	}
 	at := k.now()
+	k.told.Fetched(resultOf(err), at.Sub(began))
 	s.mu.Lock()
 	if err != nil {
 		s.failedAt = at

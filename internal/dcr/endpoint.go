@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"authserver/internal/audit"
 	"authserver/internal/client"
 	"authserver/internal/oauth"
 	"authserver/internal/resource"
@@ -79,7 +80,7 @@ func (e *Endpoint) Register(w http.ResponseWriter, r *http.Request) error {
 	if err := oauth.Limited(e.Attempts, oauth.Peer(r)); err != nil {
 		return err
 	}
-	if err := e.admitRegistration(r, now); err != nil {
+	if err := e.admitRegistration(w, r, now); err != nil {
 		return err
 	}
 	body, err := oauth.ReadJSON(r)
@@ -105,6 +106,7 @@ func (e *Endpoint) Register(w http.ResponseWriter, r *http.Request) error {
 		return errors.New("a new client_id was taken already")
 	}
 	oauth.Note(w, oauth.FieldClient, c.ID)
+	oauth.Note(w, oauth.FieldEvent, audit.ClientRegistered)
 	return e.answer(w, http.StatusCreated, c, token.Reveal())
 }
 
@@ -137,6 +139,7 @@ func (e *Endpoint) Update(w http.ResponseWriter, r *http.Request, clientID strin
 	if !updated {
 		return wrongToken() // it was deleted meanwhile
 	}
+	oauth.Note(w, oauth.FieldEvent, audit.ClientUpdated)
 	return e.answer(w, http.StatusOK, c, token)
 }
 
@@ -152,6 +155,7 @@ func (e *Endpoint) Delete(w http.ResponseWriter, r *http.Request, clientID strin
 	if !deleted {
 		return wrongToken()
 	}
+	oauth.Note(w, oauth.FieldEvent, audit.ClientDeleted)
 	oauth.NoStore(w)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
@@ -173,7 +177,7 @@ func (e *Endpoint) answer(w http.ResponseWriter, status int, c client.Client, to
 }
 
 // admitRegistration is the gate of POST. Whoever sends a credential is judged by it, whatever the gate.
-func (e *Endpoint) admitRegistration(r *http.Request, now time.Time) error {
+func (e *Endpoint) admitRegistration(w http.ResponseWriter, r *http.Request, now time.Time) error {
 	if e.Gate == Closed {
 		return oauth.Refuse(oauth.RegistrationClosed, "this server registers no clients over the network")
 	}
@@ -200,6 +204,7 @@ func (e *Endpoint) admitRegistration(r *http.Request, now time.Time) error {
 	if !found || !c.Registrar {
 		return oauth.Refuse(oauth.NotARegistrar, "the operator has not made this client a registrar").Challenged("DPoP", "scope", scopeCreate)
 	}
+	oauth.Note(w, oauth.FieldRegistrar, c.ID)
 	return nil
 }
 

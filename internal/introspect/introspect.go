@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"authserver/internal/accesstoken"
+	"authserver/internal/audit"
 	"authserver/internal/client"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
@@ -41,12 +42,14 @@ func (e *Endpoint) Introspect(w http.ResponseWriter, r *http.Request) error {
 		}
 		if !denied {
 			oauth.Note(w, oauth.FieldToken, t.ID)
+			oauth.Note(w, oauth.FieldTokenState, "active")
 			return e.answer(w, r, caller, active{Active: true, TokenType: t.Type(), Token: t}, e.Now())
 		}
 	}
 	if err := oauth.Limited(e.Inactive, caller.ID); err != nil {
 		return err
 	}
+	oauth.Note(w, oauth.FieldTokenState, "inactive")
 	return e.answer(w, r, caller, inactive{}, e.Now())
 }
 
@@ -56,11 +59,14 @@ func (e *Endpoint) Revoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if t, known := e.recognise(token); known && t.ClientID == caller.ID {
-		if err := e.Store.Deny(r.Context(), t.Use()); err != nil {
+	if t, known := e.recognise(token); known {
+		if t.ClientID != caller.ID {
+			oauth.Note(w, oauth.FieldOutcome, audit.Denied)
+		} else if err := e.Store.Deny(r.Context(), t.Use()); err != nil {
 			return err
 		}
 		oauth.Note(w, oauth.FieldToken, t.ID)
+		oauth.Note(w, oauth.FieldEvent, audit.TokenRevoked)
 	}
 	oauth.NoStore(w)
 	w.WriteHeader(http.StatusOK)

@@ -69,27 +69,33 @@ func NoStore(w http.ResponseWriter) {
 	w.Header().Set("Pragma", "no-cache")
 }
 
-// Field is a fact about a request that a handler may tell the log.
+// Field is a fact about a request that a handler may tell its record.
 type Field string
 
-// The facts that handlers tell.
+// The facts that handlers tell. Those of the first group stand in the log; all may be counted or audited.
 const (
 	FieldClient Field = "client_id"
 	FieldGrant  Field = "grant_type"
 	FieldScope  Field = "scope"
 	FieldToken  Field = "token_jti"
+
+	FieldTokenType  Field = "token_type"
+	FieldTokenState Field = "token_state" // an introspection's answer: active or inactive
+	FieldEvent      Field = "event"       // what the request changed, of package audit; told after the change is committed
+	FieldOutcome    Field = "outcome"     // of the event, if it was not a success
+	FieldRegistrar  Field = "registrar"   // the client that registered another
 )
 
-// Observer is a response writer that keeps the record of its request: the server's log and metrics.
+// Observer is a response writer that keeps the record of its request: the server's log, metrics and audit records.
 type Observer interface {
 	Refused(*Error)
 	Note(Field, string)
 }
 
 // Note tells the record of the request a fact that the handler has proven.
-func Note(w http.ResponseWriter, f Field, value string) {
+func Note[Value ~string](w http.ResponseWriter, f Field, value Value) {
 	if o := observer(w); o != nil {
-		o.Note(f, value)
+		o.Note(f, string(value))
 	}
 }
 

@@ -1,7 +1,14 @@
 // Package server is the HTTP face: the routes in one table, what happens around every request, the two metadata
 // documents, the pages of the reasons, health and metrics. It is the only importer of chi and prometheus.
 //
-//	request → record (interaction id, log, metric, panic) → bounds (body, time) → table → oauth.Serve → handler
+//	request → proxies → record (interaction id, log, metrics, audit, panic) → bounds (body, time) → table → oauth.Serve → handler
+//
+// A handler tells the record of its request what it has proven and what it changed (oauth.Note); the record alone decides
+// what of that is logged, counted and audited. A request whose client went away is recorded with the status 499, as no
+// refusal; one that ran into a time limit of ours is a 503. Other rooms that count declare an observer, and Metrics is it.
+//
+// The client's address is that of the connection, or, where the connection comes from a proxy that the operator trusts, the
+// rightmost address of X-Forwarded-For that is no trusted proxy's.
 //
 // Every path is compared exactly and nothing is redirected: an API client follows no redirects, and a cleaned path is a
 // second name for an endpoint. URLs that are published or compared come from the configuration, never from Host or

@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -22,35 +24,33 @@ type Check struct {
 type Health struct {
 	Checks []Check
 
-	mu       sync.Mutex
-	draining bool
+	draining atomic.Bool
 }
 
 const checkTimeout = time.Second
 
 // Drain makes the replica not ready, so that the load balancer sends no more.
-func (h *Health) Drain() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.draining = true
+func (h *Health) Drain() { h.draining.Store(true) }
+
+// checks are all checks: the replica's, and that it is not about to end.
+func (h *Health) checks() []Check {
+	return append([]Check{{Name: "draining", Run: func(context.Context) error {
+		if h.draining.Load() {
+			return errors.New("this replica is shutting down")
+		}
+		return nil
+	}}}, h.Checks...)
 }
 
 // report runs the checks and returns their states by name, and whether all are well.
 func (h *Health) report(ctx context.Context, forTraffic bool) (map[string]string, bool) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	h.mu.Lock()
-	states, ready := map[string]string{"draining": "ok"}, !h.draining
-	if h.draining {
-		states["draining"] = "this replica is shutting down"
-	}
-	h.mu.Unlock()
 	var mu sync.Mutex
 	var running sync.WaitGroup
-	for _, c := range h.Checks {
+	states, ready := map[string]string{}, true
+	for _, c := range h.checks() {
 		running.Go(func() {
 			state := "ok"
-			if err := c.Run(ctx); err != nil {
+			if !c.well(ctx) {
 				state = "failed"
 			}
 			mu.Lock()
@@ -65,8 +65,15 @@ func (h *Health) report(ctx context.Context, forTraffic bool) (map[string]string
 	return states, ready
 }
 
+// well runs the check. Why it failed is for the log of what it looked at, not for whoever asks.
+func (c Check) well(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	return c.Run(ctx) == nil
+}
+
 // Management is the management listener's handler: health, metrics and version.
-func Management(h *Health, record *Record, version string) http.Handler {
+func Management(h *Health, m *Metrics, version string) http.Handler {
 	r := chi.NewRouter()
 	r.Get("/livez", func(w http.ResponseWriter, _ *http.Request) { writeStates(w, true, map[string]string{"process": "ok"}) })
 	r.Get("/readyz", func(w http.ResponseWriter, req *http.Request) {
@@ -76,7 +83,7 @@ func Management(h *Health, record *Record, version string) http.Handler {
 	r.Get("/version", func(w http.ResponseWriter, _ *http.Request) {
 		writeStates(w, true, map[string]string{"version": version})
 	})
-	r.Handle("/metrics", promhttp.HandlerFor(record.registry, promhttp.HandlerOpts{}))
+	r.Handle("/metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	return r
 }
 

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,51 +12,25 @@ import (
 	"strings"
 	"time"
 
+	"authserver/internal/audit"
 	"authserver/internal/oauth"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// Record keeps one log record and the metrics of every request. The log's fields are those of entry.log and no others.
+// Record keeps one log record of every request, counts it, and writes the audit record of what it changed.
 type Record struct {
-	log      *slog.Logger
-	registry *prometheus.Registry
-	now      func() time.Time
-	requests *prometheus.CounterVec
-	refusals *prometheus.CounterVec
-	duration *prometheus.HistogramVec
-	inFlight prometheus.Gauge
-}
-
-// NewRecord makes the metrics. Their labels are bounded: route patterns, methods of the table, status codes, reasons.
-func NewRecord(log *slog.Logger, now func() time.Time) *Record {
-	r := &Record{
-		log:      log,
-		registry: prometheus.NewRegistry(),
-		now:      now,
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "authserver_http_requests_total", Help: "Requests answered, by route, method and status.",
-		}, []string{"route", "method", "status"}),
-		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "authserver_refusals_total", Help: "Refusals, by the reason that the response's error_uri names.",
-		}, []string{"reason"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "authserver_http_request_duration_seconds", Help: "Time from the request's header to the end of its answer.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-		}, []string{"route"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "authserver_http_requests_in_flight", Help: "Requests that are being answered.",
-		}),
-	}
-	r.registry.MustRegister(r.requests, r.refusals, r.duration, r.inFlight,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return r
+	Log     *slog.Logger
+	Audit   *audit.Log
+	Metrics *Metrics
+	Now     func() time.Time
 }
 
 // entry is the record of one request while it is answered. It stands in for the response writer.
 type entry struct {
 	http.ResponseWriter
+	route   route
+	start   time.Time
+	id      string // x-fapi-interaction-id
+	peer    string
 	status  int
 	bytes   int
 	refusal *oauth.Error
@@ -85,17 +61,16 @@ func (e *entry) Refused(refusal *oauth.Error) { e.refusal = refusal }
 func (e *entry) Note(f oauth.Field, value string) { e.notes[f] = value }
 
 // around serves h and keeps its record.
-func (r *Record) around(route string, pages oauth.Pages, h oauth.Handler) http.Handler {
+func (r *Record) around(route route, pages oauth.Pages, h oauth.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		start := r.now()
-		r.inFlight.Inc()
-		defer r.inFlight.Dec()
-		id := interactionID(req)
-		w.Header().Set("X-Fapi-Interaction-Id", id)
+		start := r.Now()
+		r.Metrics.inFlight.Inc()
+		defer r.Metrics.inFlight.Dec()
+		e := &entry{ResponseWriter: w, route: route, start: start, id: interactionID(req), peer: oauth.Peer(req), notes: map[oauth.Field]string{}}
+		w.Header().Set("X-Fapi-Interaction-Id", e.id)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		e := &entry{ResponseWriter: w, notes: map[oauth.Field]string{}}
 		pages.Serve(survive(h)).ServeHTTP(e, req)
-		r.keep(e, req, route, id, r.now().Sub(start))
+		r.keep(e, req)
 	})
 }
 
@@ -111,22 +86,36 @@ func survive(h oauth.Handler) oauth.Handler {
 	}
 }
 
-// keep writes the one log record of a request and counts it.
-func (r *Record) keep(e *entry, req *http.Request, route, id string, took time.Duration) {
+// What is recorded for a request whose client did not wait for the answer: no refusal, and nobody's fault.
+const (
+	statusClientGone              = 499 // as other servers have it
+	reasonClientGone oauth.Reason = "client_gone"
+)
+
+// gone tells whether a request failed because its client went away. A deadline of ours is no such thing.
+func (e *entry) gone(req *http.Request) bool {
+	return e.refusal != nil && errors.Is(e.refusal, context.Canceled) && errors.Is(req.Context().Err(), context.Canceled)
+}
+
+// keep writes the one log record of a request, counts it, and audits what it changed.
+func (r *Record) keep(e *entry, req *http.Request) {
 	if e.status == 0 {
 		e.status = http.StatusOK
 	}
-	method := knownMethod(req.Method)
-	r.requests.WithLabelValues(route, method, fmt.Sprint(e.status)).Inc()
-	r.duration.WithLabelValues(route).Observe(took.Seconds())
+	if e.gone(req) {
+		e.status, e.refusal = statusClientGone, &oauth.Error{Reason: reasonClientGone, Description: "the client went away", Cause: e.refusal.Cause}
+	}
+	took, method := r.Now().Sub(e.start), knownMethod(req.Method)
+	r.Metrics.answered(e, method, took)
+	r.audit(e)
 	attrs := []slog.Attr{
-		slog.String("interaction_id", id),
+		slog.String("interaction_id", e.id),
 		slog.String("method", method),
-		slog.String("route", route),
+		slog.String("route", e.route.path),
 		slog.Int("status", e.status),
 		slog.Int("bytes", e.bytes),
 		slog.Float64("ms", float64(took.Microseconds())/1000),
-		slog.String("peer", oauth.Peer(req)),
+		slog.String("peer", e.peer),
 	}
 	for _, f := range []oauth.Field{oauth.FieldClient, oauth.FieldGrant, oauth.FieldScope, oauth.FieldToken} {
 		if v := e.notes[f]; v != "" {
@@ -135,7 +124,6 @@ func (r *Record) keep(e *entry, req *http.Request, route, id string, took time.D
 	}
 	level := slog.LevelInfo
 	if refusal := e.refusal; refusal != nil {
-		r.refusals.WithLabelValues(string(refusal.Reason)).Inc()
 		attrs = append(attrs, slog.String("reason", string(refusal.Reason)), slog.String("description", oauth.Printable(refusal.Description)))
 		if refusal.Cause != nil {
 			attrs = append(attrs, slog.String("cause", refusal.Cause.Error()))
@@ -144,7 +132,33 @@ func (r *Record) keep(e *entry, req *http.Request, route, id string, took time.D
 			level = slog.LevelError
 		}
 	}
-	r.log.LogAttrs(req.Context(), level, "request", attrs...)
+	r.Log.LogAttrs(req.Context(), level, "request", attrs...)
+}
+
+// audit writes the audit record of a request that changed something, or tried to. It is a fault of ours when that cannot
+// be written, and the request is answered all the same.
+func (r *Record) audit(e *entry) {
+	event := audit.Event(e.notes[oauth.FieldEvent])
+	if event == "" {
+		return
+	}
+	err := r.Audit.Write(audit.Record{
+		Time:          r.Now(),
+		Event:         event,
+		Outcome:       audit.Outcome(e.notes[oauth.FieldOutcome]),
+		Actor:         audit.Client,
+		InteractionID: e.id,
+		Peer:          e.peer,
+		ClientID:      e.notes[oauth.FieldClient],
+		Registrar:     e.notes[oauth.FieldRegistrar],
+		GrantType:     e.notes[oauth.FieldGrant],
+		Scope:         e.notes[oauth.FieldScope],
+		TokenJTI:      e.notes[oauth.FieldToken],
+	})
+	r.Metrics.Audited(event, err)
+	if err != nil {
+		r.Log.Error("audit record not written", "event", event, "interaction_id", e.id, "cause", err.Error())
+	}
 }
 
 var uuid = regexp.MustCompile(`^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$`)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -31,6 +32,7 @@ type Server struct {
 	Token         *token.Endpoint
 	Introspection *introspect.Endpoint
 	Nonces        dpop.Nonces
+	Proxies       []netip.Prefix // whose X-Forwarded-For is believed
 	Record        *Record
 	Now           func() time.Time
 
@@ -43,17 +45,18 @@ type route struct {
 	path    string
 	methods map[string]oauth.Handler
 	proofs  bool // the endpoint verifies DPoP proofs, so it answers them with a fresh nonce
+	clients bool // who calls it authenticates as a client
 	open    bool // any web page may read it (CORS)
 }
 
 // routes is the table of the public listener.
 func (s *Server) routes() []route {
 	table := []route{
-		{path: "/oauth2/token", proofs: true, methods: post(s.Token.Token)},
+		{path: "/oauth2/token", proofs: true, clients: true, methods: post(s.Token.Token)},
 		// The path of seed 000; not in the metadata. A proof for it names it.
-		{path: "/oauth/token", proofs: true, methods: post(s.Token.Token)},
-		{path: "/oauth2/introspect", methods: post(s.Introspection.Introspect)},
-		{path: "/oauth2/revoke", methods: post(s.Introspection.Revoke)},
+		{path: "/oauth/token", proofs: true, clients: true, methods: post(s.Token.Token)},
+		{path: "/oauth2/introspect", clients: true, methods: post(s.Introspection.Introspect)},
+		{path: "/oauth2/revoke", clients: true, methods: post(s.Introspection.Revoke)},
 		{path: "/oauth2/jwks", open: true, methods: get(s.jwks)},
 		{path: "/fdx/v6/register", proofs: true, methods: post(s.Registration.Register)},
 		{path: "/fdx/v6/register/{client_id}", proofs: true, methods: map[string]oauth.Handler{
@@ -72,20 +75,20 @@ func (s *Server) routes() []route {
 
 // Handler is the public listener's. Paths lie below the issuer's own path; RFC 8414 §3 alone puts its document before it.
 func (s *Server) Handler() http.Handler {
-	base := issuerPath(s.Issuer)
+	base, none := issuerPath(s.Issuer), route{path: "none"}
 	r := chi.NewRouter()
 	for _, route := range s.routes() {
 		route.path = base + route.path
 		s.mount(r, route)
 	}
 	s.mount(r, route{path: "/.well-known/oauth-authorization-server" + base, open: true, methods: get(s.metadata)})
-	r.NotFound(s.serve("none", func(http.ResponseWriter, *http.Request) error {
+	r.NotFound(s.serve(none, func(http.ResponseWriter, *http.Request) error {
 		return oauth.Refuse(oauth.NoSuchEndpoint, "there is no such endpoint; take them from the metadata")
 	}).ServeHTTP)
-	r.MethodNotAllowed(s.serve("none", func(http.ResponseWriter, *http.Request) error { // a method that HTTP does not know
+	r.MethodNotAllowed(s.serve(none, func(http.ResponseWriter, *http.Request) error { // a method that HTTP does not know
 		return oauth.Refuse(oauth.MethodNotAllowed, "no endpoint answers this method")
 	}).ServeHTTP)
-	return r
+	return behind(s.Proxies, r)
 }
 
 // mount puts one route into the router.
@@ -95,7 +98,7 @@ func (s *Server) mount(r chi.Router, route route) {
 		allow = append(allow, method)
 	}
 	slices.Sort(allow)
-	handle := s.serve(route.path, func(w http.ResponseWriter, r *http.Request) error {
+	handle := s.serve(route, func(w http.ResponseWriter, r *http.Request) error {
 		if route.open {
 			w.Header().Set("Access-Control-Allow-Origin", "*")
 			if r.Method == http.MethodOptions {
@@ -119,9 +122,9 @@ func (s *Server) mount(r chi.Router, route route) {
 }
 
 // serve surrounds a handler with the record of its request and its bounds.
-func (s *Server) serve(pattern string, h oauth.Handler) http.Handler {
+func (s *Server) serve(route route, h oauth.Handler) http.Handler {
 	pages := oauth.Pages{Base: s.Issuer}
-	recorded := s.Record.around(pattern, pages, func(w http.ResponseWriter, r *http.Request) error {
+	recorded := s.Record.around(route, pages, func(w http.ResponseWriter, r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 		defer cancel()
 		return h(w, r.WithContext(ctx))

@@ -13,7 +13,9 @@ const (
 )
 
 // Unattended is another Store on the connections of s. It has no flusher: its statements go out when a test calls Flush.
-func (s *Store) Unattended() *Store { return &Store{pool: s.pool, spends: newSpends()} }
+func (s *Store) Unattended() *Store {
+	return &Store{pool: s.pool, spends: newSpends(), told: unobserved{}}
+}
 
 // Flush sends the next statement of an unattended Store and returns how many requests were in it.
 func (s *Store) Flush() int {

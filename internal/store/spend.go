@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"authserver/internal/replay"
 )
@@ -47,18 +48,42 @@ func newSpends() *spends {
 	return q
 }
 
+// Observer is told what becomes of spends, for the metrics. It must not block.
+type Observer interface {
+	// Spent is told how every Spend ended.
+	Spent(o replay.Outcome, err error)
+	// Flushed is told of every statement: of how many requests it was, and how long it took.
+	Flushed(requests int, took time.Duration)
+}
+
+// unobserved is the observer of a store that nobody observes.
+type unobserved struct{}
+
+func (unobserved) Spent(replay.Outcome, error) {}
+func (unobserved) Flushed(int, time.Duration)  {}
+
+// Observe sets who is told. It is called before the first Spend.
+func (s *Store) Observe(o Observer) { s.told = o }
+
 // Spend uses up what a request bears, once, if the client record is still the version that it was judged by. When it
 // returns an error nothing may be granted; the uses may or may not be spent.
 func (s *Store) Spend(ctx context.Context, sp replay.Spend) (replay.Outcome, error) {
+	outcome, err := s.await(ctx, sp)
+	s.told.Spent(outcome, err)
+	return outcome, failure("spend", err)
+}
+
+// await lets a request wait for its statement, and returns what that said.
+func (s *Store) await(ctx context.Context, sp replay.Spend) (replay.Outcome, error) {
 	p := &spend{Spend: sp, ctx: ctx, answer: make(chan answer, 1)}
 	if loser, err := s.spends.add(p); loser != "" || err != nil {
-		return replay.Outcome{Replayed: loser}, failure("spend", err)
+		return replay.Outcome{Replayed: loser}, err
 	}
 	select {
 	case a := <-p.answer:
-		return a.outcome, failure("spend", a.err)
+		return a.outcome, a.err
 	case <-ctx.Done():
-		return replay.Outcome{}, failure("spend", ctx.Err())
+		return replay.Outcome{}, ctx.Err()
 	}
 }
 
@@ -122,6 +147,7 @@ func (s *Store) flushSpends() {
 func (s *Store) flush(batch []*spend) {
 	ctx, cancel := context.WithTimeout(context.Background(), statementTimeout)
 	defer cancel()
+	began := time.Now()
 	order := arrange(batch)
 	var current []int64
 	var fresh int
@@ -129,6 +155,7 @@ func (s *Store) flush(batch []*spend) {
 	var keys [][]byte
 	err := s.pool.QueryRow(ctx, spendSQL, order.clients, order.versions, order.slots, order.keys, order.owners).
 		Scan(&current, &fresh, &slots, &keys)
+	s.told.Flushed(len(batch), time.Since(began))
 	if err != nil {
 		for _, p := range batch {
 			p.answer <- answer{err: err}

@@ -22,6 +22,7 @@ const (
 type Store struct {
 	pool   *pgxpool.Pool
 	spends *spends
+	told   Observer
 }
 
 // CheckURL tells what is wrong with a database URL without repeating it: it may hold a password.
@@ -67,7 +68,7 @@ func open(ctx context.Context, url string, tracer pgx.QueryTracer) (*Store, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Store{pool: pool, spends: newSpends()}, nil
+	return &Store{pool: pool, spends: newSpends(), told: unobserved{}}, nil
 }
 
 // Close ends the flusher and the connections. Requests must have ended before. A second time changes nothing.
@@ -81,4 +82,23 @@ func (s *Store) Clock(ctx context.Context) (time.Time, error) {
 	var t time.Time
 	err := s.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&t)
 	return t, failure("clock", err)
+}
+
+// Pool is the state of the connections.
+type Pool struct {
+	InUse, Idle, Max int
+	Waits            int64         // requests for a connection that had to wait for one
+	Waited           time.Duration // by all of them together
+}
+
+// Pool tells how the connections are used. It asks nothing of the database.
+func (s *Store) Pool() Pool {
+	stat := s.pool.Stat()
+	return Pool{
+		InUse:  int(stat.AcquiredConns()),
+		Idle:   int(stat.IdleConns()),
+		Max:    int(stat.MaxConns()),
+		Waits:  stat.EmptyAcquireCount(),
+		Waited: stat.EmptyAcquireWaitTime(),
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"authserver/internal/accesstoken"
+	"authserver/internal/audit"
 	"authserver/internal/client"
 	"authserver/internal/dpop"
 	"authserver/internal/oauth"
@@ -121,6 +122,8 @@ func (e *Endpoint) answer(w http.ResponseWriter, granted accesstoken.Token, life
 	}
 	oauth.Note(w, oauth.FieldScope, issued.Scope)
 	oauth.Note(w, oauth.FieldToken, issued.ID)
+	oauth.Note(w, oauth.FieldTokenType, issued.Type())
+	oauth.Note(w, oauth.FieldEvent, audit.TokenIssued)
 	oauth.WriteJSON(w, http.StatusOK, Response{
 		AccessToken: compact,
 		TokenType:   issued.Type(),

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"authserver/internal/audit"
+	"authserver/internal/flow"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// audited are the audit records so far.
+func (d *deployment) audited() []audit.Record {
+	d.t.Helper()
+	var all []audit.Record
+	for line := range strings.Lines(d.trail.String()) {
+		var r audit.Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			d.t.Fatalf("%s: %v", line, err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// Every change leaves one record that tells who and what, under the interaction id of its response, and what changes
+// nothing leaves none.
+func TestEveryChangeIsAudited(t *testing.T) {
+	d := deploy(t, 1, nil)
+	c := d.register(0)
+	other, registrar := d.register(0), d.registrarOf(0)
+	before := len(d.audited())
+
+	access := tokenFor(t, c, url.Values{"scope": {"client.read"}})
+	says, err := flow.Decode(access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jti, _ := says.Claims["jti"].(string)
+	d.expect(c, c.IntrospectRequest(access), "200")
+	d.expect(c, c.TokenRequest(url.Values{"scope": {"nothing"}}), "400 invalid_scope")
+	d.expect(other, other.RevokeRequest(access), "200")
+	d.expect(c, c.RevokeRequest(access), "200")
+	d.expect(c, c.RevokeRequest("nothing"), "200")
+	d.expect(c, c.ManageRequest(http.MethodGet, nil), "200")
+	d.expect(c, c.ManageRequest(http.MethodPut, metadata(c.Key)), "200")
+	d.expect(c, c.ManageRequest(http.MethodPut, map[string]any{"jwks": 1}), "400 invalid_redirect_uri")
+	deleted := d.expect(c, c.ManageRequest(http.MethodDelete, nil), "204")
+	d.expect(c, c.ManageRequest(http.MethodDelete, nil), "401 invalid_token")
+	create := tokenFor(t, registrar, url.Values{"scope": {"client.create"}})
+	registered := d.expect(registrar, registrar.Present(registrar.Server.RegisterRequest(metadata(key(t, "ES256"))), create), "201")
+	id, _ := registered.JSON()["client_id"].(string)
+
+	cc := "client_credentials"
+	want := []audit.Record{
+		{Event: audit.TokenIssued, ClientID: c.ID, GrantType: cc, Scope: "client.read", TokenJTI: jti},
+		{Event: audit.TokenRevoked, ClientID: other.ID, TokenJTI: jti, Outcome: audit.Denied},
+		{Event: audit.TokenRevoked, ClientID: c.ID, TokenJTI: jti},
+		{Event: audit.ClientUpdated, ClientID: c.ID},
+		{Event: audit.ClientDeleted, ClientID: c.ID, InteractionID: deleted.ResponseHeader.Get("X-Fapi-Interaction-Id")},
+		{Event: audit.TokenIssued, ClientID: "dev-registrar", GrantType: cc, Scope: "client.create"},
+		{Event: audit.ClientRegistered, ClientID: id, Registrar: "dev-registrar", InteractionID: registered.ResponseHeader.Get("X-Fapi-Interaction-Id")},
+	}
+	got := d.audited()[before:]
+	if len(got) != len(want) {
+		t.Fatalf("%d records, want %d:\n%s", len(got), len(want), d.trail)
+	}
+	for i := range want {
+		want[i].Actor, want[i].Peer = audit.Client, "127.0.0.1"
+		want[i].Outcome = audit.Outcome(or(string(want[i].Outcome), string(audit.Success)))
+		want[i].InteractionID = or(want[i].InteractionID, got[i].InteractionID)
+		want[i].TokenJTI = or(want[i].TokenJTI, got[i].TokenJTI)
+		if age := time.Since(got[i].Time); age < 0 || age > time.Minute || !anyUUID.MatchString(got[i].InteractionID) {
+			t.Errorf("%+v", got[i])
+		}
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(audit.Record{}, "Time")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// fullDisk takes in nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// A record that cannot be written is a fault of ours, logged and counted, and the request is answered all the same.
+func TestAuditFailureFailsNoRequest(t *testing.T) {
+	d := deploy(t, 1, nil)
+	c := d.register(0)
+	trail, err := audit.Open("stdout", fullDisk{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.replicas[0].server.Record.Audit = trail
+	before := len(d.audited())
+	e := d.expect(c, c.TokenRequest(nil), "200")
+	failed, id := 0, e.ResponseHeader.Get("X-Fapi-Interaction-Id")
+	for line := range strings.Lines(d.logs.String()) {
+		if strings.Contains(line, `"level":"ERROR"`) && strings.Contains(line, "audit record not written") && strings.Contains(line, id) && strings.Contains(line, "token.issued") {
+			failed++
+		}
+	}
+	if failed != 1 || len(d.audited()) != before {
+		t.Errorf("%d errors in\n%s", failed, d.logs)
+	}
+	if metrics := d.metrics(0); !strings.Contains(metrics, "authserver_audit_failures_total 1\n") {
+		t.Error("the failure is not counted")
+	}
+}
+
+// Sub-commands write where serve writes, except that their stdout is data.
+func TestAuditOfSubCommands(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	for name, test := range map[string]struct {
+		setting, state   string
+		toStderr, toFile bool
+	}{
+		"serve's default":    {"", "", true, false},
+		"stdout":             {"stdout", "", true, false},
+		"off":                {"off", "", false, false},
+		"a file":             {path, "", false, true},
+		"dev's default":      {"", "state", false, false},
+		"dev, and a file":    {path, "state", false, true},
+		"dev, and to stdout": {"stdout", "state", true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_ = os.Remove(path)
+			var stdout, stderr bytes.Buffer
+			trail, err := target{Settings: databaseSettings{AuditLog: test.setting}, State: test.state}.auditLog(&streams{Stdout: &stdout, Stderr: &stderr})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer trail.Close()
+			if err := trail.Write(audit.Record{Event: audit.ClientDeleted, Actor: audit.Operator}); err != nil {
+				t.Fatal(err)
+			}
+			text, _ := os.ReadFile(path)
+			if stdout.Len() != 0 || (stderr.Len() > 0) != test.toStderr || (len(text) > 0) != test.toFile {
+				t.Errorf("stdout %q, stderr %q, file %q", &stdout, &stderr, text)
+			}
+		})
+	}
+	_, err := target{Settings: databaseSettings{AuditLog: filepath.Join(path, "no-folder")}}.auditLog(&streams{})
+	if exit, ok := errors.AsType[exitError](err); !ok || exit.Code != exitUsage {
+		t.Errorf("%v", err)
+	}
+}

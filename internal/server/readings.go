@@ -1,0 +1,57 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Readings are numbers that others keep. They are read when /metrics is asked for.
+type Readings struct {
+	Health   *Health
+	Database func() Database
+	// CertificateExpiry is when the certificate ends that this replica answers TLS with; nil: a proxy ends TLS.
+	CertificateExpiry func() time.Time
+}
+
+// Database is the state of the connections to the database.
+type Database struct {
+	InUse, Idle, Max int
+	Waits            int64         // requests for a connection that had to wait for one
+	Waited           time.Duration // by all of them together
+}
+
+// Read adds readings to the metrics, once.
+func (m *Metrics) Read(r Readings) {
+	f := factory{promauto.With(m.registry)}
+	for _, check := range r.Health.checks() {
+		labels := prometheus.Labels{"check": check.Name}
+		f.reading("ready", "Whether a check of this replica's readiness is well: 1 or 0.", labels, func() float64 {
+			if check.well(context.Background()) {
+				return 1
+			}
+			return 0
+		})
+	}
+	const connections = "Connections to the database: in_use or idle."
+	f.reading("database_connections", connections, prometheus.Labels{"state": "in_use"}, func() float64 { return float64(r.Database().InUse) })
+	f.reading("database_connections", connections, prometheus.Labels{"state": "idle"}, func() float64 { return float64(r.Database().Idle) })
+	f.reading("database_connections_max", "Connections to the database that this replica may open.", nil, func() float64 { return float64(r.Database().Max) })
+	f.count("database_connection_waits_total", "Requests for a database connection that had to wait for one.", func() float64 { return float64(r.Database().Waits) })
+	f.count("database_connection_wait_seconds_total", "Time that requests for a database connection have waited, together.",
+		func() float64 { return r.Database().Waited.Seconds() })
+	if r.CertificateExpiry != nil {
+		f.reading("certificate_expiry_timestamp_seconds", "When the server's certificate ends, in Unix time; absent where a proxy ends TLS.", nil,
+			func() float64 { return float64(r.CertificateExpiry().Unix()) })
+	}
+}
+
+func (f factory) reading(name, help string, labels prometheus.Labels, read func() float64) {
+	f.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "authserver", Name: name, Help: help, ConstLabels: labels}, read)
+}
+
+func (f factory) count(name, help string, read func() float64) {
+	f.NewCounterFunc(prometheus.CounterOpts{Namespace: "authserver", Name: name, Help: help}, read)
+}
