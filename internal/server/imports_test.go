@@ -35,6 +35,7 @@ var floors = map[string]struct {
 	"authserver/internal/flow":            {5, "a client from outside; see alone"},
 	"authserver/internal/store/storetest": {6, "databases for tests"},
 	"authserver/cmd/authserver":           {7, "wires everything"},
+	"authserver/deploy":                   {8, "images and manifests; tests only"},
 }
 
 // owners are the libraries that live in one room, so that the rest of the house could do without them.
