@@ -48,7 +48,7 @@ const (
 // clocks that are as far apart as they may be; numbers that break this do not compile.
 const (
 	_ = uint64(keys.PublishBefore - keys.MaxAge - keys.RefreshEvery - 2*clockLimit)
-	_ = uint64(keys.KeepAfter - tokenLifetime - keys.RefreshEvery - 2*clockLimit)
+	_ = uint64(keys.KeepAfter - client.MaxTokenLifetime - keys.RefreshEvery - 2*clockLimit)
 )
 
 // signingAlgs are the algorithms that this server signs with: access tokens, and answers as their caller registered.
@@ -71,7 +71,7 @@ type app struct {
 
 // newApp wires the rooms. The database must be migrated.
 func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, trail *audit.Log, now func() time.Time) (*app, error) {
-	signing, err := openKeys(ctx, st, c.encryptionKeys, now)
+	signing, err := keys.Open(ctx, st, c.encryptionKeys, now, signingAlgs...)
 	if err != nil {
 		return nil, err
 	}
@@ -251,15 +251,6 @@ func (a *app) measureClock(ctx context.Context) error {
 	a.offset.Store(int64(offset))
 	a.metrics.ClockMeasured(offset)
 	return nil
-}
-
-// openKeys opens the signing keys. A key-encryption key that does not fit them is the operator's to put right.
-func openKeys(ctx context.Context, st *store.Store, k keys.EncryptionKeys, now func() time.Time) (*keys.Ring, error) {
-	ring, err := keys.Open(ctx, st, k, now, signingAlgs...)
-	if errors.Is(err, keys.ErrSealed) {
-		return nil, exitError{exitUsage, err.Error()}
-	}
-	return ring, err
 }
 
 // turnKeys rotates the signing keys by age. A clock that is apart must not judge what is over.

@@ -24,6 +24,7 @@ import (
 // attacksOnKeys is the section KY: this server's own keys and metadata.
 func attacksOnKeys() []attack {
 	return []attack{
+		{"KY-01", rotationUnderLoad},
 		{"KY-02", publishedKeys},
 		{"KY-03", firstKeys},
 		{"KY-07", publishedMetadata},

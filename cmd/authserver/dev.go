@@ -213,7 +213,7 @@ func (d *devCmd) prepare(ctx context.Context, c config, st *store.Store, dir str
 	}
 	a, err := newApp(ctx, c, st, log, trail, time.Now)
 	if err != nil {
-		return nil, err
+		return nil, bootError(err)
 	}
 	a.server.Demo = demoAccounts(a.guard, a.now)
 	return a, seed(ctx, st, c, dir)

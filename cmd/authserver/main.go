@@ -43,6 +43,7 @@ type cli struct {
 	Try         tryCmd         `cmd:"" help:"Drive a real flow against an issuer and show every step, then what must fail."`
 	Doctor      doctorCmd      `cmd:"" help:"Examine this deployment: settings, public URL, TLS, clock, database, keys, guards; exit code 1 on a failure."`
 	Migrate     migrateCmd     `cmd:"" help:"Change the database's schema."`
+	Keys        keysCmd        `cmd:"" help:"Show, rotate, retire and reseal the signing keys."`
 	Config      configCmd      `cmd:"" help:"Show or check the settings."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask the replica on this machine whether it takes traffic: exit code 0 or 1."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`

@@ -15,8 +15,9 @@ import (
 // ago; with a slow database and clocks that are 10 s apart this comes to 6 minutes. PublishBefore is comfortably longer, so
 // that every copy in the world holds a key before it signs.
 //
-// What a key signed last lives an hour at most (the longest access token). A key that was brought forward is unknown to a
-// replica for RefreshEvery, during which the replica signs with the key before it. KeepAfter is twice the hour.
+// What a key signed last is dead within the hour: the schema lets no access token live longer, and most end far sooner. A
+// replica to which a key that was brought forward is still unknown signs with the one before it for RefreshEvery. KeepAfter
+// is twice the hour.
 const (
 	MaxAge        = 5 * time.Minute
 	RefreshEvery  = 30 * time.Second
