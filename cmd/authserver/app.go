@@ -168,7 +168,7 @@ func (a *app) run(ctx context.Context, l listeners) error {
 	group.Go(func() error { a.every(ctx, sweepEvery, "sweep", a.sweep); return nil })
 	group.Go(func() error { a.every(ctx, clockEvery, "clock", a.measureClock); return nil })
 	group.Go(func() error { a.every(ctx, keys.RefreshEvery, "keys", a.keys.Refresh); return nil })
-	group.Go(func() error { a.every(ctx, turnEvery, "rotation", a.turnKeys); return nil })
+	group.Go(func() error { a.every(ctx, turnEvery, "rotate", a.turnKeys); return nil })
 	group.Go(func() error {
 		<-ctx.Done()
 		a.health.Drain()
