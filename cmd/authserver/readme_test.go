@@ -112,7 +112,7 @@ func asScript(command string) string {
 		return "exec sh -c " + quoted("exec "+background) + " &serve&\nexec sh -c " + quoted(wait) + "\n"
 	}
 	if command == "kill %1" {
-		return "kill -TERM serve\nwait serve\n"
+		return "kill -INT serve\nwait serve\n"
 	}
 	return "exec sh -c " + quoted(command) + "\n"
 }
