@@ -1,0 +1,316 @@
+package client
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"math"
+	"math/big"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	oracle "github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"authserver/internal/jose"
+	"authserver/internal/oauth"
+	"authserver/internal/replay"
+)
+
+// FuzzAuthenticate lets assertions come before the Authenticator behind a correct signature: header and claims are texts,
+// and how says who signs them, at which endpoint, and with which client_id beside them; or that the header is the whole
+// assertion, for what no signature is behind.
+//
+// A second reading of RFC 7523 §3 by encoding/json and the standard library must come to the same verdict: what it holds
+// to be good proves the client and uses up its jti, what is wrong in itself is refused in plain words, and whatever
+// depends on our records is refused in the one sentence for that. What is accepted go-jose must find valid too.
+func FuzzAuthenticate(f *testing.F) {
+	signers := fixedSigners(f)
+	lenient := inline("c2", signers[0], signers[2])
+	lenient.AssertionAudience, lenient.Metadata.TokenEndpointAuthSigningAlg = IssuerOrEndpoint, "ES256"
+	b := newBench(f, Vetting{}, inline("c1", signers[0], signers[1], signers[2]), lenient)
+	for signer, s := range signers {
+		header := `{"alg":"` + s.alg + `","kid":"` + s.kid + `"}`
+		for rest := range uint8(4) {
+			how := uint8(signer) + 4*rest
+			f.Add(header, goodClaims, how)
+			f.Add(header, strings.ReplaceAll(goodClaims, "c1", "c2"), how)
+			for _, texts := range changes {
+				for _, other := range texts[1:] {
+					f.Add(strings.Replace(header, texts[0], other, 1), strings.Replace(goodClaims, texts[0], other, 1), how)
+				}
+			}
+		}
+	}
+	for _, text := range []string{"a.b.c", "..", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA", `{"payload":"e30","signatures":[]}`} {
+		f.Add(text, "", uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, header, claims string, how uint8) {
+		path := []string{"/oauth2/token", "/oauth2/introspect"}[how/4%2]
+		clientID := []string{"", "c1"}[how/8%2]
+		compact := header
+		if signer := int(how % 4); signer < len(signers) {
+			compact = signers[signer].sign(header, claims)
+		}
+		if compact == "" || !utf8.ValidString(compact) || strings.Contains(compact, "\x00") {
+			t.Skip("the form reader lets no such assertion come so far")
+		}
+		caller, err := b.requestAt(path, bodyOf(compact)+"&"+body("client_id", clientID))
+		want, use := judge(b, compact, path, clientID)
+		switch {
+		case err == nil:
+			if want != "" || caller.Use != use {
+				t.Fatalf("%s %s (%s) proves %s; by RFC 7523 %q", header, claims, compact, caller.Client.ID, want)
+			}
+			agree(t, caller, compact, signers)
+		case caller.Client.ID != "" || caller.Use != (replay.Use{}):
+			t.Fatalf("%v: a refused assertion proves %v", err, caller)
+		case want == "" || (want == unproven) != (reason(t, err) == oauth.ClientNotProven):
+			t.Fatalf("%s %s (%s): %v; by RFC 7523 %q", header, claims, compact, err, want)
+		}
+		if err != nil {
+			isPublic(t, err)
+		}
+	})
+}
+
+const goodClaims = `{"iss":"c1","sub":"c1","aud":"https://as.example","jti":"j1","iat":1760000000,"exp":1760000060}`
+
+// changes are what the seeds put in the place of the first text, one thing at a time.
+var changes = [][]string{
+	{`"iss":"c1"`, ``, `"iss":"c2"`, `"iss":["c1"]`, `"ISS":"c1"`, `"iss":"c\u0031"`},
+	{`"iss":"c1","sub":"c1"`, `"iss":"","sub":""`, `"iss":"c3","sub":"c3"`, `"iss":"c1","sub":"c1","sub":"c2"`, `"iss":"c1","sub":null`,
+		`"iss":"` + strings.Repeat("c", 257) + `","sub":"` + strings.Repeat("c", 257) + `"`},
+	{`"https://as.example"`, `"https://as.example/"`, `"https://as.example/oauth2/token"`, `"https://as.example/oauth2/introspect"`, `["https://as.example"]`, `"https://as.example:443"`, `7`},
+	{`"iss":"c1","sub":"c1","aud":"https://as.example"`, `"iss":"c2","sub":"c2","aud":"https://as.example/oauth2/token"`, `"iss":"c2","sub":"c2","aud":"https://as.example/oauth2/introspect"`,
+		`"iss":"c2","sub":"c2","aud":"https://as.example/oauth/token"`, `"iss":"c2","sub":"c2","aud":["https://as.example/oauth2/token"]`},
+	{`"jti":"j1"`, `"jti":""`, `"jti":7`, `"JTI":"j1"`, `"jti":"\u006a1"`, `"jti":"` + strings.Repeat("j", 1025) + `"`},
+	{`1760000060`, `1760003600`, `1760003601`, `1759999991`, `1759999990`, `1759999990.9`, `"1760000060"`, `1e400`, `-1`, `null`, `253370764800`},
+	{`"iat":1760000000`, `"iat":1760000030.9`, `"iat":1760000031`, `"iat":0`, `"iat":null`, `"nbf":1760000030`, `"nbf":1760000031`, `"nbf":true`},
+	{`"alg":`, `"typ":"JWT","alg":`, `"typ":"client-authentication+jwt","alg":`, `"typ":"dpop+jwt","alg":`, `"typ":"","alg":`, `"typ":7,"alg":`, `"alg":"none","x":`, `"alg":"RS256","x":`,
+		`"alg":"Ed25519","x":`, `"crit":["exp"],"alg":`, `"b64":true,"alg":`, `"jwk":{},"alg":`, `"x5t":7,"alg":`},
+	{`"kid":`, `"kid":"","x":`, `"kid":"k9","x":`, `"x":`, `"kid":7,"x":`, `"Kid":`},
+}
+
+// fixedSigners have the same keys in every run, so that what the fuzzer keeps means the same tomorrow.
+func fixedSigners(t testing.TB) []signer {
+	t.Helper()
+	ec, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var published struct {
+		Mastercard struct {
+			PEM string `json:"auth_private_key_pem"`
+		}
+	}
+	text, err := os.ReadFile("../jose/testdata/vectors.json")
+	if err := errors.Join(err, json.Unmarshal(text, &published)); err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode([]byte(published.Mastercard.PEM))
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []signer{{"ES256", "ec", ec}, {"PS256", "rsa", key.(*rsa.PrivateKey)}, edSigner("ed")}
+}
+
+// unproven is the flaw of an assertion that is good but for what our records say.
+const unproven = "not proven"
+
+// judge reads an assertion again. flaw is "" for a good one.
+func judge(b *bench, compact, path, clientID string) (flaw string, use replay.Use) {
+	parts := strings.Split(compact, ".")
+	if len(parts) != 3 || len(compact) > 16384 {
+		return "shape", use
+	}
+	var octets [3][]byte
+	for i, part := range parts {
+		var err error
+		if octets[i], err = base64.RawURLEncoding.DecodeString(part); err != nil || b64(octets[i]) != part || part == "" {
+			return "base64url", use
+		}
+	}
+	header, ok1 := members(octets[0])
+	claims, ok2 := members(octets[1])
+	if !ok1 || !ok2 || !isHeader(header, len(octets[2])) {
+		return "header or JSON", use
+	}
+	sub, _ := claims["sub"].(string)
+	jti, _ := claims["jti"].(string)
+	exp, ok := seconds(claims["exp"])
+	ahead := exp - t0.Unix()
+	switch {
+	case sub == "" || len(sub) > 256 || claims["iss"] != sub || clientID != "" && clientID != sub:
+		return "whose", use
+	case jti == "" || len(jti) > 1024:
+		return "jti", use
+	case !ok || ahead > 3600 || ahead <= -10 || !isPast(claims, "iat") || !isPast(claims, "nbf"):
+		return "time", use
+	}
+	// The audiences in the order in which they are judged: any client's, then this client's own.
+	endpoints := []any{issuer + path, issuer + "/oauth2/token", issuer + "/oauth/token"}
+	if claims["aud"] != issuer && !slices.Contains(endpoints, claims["aud"]) {
+		return "aud", use
+	}
+	c, found := b.registry.clients[sub]
+	if !found || !isSigned(c, header, parts[0]+"."+parts[1], octets[2]) {
+		return unproven, use
+	}
+	if claims["aud"] != issuer && c.AssertionAudience != IssuerOrEndpoint {
+		return "aud of this client", use
+	}
+	return "", replay.NewUse(replay.Assertion, sub, jti, time.Unix(exp, 0))
+}
+
+// isHeader tells whether an assertion may have this header, and a signature of this length.
+func isHeader(header map[string]any, signature int) bool {
+	for _, name := range []string{"crit", "b64", "zip", "enc", "jku", "x5u", "x5c", "jwk"} {
+		if _, there := header[name]; there {
+			return false
+		}
+	}
+	kid, hasKid := header["kid"]
+	if text, _ := kid.(string); hasKid && (text == "" || len(text) > 256) {
+		return false
+	}
+	typ, hasTyp := header["typ"]
+	text, _ := typ.(string)
+	accepted := []string{"jwt", "application/jwt", "client-authentication+jwt", "application/client-authentication+jwt"}
+	if hasTyp && !slices.Contains(accepted, strings.Map(asciiLower, text)) {
+		return false
+	}
+	switch header["alg"] {
+	case "PS256":
+		return signature >= 256 && signature <= 512
+	case "ES256", "EdDSA", "Ed25519":
+		return signature == 64
+	}
+	return false
+}
+
+func asciiLower(c rune) rune {
+	if c >= 'A' && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
+
+// isSigned tells whether one of the client's keys, which go-jose reads, made the signature.
+func isSigned(c Client, header map[string]any, input string, mac []byte) bool {
+	alg := header["alg"].(string)
+	if alg == "Ed25519" {
+		alg = "EdDSA"
+	}
+	var set oracle.JSONWebKeySet
+	if json.Unmarshal(c.Metadata.JWKS, &set) != nil || c.Metadata.TokenEndpointAuthSigningAlg != "" && c.Metadata.TokenEndpointAuthSigningAlg != alg {
+		return false
+	}
+	digest := sha256.Sum256([]byte(input))
+	return slices.ContainsFunc(set.Keys, func(k oracle.JSONWebKey) bool {
+		if kid, there := header["kid"]; there && kid != k.KeyID {
+			return false
+		}
+		switch public := k.Key.(type) {
+		case *rsa.PublicKey:
+			return alg == "PS256" && rsa.VerifyPSS(public, crypto.SHA256, digest[:], mac, &rsa.PSSOptions{SaltLength: 32}) == nil
+		case *ecdsa.PublicKey:
+			return alg == "ES256" && ecdsa.Verify(public, digest[:], new(big.Int).SetBytes(mac[:32]), new(big.Int).SetBytes(mac[32:]))
+		case ed25519.PublicKey:
+			return alg == "EdDSA" && ed25519.Verify(public, []byte(input), mac)
+		}
+		return false
+	})
+}
+
+// isPast tells whether a time, where it is, lies at most 30 s ahead.
+func isPast(claims map[string]any, name string) bool {
+	value, there := claims[name]
+	at, ok := seconds(value)
+	return !there || ok && at <= t0.Unix()+30
+}
+
+// seconds is a NumericDate before the year 9999 without its fraction.
+func seconds(v any) (int64, bool) {
+	number, _ := v.(json.Number)
+	f, err := strconv.ParseFloat(string(number), 64)
+	if err != nil || f < 0 || f >= 253370764800 {
+		return 0, false
+	}
+	return int64(math.Floor(f)), true
+}
+
+// members are those of a JSON object that package jose holds to be strict, as encoding/json reads them: what is strict is
+// for that package's own targets.
+func members(text []byte) (o map[string]any, ok bool) {
+	if _, err := jose.ParseObject(text); err != nil {
+		return nil, false
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	return o, decoder.Decode(&o) == nil
+}
+
+// agree lets go-jose validate what was accepted, where it knows the name of the algorithm and the header's members: of
+// those that are ignored here it demands more.
+func agree(t *testing.T, caller Caller, compact string, signers []signer) {
+	t.Helper()
+	head, _ := base64.RawURLEncoding.DecodeString(compact[:strings.IndexByte(compact, '.')])
+	header, _ := members(head)
+	for name := range header {
+		if !slices.Contains([]string{"alg", "typ", "kid"}, name) || header["alg"] == "Ed25519" {
+			return
+		}
+	}
+	token, err := jwt.ParseSigned(compact, []oracle.SignatureAlgorithm{oracle.ES256, oracle.PS256, oracle.EdDSA})
+	if err != nil {
+		t.Fatalf("go-jose: %v", err)
+	}
+	i := slices.IndexFunc(signers, func(s signer) bool { return s.alg == header["alg"] })
+	var claims jwt.Claims
+	if err := token.Claims(signers[i].key.Public(), &claims); err != nil {
+		t.Fatalf("go-jose: %v", err)
+	}
+	id := caller.Client.ID
+	audiences := jwt.Audience{issuer}
+	if caller.Client.AssertionAudience == IssuerOrEndpoint {
+		audiences = append(audiences, issuer+"/oauth2/token", issuer+"/oauth/token", issuer+"/oauth2/introspect")
+	}
+	expected := jwt.Expected{Issuer: id, Subject: id, AnyAudience: audiences, Time: t0}
+	if err := claims.ValidateWithLeeway(expected, aheadLeeway); err != nil || len(claims.Audience) != 1 || claims.ID == "" {
+		t.Fatalf("go-jose: %v, %v", claims, err)
+	}
+	if ahead := claims.Expiry.Time().Sub(t0); ahead <= -expLeeway || ahead > MaxAssertionLifetime {
+		t.Fatalf("go-jose: expires in %v", ahead)
+	}
+}
+
+// isPublic demands that a refusal is one of the client's, fit to be shown.
+func isPublic(t *testing.T, err error) {
+	t.Helper()
+	refusal, ok := errors.AsType[*oauth.Error](err)
+	if !ok || refusal.Code() != oauth.InvalidClient || refusal.Description != oauth.Printable(refusal.Description) {
+		t.Fatalf("%#v", err)
+	}
+	w := httptest.NewRecorder()
+	(oauth.Pages{Base: issuer}).Write(w, err)
+	if w.Code != 401 {
+		t.Fatalf("%d: %v", w.Code, err)
+	}
+}
