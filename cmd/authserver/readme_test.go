@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
@@ -55,6 +56,35 @@ func TestOperationsTranscript(t *testing.T) {
 			"AUTHSERVER_LISTEN=127.0.0.1:"+p.port, "AUTHSERVER_MANAGEMENT_LISTEN=127.0.0.1:"+p.health, "AUTHSERVER_DRAIN_DELAY=0s")
 		return os.Symlink(filepath.Join(repository, "deploy"), filepath.Join(env.WorkDir, "deploy"))
 	}})
+}
+
+// TestSettingsTable: README's table names every setting with its defaults, and no other.
+func TestSettingsTable(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{} // variable → default in serve
+	for _, row := range regexp.MustCompile(`(?m)^\| (`+"`AUTHSERVER_.*`"+`) \|.*\| (.*) \|$`).FindAllStringSubmatch(string(text), -1) {
+		for _, variable := range strings.Split(row[1], ", ") {
+			documented[strings.Trim(variable, "`")] = strings.Trim(row[2], "`")
+		}
+	}
+	code, stdout, stderr := program(t, nil, "config", "print", "--json")
+	var settings []setting
+	if err := json.Unmarshal([]byte(stdout), &settings); err != nil || code != exitUsage {
+		t.Fatal(code, err, stderr)
+	}
+	for _, s := range settings {
+		got, found := documented[envName(s.Name)]
+		if !found || s.Value != "" && got != s.Value {
+			t.Errorf("%s, whose default in serve is %q: documented %v, as %q", envName(s.Name), s.Value, found, got)
+		}
+		delete(documented, envName(s.Name))
+	}
+	for name := range documented {
+		t.Errorf("%s is documented and is no setting", name)
+	}
 }
 
 // console turns the console blocks of a section into a script. After "$ " stands a command; a line that it must print
