@@ -42,6 +42,7 @@ type cli struct {
 	Serve       serveCmd       `cmd:"" help:"Run in production: refuses an http issuer, missing keys, pending migrations, a dev database."`
 	Try         tryCmd         `cmd:"" help:"Drive a real flow against an issuer and show every step, then what must fail."`
 	Doctor      doctorCmd      `cmd:"" help:"Examine this deployment: settings, public URL, TLS, clock, database, keys, guards; exit code 1 on a failure."`
+	Client      clientCmd      `cmd:"" help:"Register clients by hand, with what registration over the network cannot set."`
 	Migrate     migrateCmd     `cmd:"" help:"Change the database's schema."`
 	Keys        keysCmd        `cmd:"" help:"Show, rotate, retire and reseal the signing keys."`
 	Config      configCmd      `cmd:"" help:"Show or check the settings."`

@@ -33,17 +33,16 @@ type settings struct {
 	TLSKeyFile         string       `name:"tls-key-file" placeholder:"FILE" help:"PEM private key of the certificate."`
 	Registration       string       `placeholder:"open|token|closed" help:"Who may register clients."`
 	InitialAccessToken oauth.Secret `placeholder:"TOKEN" help:"Opens registration under token; at least 22 characters."`
-	JWKSAllowCIDRs     string       `name:"jwks-allow-cidrs" placeholder:"CIDR,…" help:"Address ranges from which client key sets may be fetched although they are not public."`
-	JWKSCAFile         string       `name:"jwks-ca-file" placeholder:"FILE" help:"PEM certificates trusted for client key sets, beside the system's."`
-	Scopes             string       `placeholder:"SCOPE,…" help:"Scopes beside the built-in ones."`
-	Resources          string       `placeholder:"URI,…" help:"Resources that tokens are issued for; the first is the default audience. Unset: the issuer."`
-	DPoPNonce          string       `name:"dpop-nonce" placeholder:"required|optional|off" help:"Whether a DPoP proof must bear a nonce."`
-	AccessTokenAlg     string       `placeholder:"ES256|PS256" help:"Algorithm that signs access tokens."`
-	KeyRotation        string       `placeholder:"DURATION" help:"Age at which a signing key gives way to a new one, such as 720h; 0: by hand only."`
-	TrustedProxies     string       `placeholder:"CIDR,…" help:"Addresses of the proxies in front, whose X-Forwarded-For is believed."`
-	DrainDelay         string       `placeholder:"DURATION" help:"How long to go on taking connections after SIGTERM, at most 10s."`
-	RegistrationLimit  string       `placeholder:"N" help:"Registrations from one address in a minute; 0: no limit."`
-	IntrospectionLimit string       `placeholder:"N" help:"Inactive introspection answers for one client in a minute; 0: no limit."`
+	metadataSettings   `embed:""`
+	JWKSCAFile         string `name:"jwks-ca-file" placeholder:"FILE" help:"PEM certificates trusted for client key sets, beside the system's."`
+	Resources          string `placeholder:"URI,…" help:"Resources that tokens are issued for; the first is the default audience. Unset: the issuer."`
+	DPoPNonce          string `name:"dpop-nonce" placeholder:"required|optional|off" help:"Whether a DPoP proof must bear a nonce."`
+	AccessTokenAlg     string `placeholder:"ES256|PS256" help:"Algorithm that signs access tokens."`
+	KeyRotation        string `placeholder:"DURATION" help:"Age at which a signing key gives way to a new one, such as 720h; 0: by hand only."`
+	TrustedProxies     string `placeholder:"CIDR,…" help:"Addresses of the proxies in front, whose X-Forwarded-For is believed."`
+	DrainDelay         string `placeholder:"DURATION" help:"How long to go on taking connections after SIGTERM, at most 10s."`
+	RegistrationLimit  string `placeholder:"N" help:"Registrations from one address in a minute; 0: no limit."`
+	IntrospectionLimit string `placeholder:"N" help:"Inactive introspection answers for one client in a minute; 0: no limit."`
 }
 
 // databaseSettings are what every sub-command needs that works on the database.
@@ -51,6 +50,12 @@ type databaseSettings struct {
 	DatabaseURL      oauth.Secret `placeholder:"URL" help:"PostgreSQL; pool_max_conns in it bounds the connections (16)."`
 	KeyEncryptionKey oauth.Secret `placeholder:"BASE64" help:"32 bytes that seal the signing keys; a list separated by commas: the first seals, all open."`
 	AuditLog         string       `placeholder:"stdout|off|FILE" help:"Where the audit records go, one JSON object a line."`
+}
+
+// metadataSettings are what a client's metadata is judged by, when it registers and when the operator registers it.
+type metadataSettings struct {
+	JWKSAllowCIDRs string `name:"jwks-allow-cidrs" placeholder:"CIDR,…" help:"Address ranges from which client key sets may be fetched although they are not public."`
+	Scopes         string `placeholder:"SCOPE,…" help:"Scopes beside the built-in ones."`
 }
 
 // config is the settings, understood.

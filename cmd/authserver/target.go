@@ -24,6 +24,7 @@ type opened struct {
 	store          *store.Store
 	encryptionKeys keys.EncryptionKeys // nil: not configured
 	issuer         string              // that the database is stamped with; "": not stamped yet
+	mode           string              // the stamp's too: dev or serve
 }
 
 // open connects. What is wrong with the settings is reported at once; a database that does not answer is exit code 3.
@@ -76,7 +77,7 @@ func (t target) openMigrated(ctx context.Context, src *sources) (*opened, error)
 		if err == nil && !stamped {
 			err = exitError{exitUsage, "no authserver has been started on this database yet; start authserver serve first"}
 		}
-		o.issuer = d.Issuer
+		o.issuer, o.mode = d.Issuer, d.Mode
 	}
 	if err != nil {
 		o.store.Close()

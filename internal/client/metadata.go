@@ -3,6 +3,8 @@ package client
 import (
 	"encoding/json"
 	"maps"
+	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -110,6 +112,30 @@ func (m Metadata) MarshalJSON() ([]byte, error) {
 		return nil, err
 	}
 	return append(append(fixed[:len(fixed)-1], ','), localized[1:]...), nil
+}
+
+// JoinedTo is one JSON object: the members of own, and then the metadata's.
+func (m Metadata) JoinedTo(own any) (json.RawMessage, error) {
+	first, err := json.Marshal(own)
+	if err != nil {
+		return nil, err
+	}
+	metadata, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(first[:len(first)-1], []byte(","), metadata[1:]), nil
+}
+
+// MemberNames are the names of all members, in the order of their meaning; those in other languages are left out.
+func MemberNames() []string {
+	var names []string
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Metadata]()) {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "-" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // UnmarshalJSON finds the members in other languages again.

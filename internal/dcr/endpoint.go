@@ -3,10 +3,8 @@ package dcr
 import (
 	"context"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -59,19 +57,6 @@ type record struct {
 	RegistrationClientURI   string `json:"registration_client_uri"`
 	RegistrationAccessToken string `json:"registration_access_token,omitempty"`
 	Status                  string `json:"status"`
-}
-
-// withMetadata joins what the server sets and the client's own metadata into one object.
-func (r record) withMetadata(m client.Metadata) (json.RawMessage, error) {
-	own, err := json.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
-	metadata, err := json.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	return slices.Concat(own[:len(own)-1], []byte(","), metadata[1:]), nil
 }
 
 // Register stores a new client.
@@ -162,13 +147,13 @@ func (e *Endpoint) Delete(w http.ResponseWriter, r *http.Request, clientID strin
 }
 
 func (e *Endpoint) answer(w http.ResponseWriter, status int, c client.Client, token string) error {
-	whole, err := record{
+	whole, err := c.Metadata.JoinedTo(record{
 		ClientID:                c.ID,
 		ClientIDIssuedAt:        c.IssuedAt.Unix(),
 		RegistrationClientURI:   e.URL + "/" + c.ID,
 		RegistrationAccessToken: token,
 		Status:                  "Approved",
-	}.withMetadata(c.Metadata)
+	})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -82,9 +83,22 @@ func importClient(writes *pgx.Batch, stored map[string]ListedClient, c client.Cl
 	c.RegistrationTokenHash = old.RegistrationTokenHash
 	before, err := clientValues(old.Client, now)
 	after, err2 := clientValues(c, now)
-	if err := errors.Join(err, err2); err != nil || reflect.DeepEqual(before, after) {
+	if err := errors.Join(err, err2); err != nil {
+		return "", err
+	}
+	if same, err := equalValues(before, after); err != nil || same {
 		return Unchanged, err
 	}
 	writes.Queue(replaceClient, after...)
 	return Updated, nil
+}
+
+// equalValues compares what clientValues returned; the metadata by what it means, not by the order of its members.
+func equalValues(before, after []any) (bool, error) {
+	var was, is any
+	if err := errors.Join(json.Unmarshal(before[metadataValue].([]byte), &was), json.Unmarshal(after[metadataValue].([]byte), &is)); err != nil {
+		return false, err
+	}
+	rest := func(values []any) []any { return slices.Delete(slices.Clone(values), metadataValue, metadataValue+1) }
+	return reflect.DeepEqual(was, is) && reflect.DeepEqual(rest(before), rest(after)), nil
 }

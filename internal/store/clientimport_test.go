@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"sync"
 	"testing"
@@ -36,6 +37,14 @@ func TestImport(t *testing.T) {
 	imports(t, s, []client.Client{fresh, b, a}, store.Created, store.Updated, store.Unchanged)
 	imports(t, s, []client.Client{a, b, fresh}, store.Unchanged, store.Unchanged, store.Unchanged)
 	imports(t, s, nil, []store.Imported{}...)
+
+	keyed := registered("keyed")
+	keyed.Metadata.JWKS = json.RawMessage(`{"keys":[{"kty":"EC","crv":"P-256"}],"n":1}`)
+	imports(t, s, []client.Client{keyed}, store.Created)
+	keyed.Metadata.JWKS = json.RawMessage(`{"n": 1, "keys": [{"crv": "P-256", "kty": "EC"}]}`) // the same, spelled otherwise
+	imports(t, s, []client.Client{keyed}, store.Unchanged)
+	keyed.Metadata.JWKS = json.RawMessage(`{"n": 1, "keys": [{"crv": "P-256", "kty": "OKP"}]}`)
+	imports(t, s, []client.Client{keyed}, store.Updated)
 
 	wantA := registered("a")
 	wantA.Version, b.Version, fresh.Version = 1, 2, 1

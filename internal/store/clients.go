@@ -91,6 +91,9 @@ const (
 	WHERE id = $1 AND status = 'active'`
 )
 
+// metadataValue is where clientValues has the metadata, as JSON.
+const metadataValue = 2
+
 func clientValues(c client.Client, at time.Time) ([]any, error) {
 	metadata, err := json.Marshal(c.Metadata)
 	return []any{c.ID, at, metadata, c.RegistrationTokenHash, c.Registrar, append([]string{}, c.Serves...),

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"authserver/internal/client"
+	"authserver/internal/dcr"
+	"authserver/internal/oauth"
+	"authserver/internal/store"
+
+	"go.yaml.in/yaml/v3"
+)
+
+type clientImportCmd struct {
+	judgedTarget `embed:""`
+	File         string `arg:"" type:"path" help:"YAML list of clients, each with client_id, its metadata (RFC 7591) and token_lifetime, assertion_audience, unbound, registrar, serves. What client list --json prints is one."`
+	JSON         bool   `name:"json" help:"Print a JSON array."`
+}
+
+// Run writes all or nothing. A second run of the same file changes nothing.
+func (i *clientImportCmd) Run(ctx context.Context, out *streams, src *sources) error {
+	o, rules, err := i.openJudged(ctx, src)
+	if err != nil {
+		return err
+	}
+	defer o.store.Close()
+	text, err := os.ReadFile(i.File)
+	if err != nil {
+		return exitError{exitUsage, err.Error()}
+	}
+	now := time.Now()
+	clients, err := readClients(text, rules, now)
+	if err != nil {
+		return err
+	}
+	outcomes, err := o.store.ImportClients(ctx, clients, now)
+	if err != nil {
+		return err
+	}
+	if err := refuseTombstones(clients, outcomes); err != nil {
+		return err
+	}
+	return printImport(out.Stdout, clients, outcomes, i.JSON)
+}
+
+func refuseTombstones(clients []client.Client, outcomes []store.Imported) error {
+	var deleted []string
+	for i, outcome := range outcomes {
+		if outcome == store.Deleted {
+			deleted = append(deleted, clients[i].ID)
+		}
+	}
+	if len(deleted) == 0 {
+		return nil
+	}
+	return exitError{exitFailed, "nothing was written: what was deleted never comes back: " + strings.Join(deleted, ", ")}
+}
+
+func printImport(w io.Writer, clients []client.Client, outcomes []store.Imported, asArray bool) error {
+	type row struct {
+		ClientID string         `json:"client_id"`
+		Outcome  store.Imported `json:"outcome"`
+	}
+	rows := []row{}
+	for i, c := range clients {
+		rows = append(rows, row{c.ID, outcomes[i]})
+	}
+	if asArray {
+		return writeJSON(w, rows)
+	}
+	for _, r := range rows {
+		if _, err := fmt.Fprintf(w, "%-9s  %s\n", r.Outcome, r.ClientID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readClients reads a YAML list of clients and collects all that is wrong with it.
+func readClients(text []byte, rules dcr.Rules, now time.Time) ([]client.Client, error) {
+	var nodes []yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	if err := decoder.Decode(&nodes); err != nil {
+		return nil, exitError{exitUsage, "the file must be a YAML list of clients: " + err.Error()}
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, exitError{exitUsage, "the file must be one YAML document"}
+	}
+	var clients []client.Client
+	var wrong []error
+	lines := map[string]int{}
+	for i := range nodes {
+		e := entry{line: nodes[i].Line}
+		c := e.read(&nodes[i], rules, now)
+		if before, twice := lines[c.ID]; twice && c.ID != "" {
+			e.refuse("the client stands in line %d already", before)
+		}
+		lines[c.ID] = e.line
+		clients, wrong = append(clients, c), append(wrong, e.wrong...)
+	}
+	return clients, usageError(wrong)
+}
+
+// entry is one client of the file.
+type entry struct {
+	line    int
+	id      string
+	members map[string]json.RawMessage
+	wrong   []error
+}
+
+func (e *entry) refuse(format string, args ...any) {
+	where := fmt.Sprintf("line %d", e.line)
+	if e.id != "" {
+		where += ", client " + e.id
+	}
+	e.wrong = append(e.wrong, fmt.Errorf("%s: %s", where, fmt.Sprintf(format, args...)))
+}
+
+// read makes a client of an entry. Its metadata goes through the rules of registration.
+func (e *entry) read(node *yaml.Node, rules dcr.Rules, now time.Time) client.Client {
+	if !e.decode(node) {
+		return client.Client{}
+	}
+	var own operatorMembers
+	e.take("client_id", "a string", &own.ClientID)
+	e.id = own.ClientID
+	if err := client.CheckID(own.ClientID); err != nil {
+		e.refuse("%v", err)
+	}
+	e.take("token_lifetime", "a number of seconds, or a duration such as 10m", &own.TokenLifetime)
+	e.take("assertion_audience", "a string", &own.AssertionAudience)
+	e.take("unbound", "true or false", &own.Unbound)
+	e.take("registrar", "true or false", &own.Registrar)
+	e.take("serves", "a list of strings", &own.Serves)
+	c := client.Client{ID: own.ClientID, IssuedAt: now, RegistrationTokenHash: oauth.NewSecret().Hash(), Registrar: own.Registrar, Serves: own.Serves,
+		TokenLifetime: time.Duration(own.TokenLifetime), AssertionAudience: own.AssertionAudience, Unbound: own.Unbound}
+	e.readMetadata(&c, rules)
+	for _, err := range c.CheckOperator() {
+		e.refuse("%v", err)
+	}
+	return c
+}
+
+// decode turns the entry's members into JSON.
+func (e *entry) decode(node *yaml.Node) bool {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind != yaml.MappingNode {
+		e.refuse("must be the members of a client")
+		return false
+	}
+	keepDates(node)
+	var values map[string]any
+	if err := node.Decode(&values); err != nil {
+		e.wrong = append(e.wrong, errors.New(strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: unmarshal errors:")), " ")))
+		return false
+	}
+	e.members = map[string]json.RawMessage{}
+	for name, value := range values {
+		raw, err := json.Marshal(value)
+		if err != nil {
+			e.refuse("%s holds what JSON cannot", name)
+			raw = json.RawMessage("null")
+		}
+		e.members[name] = raw
+	}
+	return true
+}
+
+// readMetadata judges what is left of the members, but for what client list --json prints of the server's own.
+func (e *entry) readMetadata(c *client.Client, rules dcr.Rules) {
+	for _, name := range []string{"client_id_issued_at", "updated_at", "version", "status"} {
+		delete(e.members, name)
+	}
+	known := append(metadataMembers(), operatorNames()...)
+	for _, name := range slices.Sorted(maps.Keys(e.members)) {
+		if err := checkMember(name, known); err != nil {
+			e.refuse("%v", err)
+			delete(e.members, name)
+		}
+	}
+	if err := setMetadata(c, e.members, rules); err != nil {
+		e.refuse("%v", err)
+	}
+}
+
+// take reads a member that is no metadata, and takes it away from those that are.
+func (e *entry) take(name, expected string, into any) {
+	raw, ok := e.members[name]
+	delete(e.members, name)
+	if ok && json.Unmarshal(raw, into) != nil {
+		e.refuse("%s must be %s", name, expected)
+	}
+}
+
+// UnmarshalJSON reads a number of seconds or a duration such as "10m".
+func (s *span) UnmarshalJSON(raw []byte) error {
+	var text string
+	switch {
+	case string(raw) == "null":
+		return nil
+	case json.Unmarshal(raw, &text) != nil:
+		text = string(raw) + "s"
+	}
+	d, err := time.ParseDuration(text)
+	*s = span(d)
+	return err
+}
+
+// keepDates lets what looks like a date be the text that it is: no member of a client is a date.
+func keepDates(node *yaml.Node) {
+	if node.Tag == "!!timestamp" {
+		node.Tag = "!!str"
+	}
+	for _, child := range node.Content {
+		keepDates(child)
+	}
+}
