@@ -65,7 +65,7 @@ func TestSettingsTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := map[string]string{} // variable → default in serve
-	for _, row := range regexp.MustCompile(`(?m)^\| (`+"`AUTHSERVER_.*`"+`) \|.*\| (.*) \|$`).FindAllStringSubmatch(string(text), -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\| (`+"`AUTHSERVER_[^|]*`"+`) \|.*\| (.*) \|$`).FindAllStringSubmatch(string(text), -1) {
 		for _, variable := range strings.Split(row[1], ", ") {
 			documented[strings.Trim(variable, "`")] = strings.Trim(row[2], "`")
 		}
