@@ -63,6 +63,7 @@ type app struct {
 	guard   resource.Guard
 	health  *server.Health
 	metrics *server.Metrics
+	trail   *audit.Log
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -83,7 +84,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 	if err != nil {
 		return nil, err
 	}
-	a := &app{config: c, store: st, keys: signing, health: &server.Health{}, metrics: server.NewMetrics(version), log: log, now: now}
+	a := &app{config: c, store: st, keys: signing, health: &server.Health{}, metrics: server.NewMetrics(version), trail: trail, log: log, now: now}
 	st.Observe(a.metrics)
 	proofs := dpop.Verifier{Policy: c.noncePolicy, Nonces: nonces}
 	tokens := accesstoken.Tokens{Issuer: c.issuer, Alg: c.accessTokenAlg, Keys: signing}
@@ -120,6 +121,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 	a.health.Checks = []server.Check{
 		{Name: "database", Shared: true, Run: func(ctx context.Context) error { _, err := st.Clock(ctx); return err }},
 		{Name: "clock", Run: a.checkClock},
+		{Name: "keys", Shared: true, Run: func(context.Context) error { return signing.Fresh() }},
 	}
 	a.metrics.Read(server.Readings{Health: a.health, Database: func() server.Database { return server.Database(st.Pool()) }})
 	return a, nil
@@ -264,6 +266,9 @@ func (a *app) turnKeys(ctx context.Context) error {
 	done, err := a.keys.Turn(ctx, a.config.keyRotation)
 	for _, k := range done.Next {
 		a.log.Info("signing key rotated", "kid", k.KID, "alg", string(k.Alg), "activates_at", k.ActivatesAt)
+		audited := a.trail.Write(audit.Record{Time: a.now(), Event: audit.KeyRotated, Actor: audit.Server, KeyID: k.KID})
+		a.metrics.Audited(audit.KeyRotated, audited)
+		err = errors.Join(err, audited)
 	}
 	for _, k := range done.Deleted {
 		a.log.Info("signing key deleted", "kid", k.KID, "alg", string(k.Alg))

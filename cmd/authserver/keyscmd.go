@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"authserver/internal/audit"
 	"authserver/internal/jose"
 	"authserver/internal/keys"
 )
@@ -28,30 +29,59 @@ type keysTarget struct {
 	JSON   bool `name:"json" help:"Print JSON."`
 }
 
-// openRing opens the keys at the database's time: the operator's machine may have any.
-func (k keysTarget) openRing(ctx context.Context, src *sources) (*opened, *keys.Ring, error) {
-	o, err := k.openMigrated(ctx, src)
-	if err != nil {
-		return nil, nil, err
-	}
-	ring, err := o.ring(ctx)
-	if err != nil {
-		o.store.Close()
-		return nil, nil, bootError(err)
-	}
-	return o, ring, nil
+// work is a sub-command that changes keys.
+type work struct {
+	*opened
+	ring  *keys.Ring
+	now   time.Time // of the database: the operator's machine may have any
+	trail *audit.Log
+	out   *streams
 }
 
-func (o *opened) ring(ctx context.Context) (*keys.Ring, error) {
-	if o.encryptionKeys == nil {
-		return nil, errors.New("key-encryption-key is missing: set AUTHSERVER_KEY_ENCRYPTION_KEY as the replicas have it")
-	}
-	now, err := o.store.Clock(ctx)
+// begin opens database, keys and trail. All keys must open before any is changed.
+func (k keysTarget) begin(ctx context.Context, out *streams, src *sources) (*work, error) {
+	o, err := k.openMigrated(ctx, src)
 	if err != nil {
 		return nil, err
 	}
-	return keys.Open(ctx, o.store, o.encryptionKeys, func() time.Time { return now })
+	w := &work{opened: o, out: out}
+	if err = w.openRing(ctx); err == nil {
+		w.trail, err = k.auditLog(out)
+	}
+	if err != nil {
+		o.store.Close()
+		return nil, bootError(err)
+	}
+	return w, nil
 }
+
+func (w *work) openRing(ctx context.Context) (err error) {
+	if w.encryptionKeys == nil {
+		return errors.New("key-encryption-key is missing: set AUTHSERVER_KEY_ENCRYPTION_KEY as the replicas have it")
+	}
+	if w.now, err = w.store.Clock(ctx); err != nil {
+		return err
+	}
+	w.ring, err = keys.Open(ctx, w.store, w.encryptionKeys, func() time.Time { return w.now })
+	return err
+}
+
+func (w *work) close() {
+	w.store.Close()
+	_ = w.trail.Close()
+}
+
+// audit writes a record for each key. What it is about is done, whether or not the record can be written.
+func (w *work) audit(event audit.Event, changed []keys.Status) {
+	for _, s := range changed {
+		if err := w.trail.Write(audit.Record{Time: w.now, Event: event, Actor: audit.Operator, KeyID: s.KID}); err != nil {
+			w.say("%s of %s is not in the audit log: %v", event, s.KID, err)
+		}
+	}
+}
+
+// say talks to the operator.
+func (w *work) say(format string, args ...any) { fmt.Fprintf(w.out.Stderr, format+"\n", args...) }
 
 // print shows keys as data.
 func (k keysTarget) print(w io.Writer, all []keys.Status) error {
@@ -95,16 +125,16 @@ func (l *keysListCmd) Run(ctx context.Context, out *streams, src *sources) error
 type keysRotateCmd struct {
 	keysTarget `embed:""`
 	Alg        []jose.Alg `enum:"PS256,ES256,EdDSA" placeholder:"ALG,…" help:"Only keys of these algorithms."`
-	Now        bool       `help:"Have the next keys sign at once. Verifiers that do not have them yet refuse tokens until they fetch the key set again."`
+	Now        bool       `help:"Have the next keys sign at once. Verifiers refuse their tokens until they fetch the key set again."`
 }
 
 // Run makes the next keys and says when they sign.
 func (r *keysRotateCmd) Run(ctx context.Context, out *streams, src *sources) error {
-	o, ring, err := r.openRing(ctx, src)
+	w, err := r.begin(ctx, out, src)
 	if err != nil {
 		return err
 	}
-	defer o.store.Close()
+	defer w.close()
 	algs, in := r.Alg, keys.PublishBefore
 	if len(algs) == 0 {
 		algs = signingAlgs
@@ -112,24 +142,25 @@ func (r *keysRotateCmd) Run(ctx context.Context, out *streams, src *sources) err
 	if r.Now {
 		in = 0
 	}
-	done, err := ring.Rotate(ctx, in, algs...)
+	done, err := w.ring.Rotate(ctx, in, algs...)
 	if err != nil {
 		return bootError(err)
 	}
-	for _, s := range done.Next {
-		fmt.Fprintf(out.Stderr, "%s: %s signs from %s on\n", s.Alg, s.KID, s.ActivatesAt.Format(time.RFC3339))
-	}
-	for _, s := range ring.Keys() {
-		made := slices.ContainsFunc(done.Next, func(next keys.Status) bool { return next.Alg == s.Alg })
-		if s.State == keys.Next && slices.Contains(algs, s.Alg) && !made {
-			fmt.Fprintf(out.Stderr, "%s: %s waits already and signs from %s on; none was made\n", s.Alg, s.KID, s.ActivatesAt.Format(time.RFC3339))
+	w.audit(audit.KeyRotated, done.Next)
+	for _, s := range w.ring.Keys() {
+		made := slices.ContainsFunc(done.Next, func(next keys.Status) bool { return next.KID == s.KID })
+		switch at := s.ActivatesAt.Format(time.RFC3339); {
+		case made:
+			w.say("%s: %s signs from %s on", s.Alg, s.KID, at)
+		case s.State == keys.Next && slices.Contains(algs, s.Alg):
+			w.say("%s: %s waits already and signs from %s on; none was made", s.Alg, s.KID, at)
 		}
 	}
 	if r.Now {
-		fmt.Fprintf(out.Stderr, "Replicas know them within %s. A verifier whose copy of the key set is older refuses their tokens until it\n"+
-			"fetches the set again, which its Cache-Control asks for after %s.\n", keys.RefreshEvery, keys.MaxAge)
+		w.say("Replicas know them within %s. A verifier whose copy of the key set is older refuses their tokens until it\n"+
+			"fetches the set again, which its Cache-Control asks for after %s.", keys.RefreshEvery, keys.MaxAge)
 	}
-	return r.print(out.Stdout, ring.Keys())
+	return r.print(out.Stdout, w.ring.Keys())
 }
 
 type keysRetireCmd struct {
@@ -140,12 +171,12 @@ type keysRetireCmd struct {
 
 // Run retires one key and says what that ends.
 func (r *keysRetireCmd) Run(ctx context.Context, out *streams, src *sources) error {
-	o, ring, err := r.openRing(ctx, src)
+	w, err := r.begin(ctx, out, src)
 	if err != nil {
 		return err
 	}
-	defer o.store.Close()
-	done, err := ring.Retire(ctx, r.KID, r.Replace)
+	defer w.close()
+	done, err := w.ring.Retire(ctx, r.KID, r.Replace)
 	switch {
 	case errors.Is(err, keys.ErrUnknownKey):
 		return exitError{exitUsage, "there is no signing key " + r.KID + "; authserver keys list shows all"}
@@ -154,16 +185,20 @@ func (r *keysRetireCmd) Run(ctx context.Context, out *streams, src *sources) err
 			"run authserver keys rotate and retire it when the next one signs"}
 	case err != nil:
 		return bootError(err)
-	case len(done.Retired) == 0:
-		fmt.Fprintf(out.Stderr, "%s was retired before; nothing is changed\n", r.KID)
-	default:
-		fmt.Fprintf(out.Stderr, "%s is retired. Replicas refuse what it has signed, and sign with it no more, within %s;\n"+
-			"verifiers elsewhere when they fetch the key set again, which its Cache-Control asks for after %s.\n", r.KID, keys.RefreshEvery, keys.MaxAge)
+	}
+	w.audit(audit.KeyRetired, done.Retired)
+	w.audit(audit.KeyRotated, done.Next)
+	if len(done.Retired) == 0 {
+		w.say("%s was retired before; nothing is changed", r.KID)
+	} else {
+		w.say("%s is retired. Replicas refuse what it has signed, and sign with it no more, within %s;\n"+
+			"verifiers elsewhere when they fetch the key set again, which its Cache-Control asks for after %s.",
+			r.KID, keys.RefreshEvery, keys.MaxAge)
 	}
 	for _, s := range done.Next {
-		fmt.Fprintf(out.Stderr, "%s: %s signs from now on\n", s.Alg, s.KID)
+		w.say("%s: %s signs from now on", s.Alg, s.KID)
 	}
-	return r.print(out.Stdout, ring.Keys())
+	return r.print(out.Stdout, w.ring.Keys())
 }
 
 type keysRewrapCmd struct {
@@ -172,17 +207,18 @@ type keysRewrapCmd struct {
 
 // Run seals all keys anew, or none.
 func (r *keysRewrapCmd) Run(ctx context.Context, out *streams, src *sources) error {
-	o, ring, err := r.openRing(ctx, src)
+	w, err := r.begin(ctx, out, src)
 	if err != nil {
 		return err
 	}
-	defer o.store.Close()
-	n, err := ring.Rewrap(ctx)
+	defer w.close()
+	n, err := w.ring.Rewrap(ctx)
 	if err != nil {
 		return bootError(err)
 	}
-	fmt.Fprintln(out.Stderr, "Every replica must have the first key-encryption key of this list before it starts or reads the keys again; the others\n"+
-		"may leave the list then. Backups still hold the keys as they were sealed before.")
+	w.audit(audit.KeyRewrapped, w.ring.Keys())
+	w.say("A replica without the first key-encryption key of this list cannot start or read the keys any more; the others may\n" +
+		"leave the list. Backups still hold the keys as they were sealed before.")
 	if r.JSON {
 		return json.NewEncoder(out.Stdout).Encode(map[string]int{"resealed": n})
 	}

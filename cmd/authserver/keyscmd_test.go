@@ -9,12 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/audit"
 	"authserver/internal/flow"
 	"authserver/internal/jose"
 	"authserver/internal/keys"
 	"authserver/internal/store/storetest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // keysAt are the variables that sub-commands find the deployment's keys by.
@@ -26,15 +28,22 @@ func (d *deployment) keysAt(sealing ...[]byte) []string {
 	return []string{"AUTHSERVER_DATABASE_URL=" + d.url, "AUTHSERVER_KEY_ENCRYPTION_KEY=" + strings.Join(list, ",")}
 }
 
-// keysCommand runs a sub-command of keys that has to succeed, and returns the keys that it prints and what it says.
-func (d *deployment) keysCommand(args ...string) ([]keys.Status, string) {
+// keysCommand runs a sub-command of keys that has to succeed, and returns the keys that it prints and what it says. Its
+// audit records, which a sub-command writes to stderr, join those of the replicas.
+func (d *deployment) keysCommand(args ...string) (all []keys.Status, said string) {
 	d.t.Helper()
 	code, stdout, stderr := program(d.t.(*testing.T), d.keysAt(), slices.Concat([]string{"keys"}, args, []string{"--json"})...)
-	var all []keys.Status
 	if err := json.Unmarshal([]byte(stdout), &all); err != nil || code != 0 {
 		d.t.Fatalf("%q: code %d, %v: %s%s", args, code, err, stdout, stderr)
 	}
-	return all, stderr
+	for line := range strings.Lines(stderr) {
+		if strings.HasPrefix(line, "{") {
+			_, _ = d.trail.Write([]byte(line))
+		} else {
+			said += line
+		}
+	}
+	return all, said
 }
 
 // kidIn is the only key of the algorithm in a state.
@@ -101,7 +110,8 @@ func TestKeysCommands(t *testing.T) {
 			t.Errorf("retire %s: code %d, %s%s", kid, code, stdout, stderr)
 		}
 	}
-	if all, said = d.keysCommand("retire", first); kidIn(t, all, jose.ES256, keys.Retired) != first || !containsAll(said, []string{first + " is retired", "30s", "5m0s"}) {
+	all, said = d.keysCommand("retire", first)
+	if kidIn(t, all, jose.ES256, keys.Retired) != first || !containsAll(said, []string{first + " is retired", "30s", "5m0s"}) {
 		t.Errorf("%v; %s", all, said)
 	}
 	d.refreshKeys()
@@ -111,7 +121,9 @@ func TestKeysCommands(t *testing.T) {
 	}
 
 	lost := tokenFor(t, clients[0], nil)
-	if all, said = d.keysCommand("retire", next, "--replace"); !strings.Contains(said, "ES256: "+kidIn(t, all, jose.ES256, keys.Active)+" signs from now on") {
+	all, said = d.keysCommand("retire", next, "--replace")
+	third := kidIn(t, all, jose.ES256, keys.Active)
+	if !strings.Contains(said, "ES256: "+third+" signs from now on") {
 		t.Error(said)
 	}
 	d.refreshKeys()
@@ -119,6 +131,23 @@ func TestKeysCommands(t *testing.T) {
 	d.wantActive(clients[1], tokenFor(t, clients[0], nil), true)
 	call := clients[1].Present(&flow.Request{Method: http.MethodGet, URL: d.issuer + "/demo/accounts"}, lost)
 	outcome(t, do(t, clients[1].Server, call), "401 invalid_token")
+
+	got := []audit.Record{}
+	for _, r := range d.audited() {
+		if r.KeyID == first || r.KeyID == next || r.KeyID == third {
+			got = append(got, r)
+		}
+	}
+	want := []audit.Record{
+		{Event: audit.KeyRotated, KeyID: next}, {Event: audit.KeyRotated, KeyID: next}, // made, and brought forward
+		{Event: audit.KeyRetired, KeyID: first}, {Event: audit.KeyRetired, KeyID: next}, {Event: audit.KeyRotated, KeyID: third},
+	}
+	for i := range want {
+		want[i].Actor, want[i].Outcome = audit.Operator, audit.Success
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(audit.Record{}, "Time")); diff != "" {
+		t.Errorf("audit trail (-want +got):\n%s", diff)
+	}
 }
 
 // The table that people read has a line for each key, and names what follows.
@@ -165,13 +194,14 @@ func TestKeysRewrap(t *testing.T) {
 			}
 		}
 	}
-	if code, stdout, stderr := program(t, d.keysAt(fresh), "keys", "rewrap"); code != 0 || stdout != "resealed 3 keys\n" || !strings.Contains(stderr, "Backups") {
+	code, stdout, stderr := program(t, d.keysAt(fresh), "keys", "rewrap")
+	if code != 0 || stdout != "resealed 3 keys\n" || !strings.Contains(stderr, "Backups") || strings.Count(stderr, "key.rewrapped") != 3 {
 		t.Errorf("code %d, %s%s", code, stdout, stderr)
 	}
 	if code, stdout, _ := program(t, alone, "keys", "rewrap", "--json"); code != 0 || stdout != `{"resealed":3}`+"\n" {
 		t.Errorf("code %d, %s", code, stdout)
 	}
-	code, _, stderr := program(t, d.keysAt(), "keys", "rotate")
+	code, _, stderr = program(t, d.keysAt(), "keys", "rotate")
 	if code != exitUsage || !containsAll(stderr, []string{"signing key ", "AUTHSERVER_KEY_ENCRYPTION_KEY"}) {
 		t.Errorf("with the old key alone: code %d, %s", code, stderr)
 	}
@@ -208,6 +238,15 @@ func TestKeysTurnInAReplica(t *testing.T) {
 		if !containsAll(d.logs.String(), []string{"signing key rotated", next}) {
 			t.Errorf("the log does not tell of %s", next)
 		}
+		audited := slices.ContainsFunc(d.audited(), func(r audit.Record) bool {
+			return r.Event == audit.KeyRotated && r.Actor == audit.Server && r.KeyID == next
+		})
+		if !audited {
+			t.Errorf("the audit trail does not tell of %s", next)
+		}
+	}
+	if count := `authserver_audit_records_total{event="key.rotated"} 3`; !strings.Contains(d.metrics(0), count) {
+		t.Errorf("no %s in the metrics", count)
 	}
 	storetest.Execute(t, d.url, `UPDATE signing_key SET activates_at = activates_at - interval '1 day'`)
 	if err := a.turnKeys(t.Context()); err != nil {

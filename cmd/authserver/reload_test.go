@@ -181,7 +181,7 @@ func TestReplicaRuns(t *testing.T) {
 		return response.StatusCode, string(body)
 	}
 	for path, want := range map[string]string{
-		"/livez": `{"process":"ok"}`, "/readyz": `{"clock":"ok","database":"ok","draining":"ok"}`, "/readyz?for=traffic": `{"clock":"ok","database":"ok","draining":"ok"}`,
+		"/livez": `{"process":"ok"}`, "/readyz": `{"clock":"ok","database":"ok","draining":"ok","keys":"ok"}`, "/readyz?for=traffic": `{"clock":"ok","database":"ok","draining":"ok","keys":"ok"}`,
 		"/version": `{"version":"` + version + `"}`,
 	} {
 		if status, body := get(r.management, path); status != http.StatusOK || strings.TrimSpace(body) != want {

@@ -159,7 +159,8 @@ func TestRetire(t *testing.T) {
 	second := h.signs(h.now)
 	h.want("its place is taken", []string{second}, replaced.Next)
 	h.want("published", []string{second}, kids(t, h.Ring))
-	if h.Key(first) != nil {
+	behind := openAt(t, h.rows, sealing(1), func() time.Time { return h.now.Add(-4 * time.Second) })
+	if h.Key(first) != nil || behind.Key(first) != nil {
 		t.Error("still known")
 	}
 	h.want("twice is once", told{}, h.done(h.Retire(t.Context(), first, true)))
@@ -274,6 +275,27 @@ func TestRefreshFails(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	h.want("published", []string{first}, kids(t, h.Ring))
+}
+
+// TestFresh: who has not read the keys for as long as a new one waits cannot know all that sign.
+func TestFresh(t *testing.T) {
+	h := newHouse(t)
+	h.now = noon.Add(keys.PublishBefore - 1)
+	if err := h.Fresh(); err != nil {
+		t.Error(err)
+	}
+	h.now = noon.Add(keys.PublishBefore)
+	h.rows.failing = errors.New("no database")
+	if err := h.Refresh(t.Context()); !errors.Is(err, h.rows.failing) {
+		t.Errorf("error %v", err)
+	}
+	if err := h.Fresh(); err == nil || err.Error() != "the signing keys were last read 10m0s ago" {
+		t.Errorf("error %v", err)
+	}
+	h.rows.failing = nil
+	if err := errors.Join(h.Refresh(t.Context()), h.Fresh()); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestRewrap: all keys, the retired too, are sealed with the first key-encryption key alone, and stay what they are.

@@ -55,6 +55,7 @@ type opened struct {
 	signers map[string]*jose.Signer
 	public  map[string]*jose.Key // the published
 	jwks    []byte
+	at      time.Time
 }
 
 // String and GoString keep the keys out of what is printed by accident: fmt follows pointers for a verb that does not fit.
@@ -88,13 +89,13 @@ func (r *Ring) Refresh(ctx context.Context) error {
 }
 
 func open(stored []Sealed, k EncryptionKeys, now time.Time) (*opened, error) {
-	o := &opened{signers: map[string]*jose.Signer{}, public: map[string]*jose.Key{}}
+	o := &opened{signers: map[string]*jose.Signer{}, public: map[string]*jose.Key{}, at: now}
 	published := struct {
 		Keys []*jose.Key `json:"keys"`
 	}{[]*jose.Key{}}
 	for i, status := range Statuses(stored, now) {
 		row := stored[i]
-		if status.State != Retired {
+		if status.State != Retired { // whatever the time: the clock of who retired it may be ahead
 			signer, err := row.open(k)
 			if err != nil {
 				return nil, fmt.Errorf("signing key %s: %w", row.KID, err)
@@ -145,6 +146,14 @@ func (r *Ring) Key(kid string) *jose.Key { return r.opened.Load().public[kid] }
 // JWKS is the document of the jwks_uri: public members only (RFC 7517 §5). A key whose time is over leaves it with the
 // next Refresh.
 func (r *Ring) JWKS() []byte { return r.opened.Load().jwks }
+
+// Fresh is an error when the keys were last read so long ago that another replica may sign with one that is unknown here.
+func (r *Ring) Fresh() error {
+	if age := r.now().Sub(r.opened.Load().at); age >= PublishBefore {
+		return fmt.Errorf("the signing keys were last read %s ago", age.Round(time.Second))
+	}
+	return nil
+}
 
 // Keys tells what each key is at this moment, as of the last Refresh; for metrics and people.
 func (r *Ring) Keys() []Status { return Statuses(r.opened.Load().rows, r.now()) }

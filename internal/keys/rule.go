@@ -73,9 +73,9 @@ func Statuses(keys []Sealed, now time.Time) []Status {
 	return all
 }
 
-// published tells whether the key set holds the key at now.
+// published tells whether the key set holds a key at now that is not retired.
 func (s Status) published(now time.Time) bool {
-	return s.State != Retired && (s.PublishedUntil.IsZero() || now.Before(s.PublishedUntil))
+	return s.PublishedUntil.IsZero() || now.Before(s.PublishedUntil)
 }
 
 // gone tells whether nothing can need the key's row any more. A retired one stays for the operator to see, for as long as
