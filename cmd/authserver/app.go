@@ -63,9 +63,10 @@ type app struct {
 	guard   resource.Guard
 	health  *server.Health
 	metrics *server.Metrics
-	trail   *audit.Log
 	log     *slog.Logger
 	now     func() time.Time
+
+	certificate *certificate // nil: a proxy ends TLS
 
 	offset atomic.Int64 // of this clock to the database's, in nanoseconds
 }
@@ -84,7 +85,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 	if err != nil {
 		return nil, err
 	}
-	a := &app{config: c, store: st, keys: signing, health: &server.Health{}, metrics: server.NewMetrics(version), trail: trail, log: log, now: now}
+	a := &app{config: c, store: st, keys: signing, health: &server.Health{}, metrics: server.NewMetrics(version), log: log, now: now}
 	st.Observe(a.metrics)
 	proofs := dpop.Verifier{Policy: c.noncePolicy, Nonces: nonces}
 	tokens := accesstoken.Tokens{Issuer: c.issuer, Alg: c.accessTokenAlg, Keys: signing}
@@ -115,7 +116,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		},
 		Nonces:  nonces,
 		Proxies: c.trustedProxies,
-		Record:  &server.Record{Log: log, Audit: trail, Metrics: a.metrics, Now: now},
+		Record:  &server.Record{Log: log, Trail: trail, Metrics: a.metrics, Now: now},
 		Now:     now,
 	}
 	a.health.Checks = []server.Check{
@@ -123,7 +124,12 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		{Name: "clock", Run: a.checkClock},
 		{Name: "keys", Shared: true, Run: func(context.Context) error { return signing.Fresh() }},
 	}
-	a.metrics.Read(server.Readings{Health: a.health, Database: func() server.Database { return server.Database(st.Pool()) }})
+	readings := server.Readings{Health: a.health, SigningKeys: a.signingKeys, Database: func() server.Database { return server.Database(st.Pool()) }}
+	if c.certFile != "" {
+		a.certificate = &certificate{certFile: c.certFile, keyFile: c.keyFile, log: log}
+		readings.CertificateExpiry = a.certificate.expiry
+	}
+	a.metrics.Read(readings)
 	return a, nil
 }
 
@@ -159,9 +165,8 @@ func (l listeners) close() {
 // run serves until ctx ends, then lets the requests in flight finish.
 func (a *app) run(ctx context.Context, l listeners) error {
 	public := a.httpServer(a.server.Handler())
-	if a.config.certFile != "" {
-		certificate := &certificate{certFile: a.config.certFile, keyFile: a.config.keyFile, log: a.log}
-		public.TLSConfig = tlsConfig(certificate)
+	if a.certificate != nil {
+		public.TLSConfig = tlsConfig(a.certificate)
 	}
 	management := a.httpServer(server.Management(a.health, a.metrics, version))
 	group, ctx := errgroup.WithContext(ctx)
@@ -255,6 +260,28 @@ func (a *app) measureClock(ctx context.Context) error {
 	return nil
 }
 
+// signingKeys tells of each algorithm since when its key signs, and until when by the age of rotation.
+func (a *app) signingKeys() map[string]server.SigningKey {
+	signing := map[string]server.SigningKey{}
+	for _, k := range a.keys.Keys() {
+		s := signing[string(k.Alg)]
+		switch {
+		case k.State == keys.Active:
+			s.Since = k.ActivatesAt
+		case k.State == keys.Next && (s.Until.IsZero() || k.ActivatesAt.Before(s.Until)):
+			s.Until = k.ActivatesAt
+		}
+		signing[string(k.Alg)] = s
+	}
+	for alg, s := range signing {
+		if s.Until.IsZero() && a.config.keyRotation > 0 {
+			s.Until = s.Since.Add(a.config.keyRotation)
+			signing[alg] = s
+		}
+	}
+	return signing
+}
+
 // turnKeys rotates the signing keys by age. A clock that is apart must not judge what is over.
 func (a *app) turnKeys(ctx context.Context) error {
 	if err := a.measureClock(ctx); err != nil {
@@ -266,12 +293,11 @@ func (a *app) turnKeys(ctx context.Context) error {
 	done, err := a.keys.Turn(ctx, a.config.keyRotation)
 	for _, k := range done.Next {
 		a.log.Info("signing key rotated", "kid", k.KID, "alg", string(k.Alg), "activates_at", k.ActivatesAt)
-		audited := a.trail.Write(audit.Record{Time: a.now(), Event: audit.KeyRotated, Actor: audit.Server, KeyID: k.KID})
-		a.metrics.Audited(audit.KeyRotated, audited)
-		err = errors.Join(err, audited)
+		a.server.Record.Audit(audit.Record{Time: a.now(), Event: audit.KeyRotated, Actor: audit.Server, KeyID: k.KID})
 	}
 	for _, k := range done.Deleted {
 		a.log.Info("signing key deleted", "kid", k.KID, "alg", string(k.Alg))
+		a.server.Record.Audit(audit.Record{Time: a.now(), Event: audit.KeyDeleted, Actor: audit.Server, KeyID: k.KID})
 	}
 	return err
 }

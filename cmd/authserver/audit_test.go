@@ -8,12 +8,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"authserver/internal/audit"
 	"authserver/internal/flow"
+	"authserver/internal/keys"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -102,7 +104,7 @@ func TestAuditFailureFailsNoRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.replicas[0].server.Record.Audit = trail
+	d.replicas[0].server.Record.Trail = trail
 	before := len(d.audited())
 	e := d.expect(c, c.TokenRequest(nil), "200")
 	failed, id := 0, e.ResponseHeader.Get("X-Fapi-Interaction-Id")
@@ -116,6 +118,32 @@ func TestAuditFailureFailsNoRequest(t *testing.T) {
 	}
 	if metrics := d.metrics(0); !strings.Contains(metrics, "authserver_audit_failures_total 1\n") {
 		t.Error("the failure is not counted")
+	}
+}
+
+// What the server does of its own accord is audited too.
+func TestRotationIsAudited(t *testing.T) {
+	d := deploy(t, 1, nil)
+	a, before := d.replicas[0], len(d.audited())
+	a.config.keyRotation = time.Minute // which every key will be at its changeover
+	if err := a.turnKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var next, got []string
+	for _, k := range a.keys.Keys() {
+		if k.State == keys.Next {
+			next = append(next, k.KID)
+		}
+	}
+	for _, r := range d.audited()[before:] {
+		if got = append(got, r.KeyID); r.Event != audit.KeyRotated || r.Actor != audit.Server || r.Outcome != audit.Success {
+			t.Errorf("%+v", r)
+		}
+	}
+	slices.Sort(next)
+	slices.Sort(got)
+	if diff := cmp.Diff(next, got); diff != "" || len(next) != len(signingAlgs) {
+		t.Errorf("%d next keys: %s", len(next), diff)
 	}
 }
 

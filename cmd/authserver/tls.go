@@ -34,6 +34,15 @@ type certificate struct {
 	loaded  *tls.Certificate
 }
 
+// expiry is when the certificate ends; the beginning of time for one that cannot be read.
+func (c *certificate) expiry() time.Time {
+	loaded, err := c.get(nil)
+	if err != nil {
+		return time.Unix(0, 0)
+	}
+	return loaded.Leaf.NotAfter
+}
+
 // get returns the certificate for a handshake. While a new pair cannot be read, the last good one serves.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()

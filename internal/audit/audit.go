@@ -19,15 +19,16 @@ const (
 	ClientTokenRotated Event = "client.token_rotated" // its registration access token
 	TokenIssued        Event = "token.issued"
 	TokenRevoked       Event = "token.revoked" // denied: it was another client's
-	KeyRotated         Event = "key.rotated"
+	KeyRotated         Event = "key.rotated"   // the key that signs next was made, or brought forward
 	KeyRetired         Event = "key.retired"
+	KeyDeleted         Event = "key.deleted"   // its last token was dead
 	KeyRewrapped       Event = "key.rewrapped" // sealed anew, under another key-encryption key
 )
 
 // Events are all events, for whoever counts them.
 func Events() []Event {
 	return []Event{ClientRegistered, ClientUpdated, ClientDeleted, ClientTokenRotated, TokenIssued, TokenRevoked,
-		KeyRotated, KeyRetired, KeyRewrapped}
+		KeyRotated, KeyRetired, KeyDeleted, KeyRewrapped}
 }
 
 // Actor is who made it happen.

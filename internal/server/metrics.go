@@ -59,7 +59,7 @@ func NewMetrics(version string) *Metrics {
 		tokens:          f.counters("tokens_issued_total", "Access tokens issued.", "grant_type", "token_type"),
 		authentications: f.counters("client_authentications_total", "Client authentications: ok, or the reason of the refusal.", "result"),
 		introspections:  f.counters("introspection_answers_total", "Introspection answers: active or inactive.", "state"),
-		spends:          f.counters("spends_total", "Single-use values asked for: spent, replayed, stale (the client's record had changed), failed (the database), abandoned (the client left).", "outcome"),
+		spends:          f.counters("spends_total", "Requests that came to use up their assertion or proof: spent, replayed, stale (the client's record had changed), failed (the database), abandoned (the client left).", "outcome"),
 		batches:         f.histogram("spend_batch_requests", "Requests in one statement of the replay store.", prometheus.ExponentialBuckets(1, 2, 10)),
 		flushes:         f.histogram("spend_flush_duration_seconds", "Time that one statement of the replay store took.", latencies),
 		fetches:         f.histograms("key_set_fetch_duration_seconds", "Fetches of client key sets: ok, unusable (what came is no key set), refused (the address is not allowed), failed (nothing came).", "result"),
@@ -144,8 +144,8 @@ func (m *Metrics) Fetched(result client.FetchResult, took time.Duration) {
 // ServedStale counts a request that was judged by a key set past its age.
 func (m *Metrics) ServedStale() { m.staleSets.Inc() }
 
-// Audited counts an audit record, which err tells was not written.
-func (m *Metrics) Audited(event audit.Event, err error) {
+// audit counts an audit record, which err tells was not written.
+func (m *Metrics) audit(event audit.Event, err error) {
 	if err != nil {
 		m.auditFailures.Inc()
 		return
@@ -157,7 +157,7 @@ func (m *Metrics) Audited(event audit.Event, err error) {
 func (m *Metrics) ClockMeasured(offset time.Duration) { m.clockOffset.Set(offset.Seconds()) }
 
 // Swept keeps when the replay store was swept.
-func (m *Metrics) Swept(at time.Time) { m.swept.Set(float64(at.Unix())) }
+func (m *Metrics) Swept(at time.Time) { m.swept.Set(unix(at)) }
 
 // Unswept keeps how many slots of the replay store wait for a sweep.
 func (m *Metrics) Unswept(slots int) { m.unswept.Set(float64(slots)) }

@@ -10,8 +10,9 @@ import (
 
 // Readings are numbers that others keep. They are read when /metrics is asked for.
 type Readings struct {
-	Health   *Health
-	Database func() Database
+	Health      *Health
+	Database    func() Database
+	SigningKeys func() map[string]SigningKey // by algorithm
 	// CertificateExpiry is when the certificate ends that this replica answers TLS with; nil: a proxy ends TLS.
 	CertificateExpiry func() time.Time
 }
@@ -21,6 +22,12 @@ type Database struct {
 	InUse, Idle, Max int
 	Waits            int64         // requests for a connection that had to wait for one
 	Waited           time.Duration // by all of them together
+}
+
+// SigningKey is the key that signs with one algorithm.
+type SigningKey struct {
+	Since time.Time
+	Until time.Time // when another takes its place; zero: when the operator says so
 }
 
 // Read adds readings to the metrics, once.
@@ -42,11 +49,22 @@ func (m *Metrics) Read(r Readings) {
 	f.count("database_connection_waits_total", "Requests for a database connection that had to wait for one.", func() float64 { return float64(r.Database().Waits) })
 	f.count("database_connection_wait_seconds_total", "Time that requests for a database connection have waited, together.",
 		func() float64 { return r.Database().Waited.Seconds() })
+	for alg, key := range r.SigningKeys() {
+		labels := prometheus.Labels{"alg": alg}
+		f.reading("signing_key_since_timestamp_seconds", "Since when the key of an algorithm signs, in Unix time.", labels,
+			func() float64 { return unix(r.SigningKeys()[alg].Since) })
+		if !key.Until.IsZero() {
+			f.reading("signing_key_until_timestamp_seconds", "When another key takes its place, in Unix time; absent where the operator rotates by hand.", labels,
+				func() float64 { return unix(r.SigningKeys()[alg].Until) })
+		}
+	}
 	if r.CertificateExpiry != nil {
 		f.reading("certificate_expiry_timestamp_seconds", "When the server's certificate ends, in Unix time; absent where a proxy ends TLS.", nil,
-			func() float64 { return float64(r.CertificateExpiry().Unix()) })
+			func() float64 { return unix(r.CertificateExpiry()) })
 	}
 }
+
+func unix(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
 func (f factory) reading(name, help string, labels prometheus.Labels, read func() float64) {
 	f.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "authserver", Name: name, Help: help, ConstLabels: labels}, read)

@@ -19,7 +19,7 @@ import (
 // Record keeps one log record of every request, counts it, and writes the audit record of what it changed.
 type Record struct {
 	Log     *slog.Logger
-	Audit   *audit.Log
+	Trail   *audit.Log
 	Metrics *Metrics
 	Now     func() time.Time
 }
@@ -107,7 +107,9 @@ func (r *Record) keep(e *entry, req *http.Request) {
 	}
 	took, method := r.Now().Sub(e.start), knownMethod(req.Method)
 	r.Metrics.answered(e, method, took)
-	r.audit(e)
+	if e.notes[oauth.FieldEvent] != "" {
+		r.Audit(e.audit(r.Now()))
+	}
 	attrs := []slog.Attr{
 		slog.String("interaction_id", e.id),
 		slog.String("method", method),
@@ -135,16 +137,11 @@ func (r *Record) keep(e *entry, req *http.Request) {
 	r.Log.LogAttrs(req.Context(), level, "request", attrs...)
 }
 
-// audit writes the audit record of a request that changed something, or tried to. It is a fault of ours when that cannot
-// be written, and the request is answered all the same.
-func (r *Record) audit(e *entry) {
-	event := audit.Event(e.notes[oauth.FieldEvent])
-	if event == "" {
-		return
-	}
-	err := r.Audit.Write(audit.Record{
-		Time:          r.Now(),
-		Event:         event,
+// audit is the audit record of a request that changed something, or tried to.
+func (e *entry) audit(now time.Time) audit.Record {
+	return audit.Record{
+		Time:          now,
+		Event:         audit.Event(e.notes[oauth.FieldEvent]),
 		Outcome:       audit.Outcome(e.notes[oauth.FieldOutcome]),
 		Actor:         audit.Client,
 		InteractionID: e.id,
@@ -154,10 +151,15 @@ func (r *Record) audit(e *entry) {
 		GrantType:     e.notes[oauth.FieldGrant],
 		Scope:         e.notes[oauth.FieldScope],
 		TokenJTI:      e.notes[oauth.FieldToken],
-	})
-	r.Metrics.Audited(event, err)
+	}
+}
+
+// Audit writes an audit record and counts it. That it cannot be written is a fault of ours, and fails nothing.
+func (r *Record) Audit(a audit.Record) {
+	err := r.Trail.Write(a)
+	r.Metrics.audit(a.Event, err)
 	if err != nil {
-		r.Log.Error("audit record not written", "event", event, "interaction_id", e.id, "cause", err.Error())
+		r.Log.Error("audit record not written", "event", a.Event, "interaction_id", a.InteractionID, "cause", err.Error())
 	}
 }
 
