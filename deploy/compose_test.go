@@ -83,6 +83,11 @@ func (c *composition) container(name string) (container, []string) {
 		if !strings.HasPrefix(port, "127.0.0.1:") {
 			c.t.Errorf("%s publishes %s to other machines", name, port)
 		}
+		// Here every address answers; what an engine publishes reaches only a server that listens on more than loopback.
+		inside := port[strings.LastIndex(port, ":"):]
+		if s.Environment["AUTHSERVER_LISTEN"] != "0.0.0.0"+inside && s.Environment["AUTHSERVER_MANAGEMENT_LISTEN"] != "0.0.0.0"+inside {
+			c.t.Errorf("%s publishes %s and does not listen there", name, inside)
+		}
 	}
 	return run, c.image.program(s.Command...)
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -252,7 +253,8 @@ func (c container) healthy(t *testing.T, p *process) {
 
 var built struct {
 	sync.Mutex
-	image *image
+	folder string // of all that is built
+	image  *image
 }
 
 // theImage is built once for all tests, which leave its files as they are.
@@ -264,19 +266,20 @@ func theImage(t *testing.T) *image {
 	built.Lock()
 	defer built.Unlock()
 	if built.image == nil {
-		folder, err := os.MkdirTemp("", "authserver-image-")
+		folder, err := os.MkdirTemp(built.folder, "image-")
 		must(t, err)
-		must(t, os.Chmod(folder, 0o755))
 		built.image = build(t, folder)
 	}
 	return built.image
 }
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if built.image != nil {
-		_ = os.RemoveAll(filepath.Dir(built.image.root)) // a folder for temporary files: what stays harms nobody
+	var err error
+	if built.folder, err = os.MkdirTemp("", "authserver-deploy-"); err != nil {
+		log.Fatal(err)
 	}
+	code := m.Run()
+	_ = os.RemoveAll(built.folder) // what stays of temporary files harms nobody
 	os.Exit(code)
 }
 
