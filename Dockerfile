@@ -35,8 +35,8 @@ LABEL org.opencontainers.image.title="authserver" \
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/authserver /authserver
 # A named volume takes its owner from the folder that it covers. Only dev keeps state; serve writes nowhere.
-COPY --from=build --chown=65532:65532 /out/state /var/lib/authserver
-ENV XDG_DATA_HOME=/var/lib
+COPY --from=build --chown=65532:65532 /out/state /state
+ENV XDG_DATA_HOME=/state
 USER 65532:65532
 EXPOSE 8080 9090
 STOPSIGNAL SIGTERM

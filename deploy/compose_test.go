@@ -130,7 +130,7 @@ func TestComposeDefault(t *testing.T) {
 		t.Errorf("the issuer is %s, want %s", got, want)
 	}
 	// A changed port is no longer dev's usual issuer; its state lies in a folder named after it.
-	state := "/var/lib/authserver/dev-" + strings.NewReplacer("://", "-", ":", "-").Replace(c.ports.Replace(issuer)) + "/"
+	state := "/state/authserver/dev-" + strings.NewReplacer("://", "-", ":", "-").Replace(c.ports.Replace(issuer)) + "/"
 	try := c.image.program("try", "--flow", "cc", "--issuer", c.ports.Replace(issuer),
 		"--registrar-key", state+"registrar.jwk.json", "--resource-server-key", state+"resource-server.jwk.json")
 	if code, said := run.run(t, try...); code != 0 {
