@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,8 +84,9 @@ func (w *work) audit(event audit.Event, changed []keys.Status) {
 // say talks to the operator.
 func (w *work) say(format string, args ...any) { fmt.Fprintf(w.out.Stderr, format+"\n", args...) }
 
-// print shows keys as data.
+// print shows keys as data, one algorithm after the other.
 func (k keysTarget) print(w io.Writer, all []keys.Status) error {
+	slices.SortStableFunc(all, func(a, b keys.Status) int { return cmp.Compare(a.Alg, b.Alg) })
 	if k.JSON {
 		return json.NewEncoder(w).Encode(all)
 	}

@@ -90,7 +90,7 @@ func TestRotationHurtsNobody(t *testing.T) {
 			refresh(i)
 		}
 		resourceServer, signedAt := verifier{}, map[string]time.Time{}
-		for range rapid.IntRange(10, 60).Draw(r, "steps") {
+		for range rapid.IntRange(10, 40).Draw(r, "steps") {
 			now = now.Add(rapid.SampledFrom([]time.Duration{
 				time.Second, 20 * time.Second, 4 * time.Minute, 9 * time.Minute, 50 * time.Minute, 23 * time.Hour,
 			}).Draw(r, "time passes"))
@@ -110,15 +110,15 @@ func TestRotationHurtsNobody(t *testing.T) {
 			if now.Sub(resourceServer.fetchedAt) >= keys.MaxAge {
 				resourceServer = verifier{now, kids(t, anyRing("answers the key set"))}
 			}
+			if ring := anyRing("signs"); kidOf(t, sign(t, ring, jose.EdDSA)) != inState(ring, keys.Active)[0] {
+				r.Fatalf("another key signs than %q", inState(ring, keys.Active))
+			}
 			for _, ring := range rings {
-				kid := kidOf(t, sign(t, ring, jose.EdDSA))
-				signedAt[kid] = now
-				if !slices.Contains(resourceServer.kids, kid) {
-					r.Fatalf("%s signs at %v, but the set of %v has only %q", kid, now, resourceServer.fetchedAt, resourceServer.kids)
+				active := inState(ring, keys.Active)
+				if len(active) != 1 || !slices.Contains(resourceServer.kids, active[0]) {
+					r.Fatalf("%q sign at %v, but the set of %v has only %q", active, now, resourceServer.fetchedAt, resourceServer.kids)
 				}
-				if active := inState(ring, keys.Active); !slices.Equal(active, []string{kid}) {
-					r.Fatalf("%s signs; active are %q", kid, active)
-				}
+				signedAt[active[0]] = now
 			}
 			for kid, at := range signedAt {
 				for _, ring := range rings {
