@@ -145,10 +145,10 @@ func (r *keysRotateCmd) Run(ctx context.Context, out *streams, src *sources) err
 		in = 0
 	}
 	done, err := w.ring.Rotate(ctx, in, algs...)
+	w.audit(audit.KeyRotated, done.Next)
 	if err != nil {
 		return bootError(err)
 	}
-	w.audit(audit.KeyRotated, done.Next)
 	for _, s := range w.ring.Keys() {
 		made := slices.ContainsFunc(done.Next, func(next keys.Status) bool { return next.KID == s.KID })
 		switch at := s.ActivatesAt.Format(time.RFC3339); {
@@ -179,6 +179,8 @@ func (r *keysRetireCmd) Run(ctx context.Context, out *streams, src *sources) err
 	}
 	defer w.close()
 	done, err := w.ring.Retire(ctx, r.KID, r.Replace)
+	w.audit(audit.KeyRetired, done.Retired)
+	w.audit(audit.KeyRotated, done.Next)
 	switch {
 	case errors.Is(err, keys.ErrUnknownKey):
 		return exitError{exitUsage, "there is no signing key " + r.KID + "; authserver keys list shows all"}
@@ -188,8 +190,6 @@ func (r *keysRetireCmd) Run(ctx context.Context, out *streams, src *sources) err
 	case err != nil:
 		return bootError(err)
 	}
-	w.audit(audit.KeyRetired, done.Retired)
-	w.audit(audit.KeyRotated, done.Next)
 	if len(done.Retired) == 0 {
 		w.say("%s was retired before; nothing is changed", r.KID)
 	} else {

@@ -11,7 +11,8 @@ import (
 	"authserver/internal/jose"
 )
 
-// Changed is what a change has done, for the log, the audit trail and the operator.
+// Changed is what a change has done, for the log, the audit trail and the operator. It may have been done although an error
+// stands beside it: then the keys could not be read again.
 type Changed struct {
 	Next    []Status // keys that were made, or brought forward
 	Retired []Status
@@ -60,7 +61,8 @@ func (r *Ring) Rewrap(ctx context.Context) (n int, err error) {
 
 // change does what a rule judges. It first looks without the lock, since mostly nothing is to be done, and makes new keys
 // then: an RSA key takes too long to hold others up. Under the lock the rule judges again. A replica that cannot open the
-// keys that are there never gets to add to them.
+// keys that are there never gets to add to them. What was done is returned even beside an error, which then is that of
+// reading the keys again.
 func (r *Ring) change(ctx context.Context, judge rule) (done Changed, err error) {
 	if err := r.Refresh(ctx); err != nil {
 		return done, err

@@ -277,6 +277,17 @@ func TestRefreshFails(t *testing.T) {
 	h.want("published", []string{first}, kids(t, h.Ring))
 }
 
+// TestDoneButNotReadAgain: what was committed is told although the keys cannot be read again.
+func TestDoneButNotReadAgain(t *testing.T) {
+	h := newHouse(t)
+	h.rows.after = func() { h.rows.failing = errors.New("no database") }
+	done, err := h.Rotate(t.Context(), keys.PublishBefore, jose.EdDSA)
+	if !errors.Is(err, h.rows.failing) || len(done.Next) != 1 || len(h.rows.rows) != 2 {
+		t.Errorf("%+v, %d rows, error %v", done, len(h.rows.rows), err)
+	}
+	h.want("what was read before is in use", 1, len(kids(t, h.Ring)))
+}
+
 // TestFresh: who has not read the keys for as long as a new one waits cannot know all that sign.
 func TestFresh(t *testing.T) {
 	h := newHouse(t)

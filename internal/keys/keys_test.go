@@ -30,6 +30,7 @@ type memory struct {
 	changes int // calls of ChangeSigningKeys that succeeded
 	failing error
 	before  func() // runs once, before the next ChangeSigningKeys
+	after   func() // runs at the end of each ChangeSigningKeys that succeeded
 }
 
 func (m *memory) SigningKeys(context.Context) ([]keys.Sealed, error) {
@@ -60,6 +61,9 @@ func (m *memory) ChangeSigningKeys(_ context.Context, change func([]keys.Sealed)
 		return cmp.Or(b.ActivatesAt.Compare(a.ActivatesAt), strings.Compare(a.KID, b.KID))
 	})
 	m.changes++
+	if m.after != nil {
+		m.after()
+	}
 	return nil
 }
 
