@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"authserver/internal/audit"
 	"authserver/internal/client"
 	"authserver/internal/dcr"
 	"authserver/internal/oauth"
@@ -24,24 +25,64 @@ type clientCmd struct {
 	Import      clientImportCmd      `cmd:"" help:"Make clients what a YAML file says. What it does not name stays."`
 }
 
-// judgedTarget is a target whose clients are judged as serve would judge them.
-type judgedTarget struct {
+// registry is the clients of one deployment, as a sub-command changes them.
+type registry struct {
+	*opened
+	rules dcr.Rules // only of those that judge metadata
+	trail *audit.Log
+	talk  io.Writer
+	now   time.Time // by the database's clock: the operator's machine may have any
+}
+
+// openRegistry connects, and opens the audit log before anything is changed.
+func (t target) openRegistry(ctx context.Context, out *streams, src *sources) (*registry, error) {
+	o, err := t.openMigrated(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	r := &registry{opened: o, talk: out.Stderr}
+	if r.now, err = o.store.Clock(ctx); err == nil {
+		r.trail, err = t.auditLog(out)
+	}
+	if err != nil {
+		o.store.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *registry) close() {
+	_ = r.trail.Close()
+	r.store.Close()
+}
+
+// record writes the audit record of a change that was made. Should that fail, the change stands all the same.
+func (r *registry) record(event audit.Event, c client.Client) {
+	err := r.trail.Write(audit.Record{Time: r.now, Event: event, Actor: audit.Operator, ClientID: c.ID, Scope: c.Metadata.Scope})
+	if err != nil {
+		fmt.Fprintf(r.talk, "authserver: no audit record %s of the client %q could be written: %v\n", event, c.ID, err)
+	}
+}
+
+// judgingTarget is a target whose clients are judged as serve would judge them.
+type judgingTarget struct {
 	target   `embed:""`
 	Metadata metadataSettings `embed:"" group:"settings"`
 }
 
-// openJudged connects and returns the rules of registration, too.
-func (t judgedTarget) openJudged(ctx context.Context, src *sources) (*opened, dcr.Rules, error) {
+// openRegistry returns a registry with the rules of registration.
+func (t judgingTarget) openRegistry(ctx context.Context, out *streams, src *sources) (*registry, error) {
 	u := &understanding{problems: src.problems}
 	rules := dcr.Rules{Scopes: u.scopes(t.Metadata.Scopes)}
 	rules.Vetting.AllowCIDRs = u.cidrs("jwks-allow-cidrs", t.Metadata.JWKSAllowCIDRs)
 	src.problems = u.problems
-	o, err := t.openMigrated(ctx, src)
+	r, err := t.target.openRegistry(ctx, out, src)
 	if err != nil {
-		return nil, dcr.Rules{}, err
+		return nil, err
 	}
-	rules.Vetting.Issuer, rules.Vetting.AllowLoopback = o.issuer, o.mode == "dev"
-	return o, rules, nil
+	rules.Vetting.Issuer, rules.Vetting.AllowLoopback = r.issuer, r.mode == "dev"
+	r.rules = rules
+	return r, nil
 }
 
 type clientGetCmd struct {
@@ -57,12 +98,12 @@ func (g *clientGetCmd) Run(ctx context.Context, out *streams, src *sources) erro
 		return err
 	}
 	defer o.store.Close()
-	return showClient(ctx, out.Stdout, o, g.ID, "", g.JSON)
+	return o.showClient(ctx, out.Stdout, g.ID, "", g.JSON)
 }
 
 // findClient finds an active client, or says why there is none.
-func findClient(ctx context.Context, st *store.Store, id string) (store.ListedClient, error) {
-	c, found, err := st.Client(ctx, id)
+func (o *opened) findClient(ctx context.Context, id string) (store.ListedClient, error) {
+	c, found, err := o.store.Client(ctx, id)
 	switch {
 	case err != nil:
 		return c, err
@@ -74,18 +115,23 @@ func findClient(ctx context.Context, st *store.Store, id string) (store.ListedCl
 	return c, nil
 }
 
-// changeClient edits a client as it is now. When somebody else changed it meanwhile, the edit is made anew.
-func changeClient(ctx context.Context, st *store.Store, id string, edit func(c *client.Client) error) error {
+// change edits a client as it is now. When somebody else changed it meanwhile, the edit is made anew.
+func (r *registry) change(ctx context.Context, id string, event audit.Event, edit func(c *client.Client) error) error {
 	for range 3 {
-		c, err := findClient(ctx, st, id)
+		c, err := r.findClient(ctx, id)
 		if err != nil {
 			return err
 		}
 		if err := edit(&c.Client); err != nil {
 			return err
 		}
-		if replaced, err := st.ReplaceClient(ctx, c.Client, time.Now()); err != nil || replaced {
+		replaced, err := r.store.ReplaceClient(ctx, c.Client, r.now)
+		if err != nil {
 			return err
+		}
+		if replaced {
+			r.record(event, c.Client)
+			return nil
 		}
 	}
 	return exitError{exitFailed, fmt.Sprintf("others keep changing the client %q; run this again", id)}
@@ -134,27 +180,28 @@ type clientDeleteCmd struct {
 
 // Run leaves a tombstone: every replica refuses the client from the commit on.
 func (d *clientDeleteCmd) Run(ctx context.Context, out *streams, src *sources) error {
-	o, err := d.openMigrated(ctx, src)
+	r, err := d.openRegistry(ctx, out, src)
 	if err != nil {
 		return err
 	}
-	defer o.store.Close()
-	deleted, err := o.store.DeleteClient(ctx, d.ID, time.Now())
+	defer r.close()
+	deleted, err := r.store.DeleteClient(ctx, d.ID, r.now)
 	if err != nil {
 		return err
 	}
 	if !deleted {
-		_, err := findClient(ctx, o.store, d.ID)
+		_, err := r.findClient(ctx, d.ID)
 		return err
 	}
+	r.record(audit.ClientDeleted, client.Client{ID: d.ID})
 	if d.JSON {
 		return writeJSON(out.Stdout, struct {
 			ClientID string `json:"client_id"`
 			Status   string `json:"status"`
 		}{d.ID, "deleted"})
 	}
-	fmt.Fprintln(out.Stdout, "deleted", d.ID)
-	return nil
+	_, err = fmt.Fprintln(out.Stdout, "deleted", d.ID)
+	return err
 }
 
 type clientRotateTokenCmd struct {
@@ -171,22 +218,22 @@ type registrationAccess struct {
 }
 
 // Run prints the new token, once: only its hash is kept.
-func (r *clientRotateTokenCmd) Run(ctx context.Context, out *streams, src *sources) error {
-	o, err := r.openMigrated(ctx, src)
+func (c *clientRotateTokenCmd) Run(ctx context.Context, out *streams, src *sources) error {
+	r, err := c.openRegistry(ctx, out, src)
 	if err != nil {
 		return err
 	}
-	defer o.store.Close()
+	defer r.close()
 	token := oauth.NewSecret()
-	err = changeClient(ctx, o.store, r.ID, func(c *client.Client) error {
+	err = r.change(ctx, c.ID, audit.ClientTokenRotated, func(c *client.Client) error {
 		c.RegistrationTokenHash = token.Hash()
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	access := registrationAccess{r.ID, registrationURI(o, r.ID), token.Reveal()}
-	if r.JSON {
+	access := registrationAccess{c.ID, r.registrationURI(c.ID), token.Reveal()}
+	if c.JSON {
 		return writeJSON(out.Stdout, access)
 	}
 	_, err = fmt.Fprintf(out.Stdout, "registration_client_uri     %s\nregistration_access_token   %s   %s\n", access.URI, access.Token, shownOnce)
@@ -195,7 +242,7 @@ func (r *clientRotateTokenCmd) Run(ctx context.Context, out *streams, src *sourc
 
 const shownOnce = "(shown once; only its hash is kept)"
 
-func registrationURI(o *opened, id string) string { return o.issuer + "/fdx/v6/register/" + id }
+func (o *opened) registrationURI(id string) string { return o.issuer + "/fdx/v6/register/" + id }
 
 func writeJSON(w io.Writer, v any) error {
 	encoder := json.NewEncoder(w)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"authserver/internal/audit"
 	"authserver/internal/client"
 	"authserver/internal/dcr"
 	"authserver/internal/jose"
@@ -36,7 +37,7 @@ type clientFlags struct {
 }
 
 type clientCreateCmd struct {
-	judgedTarget      `embed:""`
+	judgingTarget     `embed:""`
 	ID                string      `name:"id" placeholder:"CLIENT_ID" help:"Chosen client_id. Unset: 43 random characters."`
 	Members           clientFlags `embed:""`
 	RegistrationToken bool        `help:"Make a registration access token, shown once, by which it may manage itself (RFC 7592)."`
@@ -45,13 +46,13 @@ type clientCreateCmd struct {
 
 // Run registers the client and shows it as it is stored.
 func (c *clientCreateCmd) Run(ctx context.Context, out *streams, src *sources) error {
-	o, rules, err := c.openJudged(ctx, src)
+	r, err := c.openRegistry(ctx, out, src)
 	if err != nil {
 		return err
 	}
-	defer o.store.Close()
+	defer r.close()
 	token := oauth.NewSecret()
-	record := client.Client{ID: c.ID, IssuedAt: time.Now(), RegistrationTokenHash: token.Hash()}
+	record := client.Client{ID: c.ID, IssuedAt: r.now, RegistrationTokenHash: token.Hash()}
 	if !c.RegistrationToken {
 		token = "" // nobody has it
 	}
@@ -60,44 +61,45 @@ func (c *clientCreateCmd) Run(ctx context.Context, out *streams, src *sources) e
 	} else if err := client.CheckID(c.ID); err != nil {
 		return exitError{exitUsage, err.Error()}
 	}
-	if err := c.Members.edit(&record, rules); err != nil {
+	if err := c.Members.edit(&record, r.rules); err != nil {
 		return err
 	}
-	added, err := o.store.AddClient(ctx, record)
+	added, err := r.store.AddClient(ctx, record)
 	if err != nil {
 		return err
 	}
 	if !added {
-		if _, err := findClient(ctx, o.store, record.ID); err != nil {
+		if _, err := r.findClient(ctx, record.ID); err != nil {
 			return err
 		}
 		return exitError{exitFailed, fmt.Sprintf("there is a client %q already", record.ID)}
 	}
-	return showClient(ctx, out.Stdout, o, record.ID, token, c.JSON)
+	r.record(audit.ClientRegistered, record)
+	return r.showClient(ctx, out.Stdout, record.ID, token, c.JSON)
 }
 
 type clientUpdateCmd struct {
-	judgedTarget `embed:""`
-	ID           string      `arg:"" name:"client_id"`
-	Members      clientFlags `embed:""`
-	JSON         bool        `name:"json" help:"Print JSON."`
+	judgingTarget `embed:""`
+	ID            string      `arg:"" name:"client_id"`
+	Members       clientFlags `embed:""`
+	JSON          bool        `name:"json" help:"Print JSON."`
 }
 
 // Run changes the client and shows it as it is then.
 func (u *clientUpdateCmd) Run(ctx context.Context, out *streams, src *sources) error {
-	o, rules, err := u.openJudged(ctx, src)
-	if err != nil {
-		return err
-	}
-	defer o.store.Close()
 	if reflect.ValueOf(u.Members).IsZero() {
 		return exitError{exitUsage, "nothing to change was named; authserver client update --help lists the flags"}
 	}
-	err = changeClient(ctx, o.store, u.ID, func(c *client.Client) error { return u.Members.edit(c, rules) })
+	r, err := u.openRegistry(ctx, out, src)
 	if err != nil {
 		return err
 	}
-	return showClient(ctx, out.Stdout, o, u.ID, "", u.JSON)
+	defer r.close()
+	err = r.change(ctx, u.ID, audit.ClientUpdated, func(c *client.Client) error { return u.Members.edit(c, r.rules) })
+	if err != nil {
+		return err
+	}
+	return r.showClient(ctx, out.Stdout, u.ID, "", u.JSON)
 }
 
 // edit gives the client what the flags say, and judges it by the rules of registration. Metadata that no flag touches is

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"authserver/internal/audit"
 	"authserver/internal/client"
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
@@ -94,9 +99,10 @@ func TestClientUpdateLeavesTheRest(t *testing.T) {
 func TestClientUpdateRaces(t *testing.T) {
 	d := newDesk(t, "dev", "http://localhost:8080")
 	d.run("create", "--id", "acme", "--grant-type", "client_credentials", "--jwks", keyFile(t, key(t, "ES256")))
+	r := &registry{opened: &opened{store: d.store}, now: time.Now()}
 	edits := 0
 	interrupted := func(times int) error {
-		return changeClient(t.Context(), d.store, "acme", func(c *client.Client) error {
+		return r.change(t.Context(), "acme", audit.ClientUpdated, func(c *client.Client) error {
 			if edits++; edits <= times {
 				m := c.Metadata
 				m.ClientName = fmt.Sprint("renamed ", edits)
@@ -156,5 +162,58 @@ func TestClientDeleteAndRotate(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]any{"client_id": other.ID, "status": "deleted"}, shown(t, desk.run("delete", other.ID, "--json"))); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Whatever the operator changes stands in the audit log, as his doing; what he only looks at does not.
+func TestClientChangesAreAudited(t *testing.T) {
+	d := newDesk(t, "serve", "https://as.example")
+	trail := filepath.Join(t.TempDir(), "audit.jsonl")
+	quiet := d
+	d.env = append(slices.Clone(d.env), "AUTHSERVER_AUDIT_LOG="+trail)
+	own := key(t, "ES256")
+	d.run("create", "--id", "acme", "--grant-type", "client_credentials", "--scope", "openid", "--jwks", keyFile(t, own))
+	d.run("update", "acme", "--unbound")
+	d.run("rotate-token", "acme")
+	d.run("get", "acme")
+	d.run("list")
+	d.run("import", fleet(t, own, ""))
+	d.run("import", fleet(t, own, ""))
+	d.run("delete", "acme")
+	d.refuses(exitFailed, []string{"delete", "acme"}, "was deleted")
+	d.refuses(exitUsage, []string{"update", "acme-2", "--token-lifetime", "1s"}, "token_lifetime")
+	var got []audit.Record
+	for line := range strings.Lines(readText(t, trail)) {
+		var r audit.Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(line, err)
+		}
+		if time.Since(r.Time).Abs() > time.Hour {
+			t.Errorf("%s", line)
+		}
+		r.Time = time.Time{}
+		got = append(got, r)
+	}
+	record := func(event audit.Event, id, scope string) audit.Record {
+		return audit.Record{Event: event, Outcome: audit.Success, Actor: audit.Operator, ClientID: id, Scope: scope}
+	}
+	want := []audit.Record{record(audit.ClientRegistered, "acme", "openid"), record(audit.ClientUpdated, "acme", "openid"), record(audit.ClientTokenRotated, "acme", "openid"),
+		record(audit.ClientUpdated, "acme", "client.read openid"), record(audit.ClientRegistered, "acme-2", "client.read openid"), record(audit.ClientDeleted, "acme", "")}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+
+	if _, err := os.Stat("/dev/full"); err == nil { // Linux has one
+		full := append(slices.Clone(quiet.env), "AUTHSERVER_AUDIT_LOG=/dev/full")
+		code, stdout, stderr := program(t, full, "client", "rotate-token", "acme-2", "--json")
+		if code != 0 || shown(t, stdout)["registration_access_token"] == nil || !strings.Contains(stderr, `no audit record client.token_rotated of the client "acme-2"`) {
+			t.Errorf("a full disk: %d %s%s", code, stdout, stderr)
+		}
+	}
+	before := versions(t, quiet)
+	d.env = append(d.env, "AUTHSERVER_AUDIT_LOG="+t.TempDir())
+	d.refuses(exitUsage, []string{"delete", "acme-2"}, "audit-log")
+	if got := versions(t, quiet); got != before {
+		t.Errorf("without an audit log, %s was %s", got, before)
 	}
 }

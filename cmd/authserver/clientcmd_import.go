@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"authserver/internal/audit"
 	"authserver/internal/client"
 	"authserver/internal/dcr"
 	"authserver/internal/oauth"
@@ -22,33 +23,40 @@ import (
 )
 
 type clientImportCmd struct {
-	judgedTarget `embed:""`
-	File         string `arg:"" type:"path" help:"YAML list of clients, each with client_id, its metadata (RFC 7591) and token_lifetime, assertion_audience, unbound, registrar, serves. What client list --json prints is one."`
-	JSON         bool   `name:"json" help:"Print a JSON array."`
+	judgingTarget `embed:""`
+	File          string `arg:"" type:"path" help:"YAML list of clients, each with client_id, its metadata (RFC 7591) and token_lifetime, assertion_audience, unbound, registrar, serves. What client list --json prints is one."`
+	JSON          bool   `name:"json" help:"Print a JSON array."`
 }
 
 // Run writes all or nothing. A second run of the same file changes nothing.
 func (i *clientImportCmd) Run(ctx context.Context, out *streams, src *sources) error {
-	o, rules, err := i.openJudged(ctx, src)
+	r, err := i.openRegistry(ctx, out, src)
 	if err != nil {
 		return err
 	}
-	defer o.store.Close()
+	defer r.close()
 	text, err := os.ReadFile(i.File)
 	if err != nil {
 		return exitError{exitUsage, err.Error()}
 	}
-	now := time.Now()
-	clients, err := readClients(text, rules, now)
+	clients, err := readClients(text, r.rules, r.now)
 	if err != nil {
 		return err
 	}
-	outcomes, err := o.store.ImportClients(ctx, clients, now)
+	outcomes, err := r.store.ImportClients(ctx, clients, r.now)
 	if err != nil {
 		return err
 	}
 	if err := refuseTombstones(clients, outcomes); err != nil {
 		return err
+	}
+	for n, c := range clients {
+		switch outcomes[n] {
+		case store.Created:
+			r.record(audit.ClientRegistered, c)
+		case store.Updated:
+			r.record(audit.ClientUpdated, c)
+		}
 	}
 	return printImport(out.Stdout, clients, outcomes, i.JSON)
 }

@@ -67,14 +67,14 @@ func asJSON(c store.ListedClient, shown shownMembers) (json.RawMessage, error) {
 }
 
 // showClient prints a client as it is stored, with the registration access token that was just made for it, if any.
-func showClient(ctx context.Context, w io.Writer, o *opened, id string, token oauth.Secret, asOneObject bool) error {
-	c, err := findClient(ctx, o.store, id)
+func (o *opened) showClient(ctx context.Context, w io.Writer, id string, token oauth.Secret, asOneObject bool) error {
+	c, err := o.findClient(ctx, id)
 	if err != nil {
 		return err
 	}
 	shown := shownOf(c)
 	if token != "" {
-		shown.RegistrationAccessToken, shown.RegistrationClientURI = token.Reveal(), registrationURI(o, id)
+		shown.RegistrationAccessToken, shown.RegistrationClientURI = token.Reveal(), o.registrationURI(id)
 	}
 	if asOneObject {
 		whole, err := asJSON(c, shown)

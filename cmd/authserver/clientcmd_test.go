@@ -26,7 +26,7 @@ type desk struct {
 func newDesk(t *testing.T, mode, issuer string) desk {
 	t.Helper()
 	url := storetest.URL(t)
-	d := desk{t: t, store: storetest.Open(t, url), env: []string{"AUTHSERVER_DATABASE_URL=" + url}}
+	d := desk{t: t, store: storetest.Open(t, url), env: []string{"AUTHSERVER_DATABASE_URL=" + url, "AUTHSERVER_AUDIT_LOG=off"}}
 	if err := d.store.Stamp(t.Context(), mode, issuer, time.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func newDesk(t *testing.T, mode, issuer string) desk {
 
 // desk is the operator's, of a deployment that is running.
 func (d *deployment) desk(t *testing.T) desk {
-	return desk{t, d.store, []string{"AUTHSERVER_DATABASE_URL=" + d.url}}
+	return desk{t, d.store, []string{"AUTHSERVER_DATABASE_URL=" + d.url, "AUTHSERVER_AUDIT_LOG=off"}}
 }
 
 // run runs `authserver client` and wants it to succeed.
