@@ -224,7 +224,7 @@ func (u *understanding) cidrs(name, list string) []netip.Prefix {
 	var prefixes []netip.Prefix
 	for _, s := range split(list) {
 		p, err := netip.ParsePrefix(s)
-		if err != nil {
+		if err != nil || p.Addr().Is4In6() { // of IPv4 in IPv6 nothing would ever match
 			u.problem("%s: %q is no address range such as 10.1.0.0/16", name, s)
 			continue
 		}

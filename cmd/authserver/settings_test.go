@@ -53,14 +53,14 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	got := wrongDev(t, []string{
 		"AUTHSERVER_ISSUER=https://as.example/", "AUTHSERVER_LISTEN=8080", "AUTHSERVER_MANAGEMENT_LISTEN=nowhere",
 		"AUTHSERVER_REGISTRATION=sometimes", "AUTHSERVER_DPOP_NONCE=maybe", "AUTHSERVER_ACCESS_TOKEN_ALG=RS256",
-		"AUTHSERVER_JWKS_ALLOW_CIDRS=10.0.0.0/8,10.0.0.0/99", "AUTHSERVER_JWKS_CA_FILE=" + cert, "AUTHSERVER_TLS_CERT_FILE=" + cert,
+		"AUTHSERVER_JWKS_ALLOW_CIDRS=10.0.0.0/8,10.0.0.0/99", "AUTHSERVER_TRUSTED_PROXIES=10.0.0.0/8 ::ffff:10.0.0.0/104", "AUTHSERVER_JWKS_CA_FILE=" + cert, "AUTHSERVER_TLS_CERT_FILE=" + cert,
 		"AUTHSERVER_SCOPES=a,b\\c", "AUTHSERVER_RESOURCES=https://api.example,/relative,https://x#y", "AUTHSERVER_REGISTRATION_LIMIT=-1",
 		"AUTHSERVER_INTROSPECTION_LIMIT=many", "AUTHSERVER_DATABASE_URL=postgres://db:port/x", "AUTHSERVER_KEY_ENCRYPTION_KEY=c2hvcnQ=",
 		"AUTHSERVER_INITIAL_ACCESS_TOKEN=short", "AUTHSERVER_ISSUR=https://as.example", "OTHER=1", "PATH=/bin",
 	})
 	for _, want := range []string{
 		"issuer must not end with a slash", "listen must be host:port", "management-listen must be host:port", "registration must be one of open, token, closed",
-		"dpop-nonce must be one of", "access-token-alg must be one of ES256, PS256", `"10.0.0.0/99" is no address range`, "jwks-ca-file: ",
+		"dpop-nonce must be one of", "access-token-alg must be one of ES256, PS256", `"10.0.0.0/99" is no address range`, `"::ffff:10.0.0.0/104" is no address range`, "jwks-ca-file: ",
 		"tls-cert-file and tls-key-file must be set together", `scopes: "b\\c" is no scope token`, `resources: "/relative"`, `resources: "https://x#y"`,
 		"registration-limit must be", "introspection-limit must be", "database-url: it cannot be read", "key-encryption-key: key 1 of the list",
 		"initial-access-token must have at least 22", "AUTHSERVER_ISSUR is no setting; did you mean AUTHSERVER_ISSUER?",
@@ -69,7 +69,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if head, _, _ := strings.Cut(got, "\n"); head != "authserver: the configuration has 18 problems:" || strings.Count(got, "\n  ") != 18 {
+	if head, _, _ := strings.Cut(got, "\n"); head != "authserver: the configuration has 19 problems:" || strings.Count(got, "\n  ") != 19 {
 		t.Errorf("%s", got)
 	}
 }
