@@ -236,7 +236,8 @@ func (c *clientRotateTokenCmd) Run(ctx context.Context, out *streams, src *sourc
 	if c.JSON {
 		return writeJSON(out.Stdout, access)
 	}
-	_, err = fmt.Fprintf(out.Stdout, "registration_client_uri     %s\nregistration_access_token   %s   %s\n", access.URI, access.Token, shownOnce)
+	fmt.Fprintln(out.Stdout, "registration_client_uri    ", access.URI)
+	_, err = fmt.Fprintln(out.Stdout, "registration_access_token  ", access.Token, " ", shownOnce)
 	return err
 }
 

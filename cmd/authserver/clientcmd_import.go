@@ -24,7 +24,7 @@ import (
 
 type clientImportCmd struct {
 	judgingTarget `embed:""`
-	File          string `arg:"" type:"path" help:"YAML list of clients, each with client_id, its metadata (RFC 7591) and token_lifetime, assertion_audience, unbound, registrar, serves. What client list --json prints is one."`
+	File          string `arg:"" type:"path" help:"YAML list of clients, with the members that client list --json prints."`
 	JSON          bool   `name:"json" help:"Print a JSON array."`
 }
 
@@ -151,8 +151,11 @@ func (e *entry) read(node *yaml.Node, rules dcr.Rules, now time.Time) client.Cli
 	e.take("unbound", "true or false", &own.Unbound)
 	e.take("registrar", "true or false", &own.Registrar)
 	e.take("serves", "a list of strings", &own.Serves)
-	c := client.Client{ID: own.ClientID, IssuedAt: now, RegistrationTokenHash: oauth.NewSecret().Hash(), Registrar: own.Registrar, Serves: own.Serves,
-		TokenLifetime: time.Duration(own.TokenLifetime), AssertionAudience: own.AssertionAudience, Unbound: own.Unbound}
+	c := client.Client{
+		ID: own.ClientID, IssuedAt: now, RegistrationTokenHash: oauth.NewSecret().Hash(), // of a token that nobody has
+		Registrar: own.Registrar, Serves: own.Serves, TokenLifetime: time.Duration(own.TokenLifetime),
+		AssertionAudience: own.AssertionAudience, Unbound: own.Unbound,
+	}
 	e.readMetadata(&c, rules)
 	for _, err := range c.CheckOperator() {
 		e.refuse("%v", err)
@@ -172,7 +175,8 @@ func (e *entry) decode(node *yaml.Node) bool {
 	keepDates(node)
 	var values map[string]any
 	if err := node.Decode(&values); err != nil {
-		e.wrong = append(e.wrong, errors.New(strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: unmarshal errors:")), " ")))
+		says := strings.TrimPrefix(err.Error(), "yaml: unmarshal errors:") // each with its line
+		e.wrong = append(e.wrong, errors.New(strings.Join(strings.Fields(says), " ")))
 		return false
 	}
 	e.members = map[string]json.RawMessage{}

@@ -44,7 +44,8 @@ func (c Client) CheckOperator() []error {
 	var wrong []error
 	refuse := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
 	if t := c.TokenLifetime; t != 0 && (t < MinTokenLifetime || t > MaxTokenLifetime || t%time.Second != 0) {
-		refuse("token_lifetime must be whole seconds from %s to %s, or 0 for the server's own; it is %s", MinTokenLifetime, MaxTokenLifetime, t)
+		refuse("token_lifetime must be whole seconds from %s to %s, or 0 for the server's own; it is %s",
+			MinTokenLifetime, MaxTokenLifetime, t)
 	}
 	if rule := c.AssertionAudience; rule != "" && rule != IssuerOnly && rule != IssuerOrEndpoint {
 		refuse("assertion_audience must be %s or %s; it is %q", IssuerOnly, IssuerOrEndpoint, rule)

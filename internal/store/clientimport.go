@@ -96,7 +96,9 @@ func importClient(writes *pgx.Batch, stored map[string]ListedClient, c client.Cl
 // equalValues compares what clientValues returned; the metadata by what it means, not by the order of its members.
 func equalValues(before, after []any) (bool, error) {
 	var was, is any
-	if err := errors.Join(json.Unmarshal(before[metadataValue].([]byte), &was), json.Unmarshal(after[metadataValue].([]byte), &is)); err != nil {
+	err := json.Unmarshal(before[metadataValue].([]byte), &was)
+	err2 := json.Unmarshal(after[metadataValue].([]byte), &is)
+	if err := errors.Join(err, err2); err != nil {
 		return false, err
 	}
 	rest := func(values []any) []any { return slices.Delete(slices.Clone(values), metadataValue, metadataValue+1) }

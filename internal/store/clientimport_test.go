@@ -105,6 +105,33 @@ func TestConcurrentImports(t *testing.T) {
 	}
 }
 
+// TestImportsTakeTurns: of two imports of a new client, the second finds what the first has made.
+func TestImportsTakeTurns(t *testing.T) {
+	url := storetest.URL(t)
+	s, operator, watcher := storetest.Open(t, url), connect(t, url), connect(t, url)
+	execute(t, operator, `BEGIN`)
+	execute(t, operator, `LOCK TABLE client IN SHARE MODE`) // lets everybody read, and nobody write
+	outcomes := make(chan store.Imported, 2)
+	for range 2 {
+		go func() {
+			done, err := s.ImportClients(t.Context(), []client.Client{registered("new")}, noon)
+			if err != nil {
+				t.Error(err)
+			}
+			outcomes <- done[0]
+		}()
+	}
+	until(t, "both imports wait", func() bool { return blocked(t, watcher) == 2 })
+	execute(t, operator, `COMMIT`)
+	got := map[store.Imported]int{}
+	for range 2 {
+		got[<-outcomes]++
+	}
+	if diff := cmp.Diff(map[store.Imported]int{store.Created: 1, store.Unchanged: 1}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestClients: pages in a stable order, that together hold every client once.
 func TestClients(t *testing.T) {
 	s := storetest.New(t)

@@ -51,7 +51,8 @@ func (s *Store) Client(ctx context.Context, id string) (ListedClient, bool, erro
 // Clients lists clients in the order of their ids, from the first behind after on and at most limit of them; the active ones,
 // or with deleted all that ever were.
 func (s *Store) Clients(ctx context.Context, after string, limit int, deleted bool) ([]ListedClient, error) {
-	rows, _ := s.pool.Query(ctx, selectClient+` WHERE c.id > $1 AND ($3 OR c.status = 'active') ORDER BY c.id LIMIT $2`, after, limit, deleted)
+	rows, _ := s.pool.Query(ctx, selectClient+`
+		WHERE c.id > $1 AND ($3 OR c.status = 'active') ORDER BY c.id LIMIT $2`, after, limit, deleted)
 	page, err := pgx.CollectRows(rows, collectClient)
 	return page, failure("clients", err)
 }
