@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -214,10 +215,11 @@ func (k *KeySets) fly(ctx context.Context, s *keySet, done chan struct{}) {
 		k.log.Warn("client key set not fetched", "client_id", s.clientID, "cause", err.Error())
 		return
 	}
-	for _, skipped := range set.Skipped {
-		if skipped.Defect.Kind == jose.PrivateKey {
-			k.log.Warn("client publishes a private or symmetric key, which is not used", "client_id", s.clientID)
-		}
+	if slices.ContainsFunc(set.Skipped, func(skipped jose.Skipped) bool { return skipped.Defect.Kind == jose.PrivateKey }) {
+		// The database holds no secret of anybody in clear, not even one that its owner publishes.
+		k.log.Warn("client publishes a private or symmetric key, which is not used; its key set is not stored",
+			"client_id", s.clientID)
+		return
 	}
 	if err := k.saver.SaveKeySet(ctx, s.clientID, FetchedKeySet{URI: s.uri, Raw: got.raw, At: at}); err != nil {
 		k.log.Warn("client key set not stored", "client_id", s.clientID, "cause", err.Error())

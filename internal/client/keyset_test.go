@@ -225,6 +225,27 @@ func TestKeySetContent(t *testing.T) {
 	}
 }
 
+// A set with a private key in it serves by its good keys, and the database never sees it.
+func TestKeySetWithPrivateKeyIsNotStored(t *testing.T) {
+	good, leaked := ecSigner("k1"), ecSigner("k2").jwk()
+	leaked["d"] = b64(make([]byte, 32))
+	h := newHost(t, serves(jwks(leaked, good)))
+	b := h.bench(t)
+	b.wants("the good key", good, true)
+	b.wantLogged("its key set is not stored")
+	b.clock.advance(time.Minute)
+	b.wants("the good key later", good, true)
+	if n := b.shelf.sets(); n != 0 {
+		t.Errorf("%d sets were stored", n)
+	}
+	h.answer(serves(jwks(good)))
+	b.clock.advance(10 * time.Minute)
+	b.wants("the good key alone", good, true)
+	if raw := b.saved("c1", 1).Raw; string(raw) != jwks(good) {
+		t.Errorf("stored: %s", raw)
+	}
+}
+
 // The set follows the client's record: another jwks_uri, or inline keys, and nothing of the old set is left.
 func TestKeySetFollowsTheRecord(t *testing.T) {
 	first, second, third := ecSigner("k1"), ecSigner("k1"), ecSigner("k1")
