@@ -40,7 +40,7 @@ type Server struct {
 	Demo oauth.Handler
 }
 
-// route is one path below the issuer and its methods.
+// route is one path and its methods.
 type route struct {
 	path    string
 	methods map[string]oauth.Handler
@@ -49,7 +49,8 @@ type route struct {
 	open    bool // any web page may read it (CORS)
 }
 
-// routes is the table of the public listener.
+// routes is the table of the public listener. Paths lie below the issuer's own path; RFC 8414 §3 alone puts its document
+// before it.
 func (s *Server) routes() []route {
 	table := []route{
 		{path: "/oauth2/token", proofs: true, clients: true, methods: post(s.Token.Token)},
@@ -70,18 +71,29 @@ func (s *Server) routes() []route {
 	if s.Demo != nil {
 		table = append(table, route{path: "/demo/accounts", proofs: true, methods: get(s.Demo)})
 	}
-	return table
+	base := issuerPath(s.Issuer)
+	for i := range table {
+		table[i].path = base + table[i].path
+	}
+	return append(table, route{path: "/.well-known/oauth-authorization-server" + base, open: true, methods: get(s.metadata)})
 }
 
-// Handler is the public listener's. Paths lie below the issuer's own path; RFC 8414 §3 alone puts its document before it.
+// Paths are the patterns of the route table, in its order.
+func (s *Server) Paths() []string {
+	var paths []string
+	for _, route := range s.routes() {
+		paths = append(paths, route.path)
+	}
+	return paths
+}
+
+// Handler is the public listener's.
 func (s *Server) Handler() http.Handler {
-	base, none := issuerPath(s.Issuer), route{path: "none"}
+	none := route{path: "none"}
 	r := chi.NewRouter()
 	for _, route := range s.routes() {
-		route.path = base + route.path
 		s.mount(r, route)
 	}
-	s.mount(r, route{path: "/.well-known/oauth-authorization-server" + base, open: true, methods: get(s.metadata)})
 	r.NotFound(s.serve(none, func(http.ResponseWriter, *http.Request) error {
 		return oauth.Refuse(oauth.NoSuchEndpoint, "there is no such endpoint; take them from the metadata")
 	}).ServeHTTP)

@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -95,6 +96,50 @@ func Execute(t testing.TB, database, statements string) {
 	if _, err := conn.Exec(t.Context(), statements); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Dump is every value of every table by "table.column": its text, and behind it the octets of a bytea, line by line.
+func Dump(t testing.TB, database string) map[string]string {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	type column struct{ Table, Column, Type string }
+	rows, err := conn.Query(t.Context(), `
+		SELECT c.table_name, c.column_name, c.data_type
+		FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+		WHERE table_schema = 'public' AND t.table_type = 'BASE TABLE'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[column])
+	if err != nil {
+		t.Fatal(err)
+	}
+	dump := map[string]string{}
+	for _, c := range columns {
+		spellings := []string{"::text"}
+		if c.Type == "bytea" {
+			spellings = append(spellings, "")
+		}
+		var values [][]byte
+		for _, as := range spellings {
+			rows, err := conn.Query(t.Context(), fmt.Sprintf(`SELECT x%s FROM (SELECT %s FROM %s) AS c (x) WHERE x IS NOT NULL`,
+				as, pgx.Identifier{c.Column}.Sanitize(), pgx.Identifier{c.Table}.Sanitize()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+			if err != nil {
+				t.Fatal(err)
+			}
+			values = append(values, found...)
+		}
+		dump[c.Table+"."+c.Column] = string(bytes.Join(values, []byte("\n")))
+	}
+	return dump
 }
 
 // Open opens another Store on a database, as another replica would, and closes it with the test.

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"authserver/internal/audit"
+	"authserver/internal/flow"
+	"authserver/internal/oauth"
+	"authserver/internal/store/storetest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// credentialMembers are the form members in which clients of OAuth send what is secret.
+var credentialMembers = []string{"client_assertion", "client_secret", "password", "code", "refresh_token", "code_verifier", "token", "assertion"}
+
+// otherMembers are the other members that the server reads.
+var otherMembers = []string{"client_id", "client_assertion_type", "grant_type", "scope", "resource", "username", "token_type_hint", "redirect_uri"}
+
+// triedMethods are those that routes answer, and some that none does.
+var triedMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"}
+
+// cage is a deployment with secrets that are known, and what it answered.
+type cage struct {
+	*deployment
+	client    *flow.Client
+	neighbour *flow.Client      // whose registration strangers try to manage
+	live      string            // an access token for good requests
+	given     string            // one that is given back
+	planted   []canary          // are sent everywhere
+	watched   []canary          // are not sent, and must not be found either
+	answers   map[string]string // by route
+	sent      int
+}
+
+// newCage deploys with secrets in every setting that is one.
+func newCage(t *testing.T) *cage {
+	encryption, password := make([]byte, 32), rand.Text()
+	_, _ = rand.Read(encryption)
+	d := deploy(t, 0, func(s *settings) {
+		s.InitialAccessToken, s.KeyEncryptionKey = initialToken, oauth.Secret(base64.StdEncoding.EncodeToString(encryption))
+		s.RegistrationLimit, s.IntrospectionLimit = "0", "0"
+	})
+	database, err := url.Parse(d.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	database.User = url.UserPassword(database.User.Username(), password)
+	d.url = database.String()
+	d.start()
+	c := &cage{deployment: d, client: d.register(0), neighbour: d.register(0), answers: map[string]string{}}
+	access := tokenFor(t, c.client, nil)
+	c.live, c.given = tokenFor(t, c.client, nil), tokenFor(t, c.client, nil)
+	c.planted = []canary{
+		jwtCanary(t, "client assertion", compact(t, c.client.Assertion())),
+		jwtCanary(t, "DPoP proof", compact(t, c.client.Proof(http.MethodPost, d.issuer+"/oauth2/token"))),
+		jwtCanary(t, "access token", access),
+		jwtCanary(t, "forged access token", access+"AAAA"),
+		textCanary("registration access token", c.client.RegistrationToken),
+		textCanary("initial access token", initialToken),
+		textCanary("database password", password),
+		textCanary("password of a stranger", rand.Text()+rand.Text()),
+		binaryCanary("key-encryption key", encryption),
+		privateCanary(t, "client's private key", c.client.Key),
+		privateCanary(t, "private key for proofs", c.client.DPoPKey),
+	}
+	c.watched = append(d.signingKeyCanaries(),
+		jwtCanary(t, "access token of good requests", c.live), jwtCanary(t, "access token that was given back", c.given))
+	return c
+}
+
+// send sends a request, and once more when it needs a nonce, and keeps the answers.
+func (c *cage) send(route string, r *flow.Request) *flow.Exchange {
+	c.t.Helper()
+	for again := false; ; again = true {
+		e, err := c.client.Server.Send(c.t.Context(), r)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.sent++
+		checkAnswer(c.t, e)
+		body := e.ResponseBody
+		if e.Status == http.StatusOK && strings.HasSuffix(route, "/fdx/v6/register/{client_id}") {
+			// Who manages a registration is told the token that it was opened with (RFC 7592 §3), and there alone.
+			body = strings.ReplaceAll(body, `"registration_access_token":"`+c.client.RegistrationToken+`"`, "")
+		}
+		c.answers["answers of "+route] += fmt.Sprintln(body, e.ResponseHeader)
+		if again || e.ErrorCode() != "use_dpop_nonce" {
+			return e
+		}
+	}
+}
+
+// good are requests that each route answers as the client hopes.
+func (c *cage) good() map[string][]*flow.Request {
+	s, manage := c.client.Server, c.client.RegistrationURI
+	old := c.client.TokenRequest(nil)
+	old.URL, old.Proof = c.issuer+"/oauth/token", c.client.Proof(http.MethodPost, c.issuer+"/oauth/token")
+	return map[string][]*flow.Request{
+		"/oauth2/token":      {c.client.TokenRequest(nil)},
+		"/oauth/token":       {old},
+		"/oauth2/introspect": {c.client.IntrospectRequest(c.live), c.client.IntrospectRequest(c.live + "AAAA")},
+		"/oauth2/revoke":     {c.client.RevokeRequest(c.given)},
+		"/oauth2/jwks":       {{Method: http.MethodGet, URL: c.issuer + "/oauth2/jwks"}},
+		"/fdx/v6/register":   {s.RegisterRequest(metadata(c.client.Key)).SetHeader("Authorization", "Bearer "+initialToken)},
+		"/fdx/v6/register/{client_id}": {
+			c.client.ManageRequest(http.MethodGet, nil), c.client.ManageRequest(http.MethodPut, metadata(c.client.Key)),
+			c.client.Present(&flow.Request{Method: http.MethodGet, URL: manage}, c.live),
+		},
+		"/.well-known/openid-configuration":       {{Method: http.MethodGet, URL: c.issuer + "/.well-known/openid-configuration"}},
+		"/.well-known/oauth-authorization-server": {{Method: http.MethodGet, URL: c.issuer + "/.well-known/oauth-authorization-server"}},
+		"/errors/{reason}":                        {{Method: http.MethodGet, URL: c.issuer + "/errors/assertion_replayed"}},
+		"/demo/accounts":                          {c.client.Present(&flow.Request{Method: http.MethodGet, URL: c.issuer + "/demo/accounts"}, c.live)},
+	}
+}
+
+// laden are copies of a good request that carry a secret besides.
+func laden(good *flow.Request, secret string) []*flow.Request {
+	carry := func() *flow.Request {
+		r := *good
+		r.Header = http.Header{"Cookie": {"s=" + secret}, "User-Agent": {secret}, "Origin": {secret}, "Referer": {secret}, "X-Api-Key": {secret},
+			"X-Forwarded-For": {secret}, "Forwarded": {"for=" + secret}, "X-Fapi-Interaction-Id": {secret}, "X-Fapi-Auth-Date": {secret}, "Traceparent": {secret}}
+		maps.Copy(r.Header, good.Header)
+		return &r
+	}
+	all := []*flow.Request{carry()}
+	if good.Form != nil {
+		for _, name := range slices.Concat(credentialMembers[1:], otherMembers) { // the client asserts by itself
+			r := carry()
+			r.Form = maps.Clone(good.Form)
+			r.Form.Set(name, secret)
+			all = append(all, r)
+		}
+	}
+	if good.JSON != nil {
+		for _, members := range [][]string{{"client_secret"}, {"registration_access_token"}, {"password", "code", "token", "private_key"}} {
+			r, more := carry(), maps.Clone(good.JSON.(map[string]any))
+			for _, name := range members {
+				more[name] = secret
+			}
+			r.JSON = more
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+var parameter = regexp.MustCompile(`\{\w+\}`)
+
+// bad are requests of a stranger, who puts a secret into every place of a request.
+func (c *cage) bad(route, method, secret string) []*flow.Request {
+	form := url.Values{}
+	for _, name := range slices.Concat(credentialMembers, otherMembers) {
+		form.Set(name, secret)
+	}
+	plain := url.Values{"grant_type": {"client_credentials"}, "client_assertion": {secret}, "token": {secret},
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}}
+	document := map[string]any{"client_secret": secret, "client_name": secret, "scope": secret, "software_statement": secret, "jwks_uri": secret,
+		"redirect_uris": []string{secret}, "jwks": map[string]any{"keys": []any{jwk(c.client.Key, map[string]any{"d": secret})}}}
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(c.client.ID+":"+secret))
+	target := c.issuer + parameter.ReplaceAllString(route, c.neighbour.ID)
+	odd := c.issuer + "/" + url.PathEscape(secret)
+	if parameter.MatchString(route) {
+		odd = c.issuer + parameter.ReplaceAllLiteralString(route, url.PathEscape(secret))
+	}
+	proof := flow.Literal(secret)
+	return []*flow.Request{
+		{Method: method, URL: target, Form: plain, Proof: proof},
+		(&flow.Request{Method: method, URL: target, JSON: document, Proof: proof}).SetHeader("Authorization", "Bearer "+secret),
+		(&flow.Request{Method: method, URL: target, Form: form, Proof: proof}).SetHeader("Authorization", "DPoP "+secret),
+		(&flow.Request{Method: method, URL: target + "?access_token=" + url.QueryEscape(secret) + "&" + form.Encode()}).SetHeader("Authorization", secret),
+		(&flow.Request{Method: method, URL: odd, Form: plain}).SetHeader("Authorization", basic),
+	}
+}
+
+// Secrets are sent through every route of the table, with requests that are answered and with requests that are refused,
+// and turn up nowhere: not in a log, an audit record or a metric, not in an answer, not in the database (G4).
+func TestSecretsTurnUpNowhere(t *testing.T) {
+	c := newCage(t)
+	logged := strings.Count(c.logs.String(), "\n")
+	good := c.good()
+	for _, route := range c.replicas[0].server.Paths() {
+		if len(good[route]) == 0 {
+			t.Errorf("this test knows no good request for %s", route)
+		}
+		for _, r := range good[route] {
+			if e := c.send(route, r); e.Status >= 300 {
+				t.Errorf("a good request: %s %s: %s %s", r.Method, route, e.Outcome(), e.ErrorDescription())
+			}
+			for _, secret := range c.planted {
+				for _, r := range laden(r, secret.text) {
+					_ = c.send(route, r)
+				}
+			}
+		}
+		for _, method := range triedMethods {
+			for _, secret := range c.planted {
+				for _, r := range c.bad(route, method, secret.text) {
+					_ = c.send(route, r)
+				}
+			}
+		}
+	}
+	checkRecords(t, c.logs.String())
+	if lines := strings.Count(c.logs.String(), "\n") - logged; lines != c.sent || c.sent == 0 {
+		t.Errorf("%d records for %d requests", lines, c.sent)
+	}
+
+	published := key(t, "ES256")
+	c.watched = append(c.watched, privateCanary(t, "private key that a client publishes", published))
+	private, err := published.PrivateJWK()
+	if err != nil {
+		t.Fatal(err)
+	}
+	careless, host := c.publisher()
+	host.now(publishing(private, careless.Key.PublicJWK()))
+	c.logsWith(func() { c.proven(careless) }, "publishes a private or symmetric key")
+
+	places := c.places()
+	maps.Copy(places, c.answers)
+	for _, leak := range leaks(slices.Concat(c.planted, c.watched), places) {
+		t.Error(leak)
+	}
+	t.Run("what leaks is found", c.leakIsFound)
+}
+
+// leakIsFound puts secrets where they must not be, and wants the search to see each.
+func (c *cage) leakIsFound(t *testing.T) {
+	for _, secret := range slices.Concat(c.planted, c.watched) {
+		for spelling, text := range map[string]string{
+			"as it is": secret.text, "in base64": base64.StdEncoding.EncodeToString([]byte(secret.text)), "in hexadecimal": hex.EncodeToString(secret.octets),
+			"behind others in base64url": base64.URLEncoding.EncodeToString(slices.Concat([]byte("x"), secret.octets, []byte("yz"))),
+		} {
+			if diff := cmp.Diff([]string{secret.name + " in x"}, leaks([]canary{secret}, map[string]string{"x": "before " + text + " after"})); diff != "" {
+				t.Errorf("the %s %s: %s", secret.name, spelling, diff)
+			}
+		}
+	}
+	secret := c.planted[0]
+	c.replicas[0].log.Info("a leak", "cause", secret.text)
+	c.replicas[0].server.Record.Audit(audit.Record{Event: audit.TokenIssued, Scope: hex.EncodeToString(secret.octets)})
+	storetest.Execute(t, c.url, fmt.Sprintf(`INSERT INTO spent (slot, key) VALUES (0, '\x%x');
+		INSERT INTO person (username, password_hash, created_at) VALUES ('a person', '%s', now())`, secret.octets, secret.text))
+	var want []string
+	for _, place := range []string{"the audit records", "the database's person.password_hash", "the database's spent.key", "the database's spent_0.key", "the log"} {
+		want = append(want, secret.name+" in "+place)
+	}
+	if diff := cmp.Diff(want, leaks(slices.Concat(c.planted, c.watched), c.places())); diff != "" {
+		t.Errorf("leaks wanted (-) and found (+):\n%s", diff)
+	}
+}
