@@ -37,6 +37,7 @@ type deployment struct {
 	clock     *clock
 	logs      *lockedBuffer
 	trail     *lockedBuffer // the audit records
+	wire      *wire         // what must not stand in either
 
 	registrar      *flow.Key
 	resourceServer *flow.Key
@@ -72,7 +73,8 @@ func (l *lockedBuffer) String() string {
 // deploy starts n replicas as dev would wire them. edit changes the settings before they are understood.
 func deploy(t testing.TB, n int, edit func(*settings)) *deployment {
 	t.Helper()
-	d := &deployment{t: t, url: storetest.URL(t), clock: &clock{}, logs: &lockedBuffer{}, trail: &lockedBuffer{}, issuer: "http://localhost:8080"}
+	d := &deployment{t: t, url: storetest.URL(t), clock: &clock{}, logs: &lockedBuffer{}, trail: &lockedBuffer{}, issuer: "http://localhost:8080",
+		wire: &wire{secrets: map[string]bool{}}}
 	d.store = storetest.Open(t, d.url)
 	dir := t.TempDir()
 	command := devCmd{State: dir, Settings: settings{Issuer: d.issuer, Listen: "127.0.0.1:0"}}
@@ -103,6 +105,7 @@ func deploy(t testing.TB, n int, edit func(*settings)) *deployment {
 	for range n {
 		d.start()
 	}
+	t.Cleanup(func() { d.checkMustNots(t) })
 	d.registrar = d.readKey(dir, registrarKeyFile)
 	d.resourceServer = d.readKey(dir, resourceServerKeyFile)
 	return d
@@ -205,7 +208,7 @@ func (d *deployment) server(replica int) *flow.Server {
 
 func (d *deployment) serverThrough(transport http.RoundTripper) *flow.Server {
 	d.t.Helper()
-	s := &flow.Server{Issuer: d.issuer, HTTP: flow.NewHTTPClient(transport, time.Minute), Now: d.clock.now}
+	s := &flow.Server{Issuer: d.issuer, HTTP: flow.NewHTTPClient(tapped{d.wire, transport}, time.Minute), Now: d.clock.now}
 	if err := s.Discover(d.t.Context()); err != nil {
 		d.t.Fatal(err)
 	}
@@ -247,6 +250,7 @@ func (d *deployment) register(replica int, more ...func(map[string]any)) *flow.C
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	d.wire.add(c.RegistrationToken)
 	return c
 }
 
