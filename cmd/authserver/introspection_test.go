@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/client"
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
 
@@ -75,6 +76,27 @@ func TestIntrospection(t *testing.T) {
 			refusedFor(t, do(t, c.Server, r), "400 invalid_request", oauth.ParameterMissing)
 		}
 	})
+}
+
+// IN-02, INT-02: a resource server is told of the tokens that are meant for it, and of no others.
+func TestResourceServerSeesItsAudience(t *testing.T) {
+	d := deploy(t, 1, func(s *settings) { s.Resources = accountsAPI + "," + files })
+	c, rs := d.register(0), d.register(0)
+	d.operatorSets(rs, func(c *client.Client) { c.Serves = []string{files} })
+	tokens := map[string]string{}
+	for _, audience := range [][]string{{accountsAPI}, {files}, {accountsAPI, files}} {
+		tokens[strings.Join(audience, " ")] = tokenFor(t, c, url.Values{"resource": audience})
+	}
+	inactive(t, asked(t, rs, tokens[accountsAPI], nil))
+	for _, its := range []string{files, accountsAPI + " " + files} {
+		if asked(t, rs, tokens[its], nil).JSON()["active"] != true {
+			t.Errorf("a token for %s is kept from it", its)
+		}
+	}
+	d.operatorSets(rs, func(c *client.Client) { c.Serves = nil })
+	for _, token := range tokens {
+		inactive(t, asked(t, rs, token, nil))
+	}
 }
 
 func TestInactiveTokens(t *testing.T) {

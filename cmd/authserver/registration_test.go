@@ -65,14 +65,25 @@ func TestRegistrationGates(t *testing.T) {
 	}
 }
 
+// DR-02: where the operator has set no initial access token, an empty one does not open the gate.
+func TestNoInitialAccessToken(t *testing.T) {
+	d := deploy(t, 1, func(s *settings) { s.Registration = "token" })
+	for _, value := range []string{"Bearer ", "Bearer", "Bearer \t", "bearer null"} {
+		r := d.server(0).RegisterRequest(metadata(key(t, "ES256"))).SetHeader("Authorization", value)
+		refusedFor(t, do(t, d.server(0), r), "401 invalid_token", oauth.RegistrationToken)
+	}
+}
+
 // DR-11: another client's token opens nothing, and the answer does not tell whether there is anything to open.
 func TestRegistrationIsItsClientsOwn(t *testing.T) {
 	d := deploy(t, 1, nil)
 	c, other, deleted := d.register(0), d.register(0), d.register(0)
 	outcome(t, do(t, deleted.Server, deleted.ManageRequest(http.MethodDelete, nil)), "204")
-	access := tokenFor(t, other, nil)
+	access, narrow := tokenFor(t, other, nil), tokenFor(t, other, url.Values{"scope": {"fdx:accountbasic:read"}})
 	unknown := d.issuer + "/fdx/v6/register/" + strings.Repeat("a", 43)
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+		unfit := other.Present(&flow.Request{Method: method, URL: other.RegistrationURI, JSON: metadata(other.Key)}, narrow)
+		refusedFor(t, do(t, other.Server, unfit), "403 insufficient_scope", oauth.ScopeInsufficient)
 		var bodies []map[string]any
 		for _, target := range []string{c.RegistrationURI, unknown, deleted.RegistrationURI, other.RegistrationURI + "x"} {
 			r := other.ManageRequest(method, metadata(other.Key))

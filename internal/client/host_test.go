@@ -86,20 +86,22 @@ func (b *bench) wants(what string, s signer, want bool) {
 	}
 }
 
+// flight is closed when the fetch ends that is under way for the client; nil when there is none.
+func (b *bench) flight(clientID string) <-chan struct{} {
+	b.t.Helper()
+	s, ok := b.KeySets.cache.GetIfPresent(clientID)
+	if !ok {
+		b.t.Fatalf("no key set of %s is kept", clientID)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flight
+}
+
 // land waits until no fetch for the client is under way.
 func (b *bench) land(clientID string) {
 	b.t.Helper()
-	for {
-		s, ok := b.KeySets.cache.GetIfPresent(clientID)
-		if !ok {
-			b.t.Fatalf("no key set of %s is kept", clientID)
-		}
-		s.mu.Lock()
-		done := s.flight
-		s.mu.Unlock()
-		if done == nil {
-			return
-		}
+	for done := b.flight(clientID); done != nil; done = b.flight(clientID) {
 		<-done
 	}
 }

@@ -77,7 +77,10 @@ func TestNobodyWaitsForADeadHost(t *testing.T) {
 		fails(w, r)
 	})
 	b.clock.advance(5 * time.Second)
-	b.wants("the host hangs", key, true) // it would block here for ever, were the request to wait
+	b.wants("the host hangs", key, true)
+	if b.flight("c1") == nil {
+		t.Error("the request was answered after the fetch, which it waited for")
+	}
 	<-hanging
 	b.wants("the fetch is under way", key, true)
 	close(release)

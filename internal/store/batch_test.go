@@ -192,8 +192,8 @@ func TestTooManyWait(t *testing.T) {
 		waiting = append(waiting, start(ctx, s, by("", 0)))
 	}
 	until(t, "the queue is full", func() bool { return s.Waiting() == store.MaxWaiting })
-	if _, err := s.Spend(t.Context(), by("", 0, proof("key", "1"))); !isTemporary(err) {
-		t.Errorf("one too many got %v", err)
+	if got := await(t, start(ctx, s, by("", 0, proof("key", "1")))); !isTemporary(got.err) {
+		t.Errorf("one too many got %v", got.err)
 	}
 	flush(t, s, store.MaxBatch)
 	next := queue(t, s, by("", 0, proof("key", "1"))) // there is room again, and the refusal has kept nothing
