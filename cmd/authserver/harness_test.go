@@ -70,6 +70,13 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
+// cut takes back what was written behind the first n bytes.
+func (l *lockedBuffer) cut(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Truncate(n)
+}
+
 // deploy starts n replicas as dev would wire them. edit changes the settings before they are understood.
 func deploy(t testing.TB, n int, edit func(*settings)) *deployment {
 	t.Helper()

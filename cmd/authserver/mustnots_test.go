@@ -42,6 +42,13 @@ func (w *wire) add(secret string) {
 	w.secrets[secret] = true
 }
 
+// forget gives up what passed so far.
+func (w *wire) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.secrets)
+}
+
 // tapped is a transport whose secrets are remembered.
 type tapped struct {
 	wire *wire
