@@ -18,6 +18,8 @@
 // serves for an hour while its host is down; a set with a private key in it serves, without that key, but is not
 // stored. A host that has never answered waits in a lane of its own.
 //
+// An Observer is told of every fetch, and of every request that was judged by a set past its age.
+//
 // What only the operator sets for a client (operator.go) no registration and no update of one can touch.
 //
 // Refused on purpose: client secrets, public clients, RS256, and an audience other than the issuer as one string; the

@@ -7,6 +7,8 @@
 // that the batch grows with the load and nothing waits for a timer. The statement inserts the uses of all requests whose
 // client record is still the version that they were judged by, and answers only refusals.
 //
+// An Observer is told what becomes of spends, and Pool how the connections are used; what is made of it is not known here.
+//
 // READ COMMITTED throughout, columns enumerated, SQL beside the function that uses it. An error that the same request may
 // well not meet again (no connection, a time-out, a lock) says so through Temporary.
 package store
