@@ -57,7 +57,7 @@ func (c *clientCreateCmd) Run(ctx context.Context, out *streams, src *sources) e
 		token = "" // nobody has it
 	}
 	if c.ID == "" {
-		record.ID = oauth.NewSecret().Reveal()
+		record.ID = client.NewID()
 	} else if err := client.CheckID(c.ID); err != nil {
 		return exitError{exitUsage, err.Error()}
 	}

@@ -77,3 +77,15 @@ func TestTokensMayBeUnbound(t *testing.T) {
 		}
 	}
 }
+
+// TestNewID: what is made could have been chosen, so that every command takes it, and none comes twice.
+func TestNewID(t *testing.T) {
+	seen := map[string]bool{}
+	for range 2000 { // one random text in 64 begins with a dash, another with an underscore
+		id := NewID()
+		if err := CheckID(id); err != nil || len(id) != 43 || seen[id] {
+			t.Fatalf("%q: %v", id, err)
+		}
+		seen[id] = true
+	}
+}
