@@ -173,7 +173,7 @@ func disabledClients(t *testing.T, d *deployment) {
 	c := d.register(0)
 	access := tokenFor(t, c, nil)
 	d.everywhere(c)
-	if deleted, err := d.store.DeleteClient(t.Context(), c.ID, d.clock.now()); err != nil || !deleted {
+	if deleted, err := d.store.DeleteClient(t.Context(), c.ID, nil, d.clock.now()); err != nil || !deleted {
 		t.Fatal(deleted, err)
 	}
 	for i := range d.replicas {

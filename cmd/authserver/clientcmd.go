@@ -185,7 +185,7 @@ func (d *clientDeleteCmd) Run(ctx context.Context, out *streams, src *sources) e
 		return err
 	}
 	defer r.close()
-	deleted, err := r.store.DeleteClient(ctx, d.ID, r.now)
+	deleted, err := r.store.DeleteClient(ctx, d.ID, nil, r.now)
 	if err != nil {
 		return err
 	}

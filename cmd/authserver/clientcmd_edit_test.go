@@ -106,7 +106,7 @@ func TestClientUpdateRaces(t *testing.T) {
 			if edits++; edits <= times {
 				m := c.Metadata
 				m.ClientName = fmt.Sprint("renamed ", edits)
-				if _, updated, err := d.store.UpdateClient(t.Context(), "acme", m, time.Now()); err != nil || !updated {
+				if _, updated, err := d.store.UpdateClient(t.Context(), "acme", nil, m, time.Now()); err != nil || !updated {
 					t.Fatal(updated, err)
 				}
 			}

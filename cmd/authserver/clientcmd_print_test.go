@@ -36,7 +36,7 @@ func filed(t *testing.T) desk {
 	if err := d.store.SaveKeySet(t.Context(), "plain", fetched); err != nil {
 		t.Fatal(err)
 	}
-	if deleted, err := d.store.DeleteClient(t.Context(), "gone", at.Add(time.Hour)); err != nil || !deleted {
+	if deleted, err := d.store.DeleteClient(t.Context(), "gone", nil, at.Add(time.Hour)); err != nil || !deleted {
 		t.Fatal(deleted, err)
 	}
 	return d

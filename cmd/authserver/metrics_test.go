@@ -72,7 +72,7 @@ func TestMetricsCount(t *testing.T) {
 	signed := again()
 	outcome(t, tokenForm(t, c, formMedia, signed), "200")
 	outcome(t, tokenForm(t, c, formMedia, signed), "401 invalid_client")
-	if _, updated, err := d.store.UpdateClient(t.Context(), c.ID, recordOf(t, d, c.ID).Metadata, time.Now()); err != nil || !updated {
+	if _, updated, err := d.store.UpdateClient(t.Context(), c.ID, nil, recordOf(t, d, c.ID).Metadata, time.Now()); err != nil || !updated {
 		t.Fatal(updated, err)
 	}
 	d.expect(c, c.IntrospectRequest(access), "200") // the client's record in memory is stale

@@ -229,3 +229,33 @@ func TestLimits(t *testing.T) {
 		outcome(t, do(t, c.Server, c.TokenRequest(nil)), "200")
 	})
 }
+
+// TestRefusedMetadataBurnsNothing: a body that is refused uses up neither the registrar's proof nor that of a client that
+// manages itself: the next request may bear the same one, once.
+func TestRefusedMetadataBurnsNothing(t *testing.T) {
+	d := deploy(t, 2, nil)
+	registrar, c := d.registrarAt(0), d.register(0)
+	bad := map[string]any{"redirect_uris": "no list"}
+	for name, test := range map[string]struct {
+		presenter         *flow.Client
+		method, url, done string
+		scope             string
+	}{
+		"POST by a registrar":      {registrar, http.MethodPost, registrar.Server.Metadata.RegistrationEndpoint, "201", "client.create"},
+		"PUT by the client itself": {c, http.MethodPut, c.RegistrationURI, "200", "client.read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			token := tokenFor(t, test.presenter, url.Values{"scope": {test.scope}})
+			proof := compact(t, test.presenter.Proof(test.method, test.url, flow.ForToken(token)))
+			send := func(body map[string]any, want string) {
+				t.Helper()
+				r := &flow.Request{Method: test.method, URL: test.url, JSON: body, Proof: flow.Literal(proof)}
+				outcome(t, do(t, test.presenter.Server, r.SetHeader("Authorization", "DPoP "+token)), want)
+			}
+			send(bad, "400 invalid_client_metadata")
+			send(bad, "400 invalid_client_metadata")
+			send(metadata(c.Key), test.done)
+			send(metadata(c.Key), "401 invalid_dpop_proof")
+		})
+	}
+}

@@ -9,6 +9,10 @@
 // takes the registration access token, of which only the hash is kept, or the client's own bound access token with
 // client.read or client.create (seed 001). For an unknown client and for a wrong token the answer is the same.
 //
+// A proof is spent after the body has been judged, so that one that is refused burns nothing. What a registration access
+// token has opened is changed by a statement that asks for the token's hash again: from the commit on that replaces it, the
+// old one changes nothing.
+//
 // What is registered is what is echoed: unknown members are ignored and left out of the answer, null and empty ones count
 // as absent, defaults and mapped scopes appear as they are in force. Defaults follow FAPI 2.0 where RFC 7591 has weaker
 // ones. Refused on purpose: client secrets, RS256, other response types than code, URIs that another reader could read

@@ -34,8 +34,10 @@ const (
 type Store interface {
 	FindClient(ctx context.Context, id string) (c client.Client, found bool, err error)
 	AddClient(ctx context.Context, c client.Client) (added bool, err error)
-	UpdateClient(ctx context.Context, id string, m client.Metadata, now time.Time) (version int64, updated bool, err error)
-	DeleteClient(ctx context.Context, id string, now time.Time) (deleted bool, err error)
+	// UpdateClient and DeleteClient do nothing when presented is not, or no longer, the hash of the client's registration
+	// access token; nil asks for none.
+	UpdateClient(ctx context.Context, id string, presented []byte, m client.Metadata, now time.Time) (version int64, updated bool, err error)
+	DeleteClient(ctx context.Context, id string, presented []byte, now time.Time) (deleted bool, err error)
 }
 
 // Endpoint is /fdx/v6/register and below.
@@ -65,7 +67,8 @@ func (e *Endpoint) Register(w http.ResponseWriter, r *http.Request) error {
 	if err := oauth.Limited(e.Attempts, oauth.Peer(r)); err != nil {
 		return err
 	}
-	if err := e.admitRegistration(w, r, now); err != nil {
+	admission, err := e.verifyGate(r, now)
+	if err != nil {
 		return err
 	}
 	body, err := oauth.ReadJSON(r)
@@ -76,9 +79,12 @@ func (e *Endpoint) Register(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := e.passRegistrar(w, r, admission); err != nil {
+		return err
+	}
 	token := oauth.NewSecret()
 	c := client.Client{
-		ID:                    oauth.NewSecret().Reveal(),
+		ID:                    client.NewID(),
 		IssuedAt:              now,
 		Metadata:              metadata,
 		RegistrationTokenHash: token.Hash(),
@@ -97,43 +103,71 @@ func (e *Endpoint) Register(w http.ResponseWriter, r *http.Request) error {
 
 // Read answers with the effective record.
 func (e *Endpoint) Read(w http.ResponseWriter, r *http.Request, clientID string) error {
-	c, token, err := e.admitManagement(w, r, clientID)
+	m, err := e.verifyManager(r, clientID)
 	if err != nil {
 		return err
 	}
-	return e.answer(w, http.StatusOK, c, token)
+	if err := e.spend(r.Context(), m); err != nil {
+		return err
+	}
+	c, err := e.managed(w, r, m)
+	if err != nil {
+		return err
+	}
+	return e.answer(w, http.StatusOK, c, m.token.Reveal())
 }
 
 // Update replaces the record (RFC 7592 §2.2).
 func (e *Endpoint) Update(w http.ResponseWriter, r *http.Request, clientID string) error {
-	c, token, err := e.admitManagement(w, r, clientID)
+	m, err := e.verifyManager(r, clientID)
 	if err != nil {
 		return err
+	}
+	if m.admission == nil { // a stranger's body is not read
+		if _, err := e.managed(w, r, m); err != nil {
+			return err
+		}
 	}
 	body, err := oauth.ReadJSON(r)
 	if err != nil {
 		return err
 	}
-	if c.Metadata, err = e.Rules.ReadUpdate(body, clientID); err != nil {
+	metadata, err := e.Rules.ReadUpdate(body, clientID)
+	if err != nil {
 		return err
 	}
-	_, updated, err := e.Store.UpdateClient(r.Context(), clientID, c.Metadata, e.Now())
+	if err := e.spend(r.Context(), m); err != nil {
+		return err
+	}
+	c, err := e.managed(w, r, m)
+	if err != nil {
+		return err
+	}
+	c.Metadata = metadata
+	_, updated, err := e.Store.UpdateClient(r.Context(), clientID, m.presented(), metadata, e.Now())
 	if err != nil {
 		return err
 	}
 	if !updated {
-		return wrongToken() // it was deleted meanwhile
+		return wrongToken() // it was deleted meanwhile, or has another token
 	}
 	oauth.Note(w, oauth.FieldEvent, audit.ClientUpdated)
-	return e.answer(w, http.StatusOK, c, token)
+	return e.answer(w, http.StatusOK, c, m.token.Reveal())
 }
 
 // Delete ends the client (RFC 7592 §2.3).
 func (e *Endpoint) Delete(w http.ResponseWriter, r *http.Request, clientID string) error {
-	if _, _, err := e.admitManagement(w, r, clientID); err != nil {
+	m, err := e.verifyManager(r, clientID)
+	if err != nil {
 		return err
 	}
-	deleted, err := e.Store.DeleteClient(r.Context(), clientID, e.Now())
+	if err := e.spend(r.Context(), m); err != nil {
+		return err
+	}
+	if _, err := e.managed(w, r, m); err != nil {
+		return err
+	}
+	deleted, err := e.Store.DeleteClient(r.Context(), clientID, m.presented(), e.Now())
 	if err != nil {
 		return err
 	}
@@ -161,28 +195,40 @@ func (e *Endpoint) answer(w http.ResponseWriter, status int, c client.Client, to
 	return nil
 }
 
-// admitRegistration is the gate of POST. Whoever sends a credential is judged by it, whatever the gate.
-func (e *Endpoint) admitRegistration(w http.ResponseWriter, r *http.Request, now time.Time) error {
+// verifyGate is the gate of POST. Whoever sends a credential is judged by it, whatever the gate. A registrar's admission
+// is still to be spent; the others have none.
+func (e *Endpoint) verifyGate(r *http.Request, now time.Time) (*resource.Admission, error) {
 	if e.Gate == Closed {
-		return oauth.Refuse(oauth.RegistrationClosed, "this server registers no clients over the network")
+		return nil, oauth.Refuse(oauth.RegistrationClosed, "this server registers no clients over the network")
 	}
 	if len(r.Header.Values("Authorization")) == 0 {
 		if e.Gate == Open {
-			return nil
+			return nil, nil
 		}
-		return oauth.Refuse(oauth.TokenMissing, "registration needs the operator's initial access token").Challenged("Bearer")
+		return nil, oauth.Refuse(oauth.TokenMissing, "registration needs the operator's initial access token").Challenged("Bearer")
 	}
 	if token, ok := bearer(r); ok {
 		if e.InitialAccessToken == "" || subtle.ConstantTimeCompare(token.Hash(), e.InitialAccessToken.Hash()) != 1 {
-			return wrongToken()
+			return nil, wrongToken()
 		}
+		return nil, nil
+	}
+	admission, err := e.Guard.Verify(r, now, scopeCreate)
+	if err != nil {
+		return nil, err
+	}
+	return &admission, nil
+}
+
+// passRegistrar spends a registrar's admission, and asks whether the operator has made its client one.
+func (e *Endpoint) passRegistrar(w http.ResponseWriter, r *http.Request, admission *resource.Admission) error {
+	if admission == nil {
 		return nil
 	}
-	token, err := e.Guard.Admit(r, now, scopeCreate)
-	if err != nil {
+	if err := e.Guard.Spend(r.Context(), *admission); err != nil {
 		return err
 	}
-	c, found, err := e.Store.FindClient(r.Context(), token.ClientID)
+	c, found, err := e.Store.FindClient(r.Context(), admission.Token.ClientID)
 	if err != nil {
 		return err
 	}
@@ -193,30 +239,63 @@ func (e *Endpoint) admitRegistration(w http.ResponseWriter, r *http.Request, now
 	return nil
 }
 
-// admitManagement returns the client that the request may manage, and the registration access token that it presented,
-// if it was one: only its hash is kept, so that is the only way to echo it (RFC 7592 §3).
-func (e *Endpoint) admitManagement(w http.ResponseWriter, r *http.Request, clientID string) (client.Client, string, error) {
-	token, isBearer := bearer(r)
-	if !isBearer && len(r.Header.Values("Authorization")) > 0 {
-		own, err := e.Guard.Admit(r, e.Now(), scopeRead, scopeCreate)
-		if err != nil {
-			return client.Client{}, "", err
-		}
-		if own.ClientID != clientID || own.Subject != clientID {
-			return client.Client{}, "", wrongToken()
-		}
+// manager is who wants to manage a registration: the holder of its registration access token, or the client itself with
+// an access token of its own, whose proof is still to be spent.
+type manager struct {
+	clientID  string
+	token     oauth.Secret // presented as registration access token: only its hash is kept, so this alone can echo it (RFC 7592 §3)
+	admission *resource.Admission
+}
+
+// presented is the hash of the registration access token that must still be the client's when it is changed; nil for the
+// client itself.
+func (m manager) presented() []byte {
+	if m.admission != nil {
+		return nil
 	}
-	c, found, err := e.Store.FindClient(r.Context(), clientID)
+	return m.token.Hash()
+}
+
+// verifyManager tells from the request alone who wants to manage the registration.
+func (e *Endpoint) verifyManager(r *http.Request, clientID string) (manager, error) {
+	m := manager{clientID: clientID}
+	if len(r.Header.Values("Authorization")) == 0 {
+		return m, oauth.Refuse(oauth.TokenMissing, "the registration access token is needed").Challenged("Bearer")
+	}
+	token, isBearer := bearer(r)
+	if m.token = token; isBearer {
+		return m, nil
+	}
+	own, err := e.Guard.Verify(r, e.Now(), scopeRead, scopeCreate)
+	if err != nil {
+		return m, err
+	}
+	if own.Token.ClientID != clientID || own.Token.Subject != clientID {
+		return m, wrongToken()
+	}
+	m.admission = &own
+	return m, nil
+}
+
+// spend uses up what the manager's request bears.
+func (e *Endpoint) spend(ctx context.Context, m manager) error {
+	if m.admission == nil {
+		return nil
+	}
+	return e.Guard.Spend(ctx, *m.admission)
+}
+
+// managed is the client's record as it is now, if m may manage it.
+func (e *Endpoint) managed(w http.ResponseWriter, r *http.Request, m manager) (client.Client, error) {
+	c, found, err := e.Store.FindClient(r.Context(), m.clientID)
 	switch {
 	case err != nil:
-		return client.Client{}, "", err
-	case len(r.Header.Values("Authorization")) == 0:
-		return client.Client{}, "", oauth.Refuse(oauth.TokenMissing, "the registration access token is needed").Challenged("Bearer")
-	case isBearer && subtle.ConstantTimeCompare(token.Hash(), c.RegistrationTokenHash) != 1, !found:
-		return client.Client{}, "", wrongToken()
+		return client.Client{}, err
+	case m.admission == nil && subtle.ConstantTimeCompare(m.token.Hash(), c.RegistrationTokenHash) != 1, !found:
+		return client.Client{}, wrongToken()
 	}
 	oauth.Note(w, oauth.FieldClient, c.ID)
-	return c, token.Reveal(), nil
+	return c, nil
 }
 
 // wrongToken is the one answer for a wrong token and for a client that does not exist.

@@ -7,5 +7,7 @@
 //	scope
 //	spend the proof, then ask the store whether the token was revoked
 //
+// Admit does all of it. A handler that has more to refuse of the request itself calls Verify, and Spend when it has done so.
+//
 // Every refusal carries the challenge that tells a client what to send (RFC 9449 §7.1).
 package resource

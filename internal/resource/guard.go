@@ -29,44 +29,69 @@ type Guard struct {
 	Store     Store
 }
 
-// Admit returns the access token of a request that may pass: its scope has at least one of those named, if any is.
-func (g Guard) Admit(r *http.Request, now time.Time, anyOf ...string) (accesstoken.Token, error) {
-	token, err := g.admit(r, now, anyOf)
-	if refusal, ok := err.(*oauth.Error); ok {
-		pairs := []string{"algs", strings.Join(jose.Algs(), " ")}
-		if refusal.Reason == oauth.ScopeInsufficient {
-			pairs = append(pairs, "scope", strings.Join(anyOf, " "))
-		}
-		return accesstoken.Token{}, refusal.Challenged("DPoP", pairs...)
-	}
-	return token, err
+// Admission is an access token whose bearer may pass, once its proof is spent.
+type Admission struct {
+	Token accesstoken.Token
+	proof replay.Use
 }
 
-func (g Guard) admit(r *http.Request, now time.Time, anyOf []string) (accesstoken.Token, error) {
-	compact, err := credentials(r)
+// Admit returns the access token of a request that may pass: its scope has at least one of those named, if any is.
+func (g Guard) Admit(r *http.Request, now time.Time, anyOf ...string) (accesstoken.Token, error) {
+	a, err := g.Verify(r, now, anyOf...)
 	if err != nil {
 		return accesstoken.Token{}, err
+	}
+	return a.Token, g.Spend(r.Context(), a)
+}
+
+// Verify is Admit without its last step, for a handler that has more to refuse before anything is used up. Who passes it
+// has not passed yet: Spend may refuse.
+func (g Guard) Verify(r *http.Request, now time.Time, anyOf ...string) (Admission, error) {
+	a, err := g.verify(r, now, anyOf)
+	return a, challenged(err, anyOf)
+}
+
+// Spend uses up the proof of an admission and then asks whether the token has ended early.
+func (g Guard) Spend(ctx context.Context, a Admission) error { return challenged(g.spend(ctx, a), nil) }
+
+// challenged adds to a refusal what a client must send.
+func challenged(err error, anyOf []string) error {
+	refusal, ok := err.(*oauth.Error)
+	if !ok {
+		return err
+	}
+	pairs := []string{"algs", strings.Join(jose.Algs(), " ")}
+	if refusal.Reason == oauth.ScopeInsufficient {
+		pairs = append(pairs, "scope", strings.Join(anyOf, " "))
+	}
+	return refusal.Challenged("DPoP", pairs...)
+}
+
+func (g Guard) verify(r *http.Request, now time.Time, anyOf []string) (Admission, error) {
+	compact, err := credentials(r)
+	if err != nil {
+		return Admission{}, err
 	}
 	token, err := g.Tokens.Recognise(compact, now)
 	if err != nil {
-		return accesstoken.Token{}, err
+		return Admission{}, err
 	}
 	if err := g.checkUse(r, token); err != nil {
-		return accesstoken.Token{}, err
+		return Admission{}, err
 	}
 	proof, err := g.Proofs.Verify(r.Header, dpop.Request{
 		Method: r.Method, URL: g.Origin + r.URL.EscapedPath(), AccessToken: compact,
 	}, now)
 	if err != nil {
-		return accesstoken.Token{}, err
+		return Admission{}, err
 	}
 	if subtle.ConstantTimeCompare([]byte(proof.Thumbprint), []byte(token.Confirmation.JKT)) != 1 {
-		return accesstoken.Token{}, oauth.Refuse(oauth.TokenKey, "the proof's key is not the one that the access token is bound to")
+		return Admission{}, oauth.Refuse(oauth.TokenKey, "the proof's key is not the one that the access token is bound to")
 	}
 	if !hasAny(token, anyOf) {
-		return accesstoken.Token{}, oauth.Refuse(oauth.ScopeInsufficient, "the access token needs the scope %s", strings.Join(anyOf, " or "))
+		return Admission{}, oauth.Refuse(oauth.ScopeInsufficient, "the access token needs the scope %s", strings.Join(anyOf, " or "))
 	}
-	return token, g.spend(r.Context(), token, proof)
+	return Admission{token, proof.Use}, nil
 }
 
 // credentials finds the one access token of a request (FAPI 2.0 Security Profile §5.3.4-1).
@@ -104,16 +129,15 @@ func (g Guard) checkUse(r *http.Request, token accesstoken.Token) error {
 	return nil
 }
 
-// spend uses up the proof and then asks whether the token has ended early.
-func (g Guard) spend(ctx context.Context, token accesstoken.Token, proof dpop.Proof) error {
-	outcome, err := g.Store.Spend(ctx, replay.Spend{Uses: []replay.Use{proof.Use}})
+func (g Guard) spend(ctx context.Context, a Admission) error {
+	outcome, err := g.Store.Spend(ctx, replay.Spend{Uses: []replay.Use{a.proof}})
 	if err != nil {
 		return err
 	}
 	if err := outcome.Refusal(); err != nil {
 		return err
 	}
-	denied, err := g.Store.Denied(ctx, token.Use(), token.ClientID)
+	denied, err := g.Store.Denied(ctx, a.Token.Use(), a.Token.ClientID)
 	if err == nil && denied {
 		return oauth.Refuse(oauth.TokenRevoked, "the access token was revoked or its client is gone")
 	}

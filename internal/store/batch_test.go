@@ -36,10 +36,10 @@ func TestMixedBatch(t *testing.T) {
 	attended := storetest.New(t)
 	s := attended.Unattended()
 	addClients(t, s, "a", "b", "deleted")
-	if _, _, err := s.UpdateClient(t.Context(), "b", registered("b").Metadata, noon); err != nil {
+	if _, _, err := s.UpdateClient(t.Context(), "b", nil, registered("b").Metadata, noon); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.DeleteClient(t.Context(), "deleted", noon); err != nil {
+	if _, err := s.DeleteClient(t.Context(), "deleted", nil, noon); err != nil {
 		t.Fatal(err)
 	}
 	mustSpend(t, attended, by("a", 1, assertion("a", "used"), proof("key", "used")), spent)

@@ -136,7 +136,7 @@ func TestImportsTakeTurns(t *testing.T) {
 func TestClients(t *testing.T) {
 	s := storetest.New(t)
 	addClients(t, s, "d", "a", "c", "b", "e")
-	if deleted, err := s.DeleteClient(t.Context(), "c", noon.Add(time.Hour)); !deleted || err != nil {
+	if deleted, err := s.DeleteClient(t.Context(), "c", nil, noon.Add(time.Hour)); !deleted || err != nil {
 		t.Fatal(deleted, err)
 	}
 	if err := s.SaveKeySet(t.Context(), "d", keySet("https://keys.example", noon)); err != nil {

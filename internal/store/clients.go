@@ -123,16 +123,17 @@ func (s *Store) ReplaceClient(ctx context.Context, c client.Client, now time.Tim
 }
 
 // UpdateClient replaces the metadata of an active client, and nothing that only the operator sets, and returns its new
-// version. updated is false when the client is gone: a deleted one never comes back.
-func (s *Store) UpdateClient(ctx context.Context, id string, m client.Metadata, now time.Time) (version int64, updated bool, err error) {
+// version. updated is false when the client is gone, since a deleted one never comes back, and when presented is no longer
+// the hash of its registration access token; nil asks for none.
+func (s *Store) UpdateClient(ctx context.Context, id string, presented []byte, m client.Metadata, now time.Time) (version int64, updated bool, err error) {
 	metadata, err := json.Marshal(m)
 	if err != nil {
 		return 0, false, err
 	}
 	err = s.pool.QueryRow(ctx, `
 		UPDATE client SET metadata = $2, version = version + 1, updated_at = $3
-		WHERE id = $1 AND status = 'active'
-		RETURNING version`, id, metadata, now).Scan(&version)
+		WHERE id = $1 AND status = 'active' AND ($4::bytea IS NULL OR registration_token_hash = $4)
+		RETURNING version`, id, metadata, now, presented).Scan(&version)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, false, nil
 	}
@@ -140,10 +141,12 @@ func (s *Store) UpdateClient(ctx context.Context, id string, m client.Metadata, 
 }
 
 // DeleteClient turns an active client into a tombstone: at its commit every replica refuses it, and its tokens are dead.
-func (s *Store) DeleteClient(ctx context.Context, id string, now time.Time) (deleted bool, err error) {
+// deleted is false when there is none, and when presented is no longer the hash of its registration access token; nil asks
+// for none.
+func (s *Store) DeleteClient(ctx context.Context, id string, presented []byte, now time.Time) (deleted bool, err error) {
 	tag, err := s.pool.Exec(ctx, `
 		UPDATE client SET status = 'deleted', version = version + 1, updated_at = $2
-		WHERE id = $1 AND status = 'active'`, id, now)
+		WHERE id = $1 AND status = 'active' AND ($3::bytea IS NULL OR registration_token_hash = $3)`, id, now, presented)
 	return tag.RowsAffected() == 1, failure("delete client", err)
 }
 

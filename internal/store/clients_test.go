@@ -61,7 +61,7 @@ func TestClientLife(t *testing.T) {
 	wantClient(t, s, "a", &c)
 
 	c.Metadata = client.Metadata{ClientName: "renamed"}
-	version, updated, err := s.UpdateClient(t.Context(), "a", c.Metadata, noon.Add(time.Minute))
+	version, updated, err := s.UpdateClient(t.Context(), "a", nil, c.Metadata, noon.Add(time.Minute))
 	if version != 2 || !updated || err != nil {
 		t.Errorf("update: version %d, %v, %v", version, updated, err)
 	}
@@ -81,7 +81,7 @@ func TestClientLife(t *testing.T) {
 	replaced.Version, replaced.IssuedAt = 3, noon // the id was given out then
 	wantClient(t, s, "a", &replaced)
 
-	if deleted, err := s.DeleteClient(t.Context(), "a", noon); !deleted || err != nil {
+	if deleted, err := s.DeleteClient(t.Context(), "a", nil, noon); !deleted || err != nil {
 		t.Fatal(deleted, err)
 	}
 	wantClient(t, s, "a", nil)
@@ -92,7 +92,7 @@ func TestTombstone(t *testing.T) {
 	url := storetest.URL(t)
 	s := storetest.Open(t, url)
 	addClients(t, s, "a")
-	if deleted, err := s.DeleteClient(t.Context(), "a", noon); !deleted || err != nil {
+	if deleted, err := s.DeleteClient(t.Context(), "a", nil, noon); !deleted || err != nil {
 		t.Fatal(deleted, err)
 	}
 	for name, revive := range map[string]func() (bool, error){
@@ -107,10 +107,10 @@ func TestTombstone(t *testing.T) {
 			return outcomes[1] != store.Deleted, err
 		},
 		"update": func() (bool, error) {
-			_, updated, err := s.UpdateClient(t.Context(), "a", registered("a").Metadata, noon)
+			_, updated, err := s.UpdateClient(t.Context(), "a", nil, registered("a").Metadata, noon)
 			return updated, err
 		},
-		"delete": func() (bool, error) { return s.DeleteClient(t.Context(), "a", noon) },
+		"delete": func() (bool, error) { return s.DeleteClient(t.Context(), "a", nil, noon) },
 		"save key set": func() (bool, error) {
 			return false, s.SaveKeySet(t.Context(), "a", keySet("https://keys.example", noon))
 		},
@@ -132,10 +132,10 @@ func TestUnknownClient(t *testing.T) {
 	for _, id := range []string{"nobody", "", "zero \x00 byte", "no \xff UTF-8"} {
 		wantClient(t, s, id, nil)
 	}
-	if _, updated, err := s.UpdateClient(t.Context(), "nobody", client.Metadata{}, noon); updated || err != nil {
+	if _, updated, err := s.UpdateClient(t.Context(), "nobody", nil, client.Metadata{}, noon); updated || err != nil {
 		t.Errorf("update: %v, %v", updated, err)
 	}
-	if deleted, err := s.DeleteClient(t.Context(), "nobody", noon); deleted || err != nil {
+	if deleted, err := s.DeleteClient(t.Context(), "nobody", nil, noon); deleted || err != nil {
 		t.Errorf("delete: %v, %v", deleted, err)
 	}
 	if err := s.SaveKeySet(t.Context(), "nobody", keySet("https://keys.example", noon)); err == nil || isTemporary(err) {
@@ -233,7 +233,7 @@ func TestConcurrentUpdateAndDelete(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
-			version, updated, err := s.UpdateClient(t.Context(), "a", client.Metadata{ClientName: fmt.Sprint(i)}, noon)
+			version, updated, err := s.UpdateClient(t.Context(), "a", nil, client.Metadata{ClientName: fmt.Sprint(i)}, noon)
 			if err != nil || updated != (version != 0) {
 				t.Errorf("update: version %d, %v, %v", version, updated, err)
 			}
@@ -245,7 +245,7 @@ func TestConcurrentUpdateAndDelete(t *testing.T) {
 		})
 	}
 	all.Go(func() {
-		if deleted, err := s.DeleteClient(t.Context(), "a", noon); !deleted || err != nil {
+		if deleted, err := s.DeleteClient(t.Context(), "a", nil, noon); !deleted || err != nil {
 			t.Errorf("delete: %v, %v", deleted, err)
 		}
 	})
@@ -261,5 +261,29 @@ func TestConcurrentUpdateAndDelete(t *testing.T) {
 	last := ask[int64](t, connect(t, url), `SELECT version FROM client WHERE id = 'a' AND status = 'deleted'`)
 	if want := int64(len(versions)) + 2; last != want {
 		t.Errorf("%d updates and a deletion ended at version %d, want %d", len(versions), last, want)
+	}
+}
+
+// TestPresentedToken: a change in the name of a registration access token that is no longer the client's does nothing.
+func TestPresentedToken(t *testing.T) {
+	s := storetest.New(t)
+	addClients(t, s, "a")
+	c := registered("a")
+	old, fresh := c.RegistrationTokenHash, []byte("hash of another")
+	if _, updated, err := s.UpdateClient(t.Context(), "a", old, c.Metadata, noon); !updated || err != nil {
+		t.Errorf("updated by its token: %v, %v", updated, err)
+	}
+	c.Version, c.RegistrationTokenHash = 2, fresh
+	if replaced, err := s.ReplaceClient(t.Context(), c, noon); !replaced || err != nil {
+		t.Fatal(replaced, err)
+	}
+	if _, updated, err := s.UpdateClient(t.Context(), "a", old, c.Metadata, noon); updated || err != nil {
+		t.Errorf("updated by a token that was replaced: %v, %v", updated, err)
+	}
+	if deleted, err := s.DeleteClient(t.Context(), "a", old, noon); deleted || err != nil {
+		t.Errorf("deleted by a token that was replaced: %v, %v", deleted, err)
+	}
+	if deleted, err := s.DeleteClient(t.Context(), "a", fresh, noon); !deleted || err != nil {
+		t.Errorf("deleted by its token: %v, %v", deleted, err)
 	}
 }

@@ -45,8 +45,8 @@ func calls(t *testing.T, s *store.Store) map[string]func() error {
 			_, err := s.ImportClients(ctx, []client.Client{c}, noon)
 			return err
 		},
-		"UpdateClient": func() error { _, _, err := s.UpdateClient(ctx, marker, c.Metadata, noon); return err },
-		"DeleteClient": func() error { _, err := s.DeleteClient(ctx, marker, noon); return err },
+		"UpdateClient": func() error { _, _, err := s.UpdateClient(ctx, marker, nil, c.Metadata, noon); return err },
+		"DeleteClient": func() error { _, err := s.DeleteClient(ctx, marker, nil, noon); return err },
 		"SaveKeySet": func() error {
 			return s.SaveKeySet(ctx, marker, client.FetchedKeySet{URI: marker, Raw: []byte(marker), At: noon})
 		},

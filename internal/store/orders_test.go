@@ -154,7 +154,7 @@ func updating() op {
 	return op{
 		name: "update",
 		call: func(ctx context.Context, s *store.Store) string {
-			version, updated, err := s.UpdateClient(ctx, "c", client.Metadata{ClientName: "changed"}, noon)
+			version, updated, err := s.UpdateClient(ctx, "c", nil, client.Metadata{ClientName: "changed"}, noon)
 			return fmt.Sprint(version, updated, err)
 		},
 		model: func(w *world, _ string) string {
@@ -171,7 +171,7 @@ func deleting() op {
 	return op{
 		name: "delete",
 		call: func(ctx context.Context, s *store.Store) string {
-			deleted, err := s.DeleteClient(ctx, "c", noon)
+			deleted, err := s.DeleteClient(ctx, "c", nil, noon)
 			return fmt.Sprint(deleted, err)
 		},
 		model: func(w *world, _ string) string {

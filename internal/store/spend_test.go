@@ -82,7 +82,7 @@ func TestSpend(t *testing.T) {
 func TestSpendAfterChange(t *testing.T) {
 	s := storetest.New(t)
 	addClients(t, s, "updated", "replaced", "imported", "same", "deleted", "fetched")
-	if _, _, err := s.UpdateClient(t.Context(), "updated", registered("updated").Metadata, noon); err != nil {
+	if _, _, err := s.UpdateClient(t.Context(), "updated", nil, registered("updated").Metadata, noon); err != nil {
 		t.Fatal(err)
 	}
 	replaced := registered("replaced")
@@ -95,7 +95,7 @@ func TestSpendAfterChange(t *testing.T) {
 	if _, err := s.ImportClients(t.Context(), []client.Client{imported, registered("same")}, noon); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.DeleteClient(t.Context(), "deleted", noon); err != nil {
+	if _, err := s.DeleteClient(t.Context(), "deleted", nil, noon); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.SaveKeySet(t.Context(), "fetched", keySet("https://keys.example", noon)); err != nil {
@@ -175,7 +175,7 @@ func TestDeny(t *testing.T) {
 	denied(token("2"), "nobody", true)
 	denied(token("2"), "", true)
 	denied(token("2"), "b", false)
-	if _, err := s.DeleteClient(t.Context(), "b", noon); err != nil {
+	if _, err := s.DeleteClient(t.Context(), "b", nil, noon); err != nil {
 		t.Fatal(err)
 	}
 	denied(token("2"), "b", true)
