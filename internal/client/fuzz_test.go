@@ -68,7 +68,7 @@ func FuzzAuthenticate(f *testing.F) {
 			compact = signers[signer].sign(header, claims)
 		}
 		if compact == "" || !utf8.ValidString(compact) || strings.Contains(compact, "\x00") {
-			t.Skip("the form reader lets no such assertion come so far")
+			return // the form reader lets no such assertion come so far
 		}
 		caller, err := b.requestAt(path, bodyOf(compact)+"&"+body("client_id", clientID))
 		want, use := judge(b, compact, path, clientID)
