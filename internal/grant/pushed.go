@@ -1,0 +1,35 @@
+package grant
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// The bounds of the time in which the browser must arrive (FAPI 2.0 Security Profile §5.3.2.2-12: less than 600 s).
+const (
+	MinArrival     = 5 * time.Second
+	DefaultArrival = 90 * time.Second
+	MaxArrival     = 599 * time.Second
+)
+
+// Pushed is an authorization request as it was validated when it was pushed (RFC 9126). Nothing of it is judged again.
+type Pushed struct {
+	ClientID      string          `json:"client_id"`
+	RedirectURI   string          `json:"redirect_uri"`
+	State         string          `json:"state,omitempty"`
+	Scope         string          `json:"scope"`
+	Resources     []string        `json:"resources,omitempty"`
+	CodeChallenge string          `json:"code_challenge"`         // of S256 (RFC 7636 §4.2)
+	JKT           string          `json:"dpop_jkt,omitempty"`     // the key that must redeem the code (RFC 9449 §10)
+	Nonce         string          `json:"nonce,omitempty"`        // as every member below, OpenID Connect Core §3.1.2.1
+	Prompt        []string        `json:"prompt,omitempty"`       // none, login, consent, select_account
+	MaxAge        *int            `json:"max_age,omitempty"`      // seconds
+	ACRValues     []string        `json:"acr_values,omitempty"`   // in the order of preference
+	LoginHint     string          `json:"login_hint,omitempty"`   // the client's guess at a username
+	UILocales     []string        `json:"ui_locales,omitempty"`   // in the order of preference
+	Claims        json.RawMessage `json:"claims,omitempty"`       // an object
+	ArriveBy      time.Time       `json:"arrive_by"`
+}
+
+// Arrives tells whether a browser that comes at now is in time.
+func (p Pushed) Arrives(now time.Time) bool { return now.Before(p.ArriveBy) }

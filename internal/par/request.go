@@ -1,0 +1,235 @@
+package par
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"authserver/internal/client"
+	"authserver/internal/grant"
+	"authserver/internal/jose"
+	"authserver/internal/oauth"
+)
+
+// The bounds of parameters that are kept and given back, in bytes. Longer ones are refused, never cut.
+const (
+	maxState     = 2 << 10
+	maxNonce     = 512
+	maxLoginHint = 256
+	maxClaims    = 8 << 10
+	maxWords     = 20 // of a list
+	maxMaxAge    = 10 * 365 * 24 * 3600
+	maxResources = 20
+)
+
+// judge holds the parameters of a request against the client's registration and this server's offer.
+func (e *Endpoint) judge(c client.Client, form oauth.Form) (grant.Pushed, error) {
+	if err := checkKind(c, form); err != nil {
+		return grant.Pushed{}, err
+	}
+	redirectURI, err := redirectURIFor(c, form)
+	if err != nil {
+		return grant.Pushed{}, err
+	}
+	challenge, err := challengeOf(form)
+	if err != nil {
+		return grant.Pushed{}, err
+	}
+	scope, err := scopeFor(c, form.Get("scope"))
+	if err != nil {
+		return grant.Pushed{}, err
+	}
+	resources, err := e.resourcesFor(form.All("resource"))
+	if err != nil {
+		return grant.Pushed{}, err
+	}
+	p := grant.Pushed{ClientID: c.ID, RedirectURI: redirectURI, Scope: scope.String(), Resources: resources, CodeChallenge: challenge}
+	return p, readOpenID(&p, c, form)
+}
+
+// checkKind refuses requests of a kind that this server, or this client, does not make.
+func checkKind(c client.Client, form oauth.Form) error {
+	switch responseType := form.Get("response_type"); {
+	case form.Get("request_uri") != "":
+		return oauth.Refuse(oauth.RequestURINested, "request_uri must not stand in a pushed request")
+	case form.Get("request") != "":
+		return oauth.Refuse(oauth.RequestObjectRefused, "request objects are not taken here; send the parameters in the form")
+	case c.Metadata.RequireSignedRequestObject:
+		return oauth.Refuse(oauth.RequestObjectMissing, "the client is registered to sign its requests (require_signed_request_object)")
+	case form.Get("authorization_details") != "":
+		return oauth.Refuse(oauth.DetailsRefused, "authorization_details are not taken here")
+	case responseType == "":
+		return oauth.Refuse(oauth.ParameterMissing, "response_type is missing")
+	case responseType != "code":
+		return oauth.Refuse(oauth.ResponseTypeUnsupported, "response_type must be code; received %q", responseType)
+	case !c.May("authorization_code"):
+		return oauth.Refuse(oauth.GrantTypeNotRegistered, "the client is not registered for the grant type authorization_code")
+	}
+	if mode := form.Get("response_mode"); mode != "" && mode != "query" {
+		return oauth.Refuse(oauth.ResponseModeUnsupported, "response_mode must be query, or absent; received %q", mode)
+	}
+	return nil
+}
+
+// redirectURIFor is the request's redirect_uri if it is registered to the letter (RFC 9700 §2.1). Of a native app's
+// loopback address the port may be another one (RFC 8252 §7.3).
+func redirectURIFor(c client.Client, form oauth.Form) (string, error) {
+	uri, err := form.Required("redirect_uri")
+	if err != nil {
+		return "", err
+	}
+	for _, registered := range c.Metadata.RedirectURIs {
+		if uri == registered || c.Metadata.ApplicationType == "native" && sameButPort(uri, registered) {
+			return uri, nil
+		}
+	}
+	return "", oauth.Refuse(oauth.RedirectURIUnknown, "redirect_uri is not one of the client's registered redirect_uris, compared character by character")
+}
+
+// sameButPort compares two URIs of one loopback address, whose ports may differ, and nothing else.
+func sameButPort(uri, registered string) bool {
+	u, err := url.Parse(uri)
+	r, err2 := url.Parse(registered)
+	if err != nil || err2 != nil || r.Scheme != "http" || u.Hostname() != r.Hostname() {
+		return false
+	}
+	if ip, err := netip.ParseAddr(r.Hostname()); err != nil || !ip.IsLoopback() {
+		return false
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || strconv.FormatUint(port, 10) != u.Port() {
+		return false
+	}
+	withPort := strings.Replace(registered, "//"+r.Host, "//"+strings.TrimSuffix(r.Host, ":"+r.Port())+":"+u.Port(), 1)
+	return uri == withPort
+}
+
+// challengeOf is the PKCE challenge. The method must be named: RFC 7636 §4.3 would take its absence for plain.
+func challengeOf(form oauth.Form) (string, error) {
+	challenge, err := form.Required("code_challenge")
+	switch {
+	case err != nil:
+		return "", err
+	case form.Get("code_challenge_method") != "S256":
+		return "", oauth.Refuse(oauth.ChallengeRefused, "code_challenge_method must be S256")
+	case !isDigest(challenge):
+		return "", oauth.Refuse(oauth.ChallengeRefused, "code_challenge must be the SHA-256 of the verifier, 43 characters of base64url")
+	}
+	return challenge, nil
+}
+
+// isDigest tells whether a text is a SHA-256 digest in its one spelling as base64url.
+func isDigest(s string) bool {
+	digest, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(digest) == 32
+}
+
+// scopeFor is the requested scope, or all that is registered when none is requested. The scopes of client registration
+// belong to a client's own name, and no person can grant them.
+func scopeFor(c client.Client, requested string) (oauth.Scope, error) {
+	scope, err := oauth.ParseScope(requested)
+	if err != nil {
+		return nil, err
+	}
+	ofPerson := slices.DeleteFunc(slices.Clone(c.Scope()), func(s string) bool { return strings.HasPrefix(s, "client.") })
+	if scope == nil {
+		scope = ofPerson
+	}
+	if beyond := scope.Beyond(ofPerson); beyond != "" {
+		return nil, oauth.Refuse(oauth.ScopeNotRegistered, "the client may not ask a person for all of the requested scope; it may for: %s", ofPerson)
+	}
+	if len(scope) == 0 {
+		return nil, oauth.Refuse(oauth.ScopeEmpty, "no scope is left that a person could grant")
+	}
+	return scope, nil
+}
+
+// resourcesFor are the resource parameters, each once (RFC 8707 §2.1).
+func (e *Endpoint) resourcesFor(requested []string) ([]string, error) {
+	if len(requested) > maxResources {
+		return nil, oauth.Refuse(oauth.ResourceRefused, "at most %d resource parameters are taken", maxResources)
+	}
+	var resources []string
+	for _, r := range requested {
+		if r == "" {
+			continue
+		}
+		if !slices.Contains(e.Resources, r) {
+			return nil, oauth.Refuse(oauth.ResourceRefused, "resource is not one that this server issues tokens for")
+		}
+		if !slices.Contains(resources, r) {
+			resources = append(resources, r)
+		}
+	}
+	return resources, nil
+}
+
+// readOpenID reads the parameters that travel with the request, and those about the person's authentication (OpenID
+// Connect Core §3.1.2.1).
+func readOpenID(p *grant.Pushed, c client.Client, form oauth.Form) (err error) {
+	for _, text := range []struct {
+		name string
+		into *string
+		most int
+	}{{"state", &p.State, maxState}, {"nonce", &p.Nonce, maxNonce}, {"login_hint", &p.LoginHint, maxLoginHint}} {
+		if *text.into = form.Get(text.name); len(*text.into) > text.most {
+			return oauth.Refuse(oauth.ParameterTooLong, "%s has %d bytes; at most %d are taken", text.name, len(*text.into), text.most)
+		}
+	}
+	if p.Prompt, err = promptOf(form.Get("prompt")); err != nil {
+		return err
+	}
+	if p.MaxAge, err = maxAgeOf(form.Get("max_age"), c.Metadata.DefaultMaxAge); err != nil {
+		return err
+	}
+	p.ACRValues, p.UILocales = strings.Fields(form.Get("acr_values")), strings.Fields(form.Get("ui_locales"))
+	if len(p.ACRValues) == 0 {
+		p.ACRValues = c.Metadata.DefaultACRValues
+	}
+	if len(p.ACRValues) > maxWords || len(p.UILocales) > maxWords {
+		return oauth.Refuse(oauth.ParameterTooLong, "acr_values and ui_locales may have %d values each", maxWords)
+	}
+	p.Claims, err = claimsOf(form.Get("claims"))
+	return err
+}
+
+func promptOf(value string) ([]string, error) {
+	words := strings.Fields(value)
+	for _, word := range words {
+		if !slices.Contains([]string{"none", "login", "consent", "select_account"}, word) {
+			return nil, oauth.Refuse(oauth.PromptRefused, "prompt must be none, or some of login, consent and select_account")
+		}
+	}
+	if slices.Contains(words, "none") && len(words) > 1 {
+		return nil, oauth.Refuse(oauth.PromptRefused, "prompt=none must stand alone")
+	}
+	return words, nil
+}
+
+func maxAgeOf(value string, registered *int) (*int, error) {
+	if value == "" {
+		return registered, nil
+	}
+	seconds, err := strconv.Atoi(value)
+	if err != nil || seconds < 0 || seconds > maxMaxAge || strconv.Itoa(seconds) != value {
+		return nil, oauth.Refuse(oauth.MaxAgeRefused, "max_age must be a whole number of seconds")
+	}
+	return &seconds, nil
+}
+
+// claimsOf is the claims parameter, of which unknown members mean nothing (OpenID Connect Core §5.5).
+func claimsOf(value string) (json.RawMessage, error) {
+	if value == "" {
+		return nil, nil
+	}
+	if len(value) > maxClaims {
+		return nil, oauth.Refuse(oauth.ParameterTooLong, "claims has %d bytes; at most %d are taken", len(value), maxClaims)
+	}
+	if _, err := jose.ParseObject([]byte(value)); err != nil {
+		return nil, oauth.Refuse(oauth.ClaimsRefused, "claims must be one strict JSON object: %s", jose.Detail(err))
+	}
+	return json.RawMessage(value), nil
+}
