@@ -19,15 +19,15 @@ type Pushed struct {
 	State         string          `json:"state,omitempty"`
 	Scope         string          `json:"scope"`
 	Resources     []string        `json:"resources,omitempty"`
-	CodeChallenge string          `json:"code_challenge"`         // of S256 (RFC 7636 §4.2)
-	JKT           string          `json:"dpop_jkt,omitempty"`     // the key that must redeem the code (RFC 9449 §10)
-	Nonce         string          `json:"nonce,omitempty"`        // as every member below, OpenID Connect Core §3.1.2.1
-	Prompt        []string        `json:"prompt,omitempty"`       // none, login, consent, select_account
-	MaxAge        *int            `json:"max_age,omitempty"`      // seconds
-	ACRValues     []string        `json:"acr_values,omitempty"`   // in the order of preference
-	LoginHint     string          `json:"login_hint,omitempty"`   // the client's guess at a username
-	UILocales     []string        `json:"ui_locales,omitempty"`   // in the order of preference
-	Claims        json.RawMessage `json:"claims,omitempty"`       // an object
+	CodeChallenge string          `json:"code_challenge"`       // of S256 (RFC 7636 §4.2)
+	JKT           string          `json:"dpop_jkt,omitempty"`   // the key that must redeem the code (RFC 9449 §10)
+	Nonce         string          `json:"nonce,omitempty"`      // as every member below, OpenID Connect Core §3.1.2.1
+	Prompt        []string        `json:"prompt,omitempty"`     // none, login, consent, select_account
+	MaxAge        *int            `json:"max_age,omitempty"`    // seconds
+	ACRValues     []string        `json:"acr_values,omitempty"` // in the order of preference
+	LoginHint     string          `json:"login_hint,omitempty"` // the client's guess at a username
+	UILocales     []string        `json:"ui_locales,omitempty"` // in the order of preference
+	Claims        json.RawMessage `json:"claims,omitempty"`     // an object
 	ArriveBy      time.Time       `json:"arrive_by"`
 }
 

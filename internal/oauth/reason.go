@@ -13,6 +13,9 @@ const (
 	UnsupportedGrantType        Code = "unsupported_grant_type"        // RFC 6749 §5.2
 	InvalidScope                Code = "invalid_scope"                 // RFC 6749 §5.2
 	InvalidTarget               Code = "invalid_target"                // RFC 8707 §2
+	UnsupportedResponseType     Code = "unsupported_response_type"     // RFC 6749 §4.1.2.1
+	InvalidAuthorizationDetails Code = "invalid_authorization_details" // RFC 9396 §5
+	RequestNotSupported         Code = "request_not_supported"         // OpenID Connect Core §3.1.2.6
 	InvalidDPoPProof            Code = "invalid_dpop_proof"            // RFC 9449 §5
 	UseDPoPNonce                Code = "use_dpop_nonce"                // RFC 9449 §8
 	InvalidToken                Code = "invalid_token"                 // RFC 6750 §3.1
@@ -34,6 +37,9 @@ var status = map[Code]int{
 	UnsupportedGrantType:        http.StatusBadRequest,
 	InvalidScope:                http.StatusBadRequest,
 	InvalidTarget:               http.StatusBadRequest,
+	UnsupportedResponseType:     http.StatusBadRequest,
+	InvalidAuthorizationDetails: http.StatusBadRequest,
+	RequestNotSupported:         http.StatusBadRequest,
 	InvalidDPoPProof:            http.StatusBadRequest,
 	UseDPoPNonce:                http.StatusBadRequest,
 	InvalidToken:                http.StatusUnauthorized,
@@ -87,6 +93,20 @@ const (
 	ScopeNotRegistered     Reason = "scope_not_registered"
 	ScopeEmpty             Reason = "scope_empty"
 	ResourceRefused        Reason = "resource_refused"
+
+	RequestURINested        Reason = "request_uri_nested"
+	RequestObjectRefused    Reason = "request_object_refused"
+	RequestObjectMissing    Reason = "request_object_missing"
+	DetailsRefused          Reason = "authorization_details_refused"
+	ResponseTypeUnsupported Reason = "response_type_unsupported"
+	ResponseModeUnsupported Reason = "response_mode_unsupported"
+	RedirectURIUnknown      Reason = "redirect_uri_unknown"
+	ChallengeRefused        Reason = "code_challenge_refused"
+	KeyThumbprint           Reason = "dpop_jkt"
+	PromptRefused           Reason = "prompt_refused"
+	MaxAgeRefused           Reason = "max_age_refused"
+	ClaimsRefused           Reason = "claims_refused"
+	ParameterTooLong        Reason = "parameter_too_long"
 
 	ProofMissing   Reason = "proof_missing"
 	ProofRepeated  Reason = "proof_repeated"

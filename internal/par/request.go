@@ -185,7 +185,7 @@ func readOpenID(p *grant.Pushed, c client.Client, form oauth.Form) (err error) {
 	if p.MaxAge, err = maxAgeOf(form.Get("max_age"), c.Metadata.DefaultMaxAge); err != nil {
 		return err
 	}
-	p.ACRValues, p.UILocales = strings.Fields(form.Get("acr_values")), strings.Fields(form.Get("ui_locales"))
+	p.ACRValues, p.UILocales = words(form.Get("acr_values")), words(form.Get("ui_locales"))
 	if len(p.ACRValues) == 0 {
 		p.ACRValues = c.Metadata.DefaultACRValues
 	}
@@ -196,17 +196,25 @@ func readOpenID(p *grant.Pushed, c client.Client, form oauth.Form) (err error) {
 	return err
 }
 
+// words are the values of a list with spaces between; nil when there are none.
+func words(list string) []string {
+	if list = strings.TrimSpace(list); list == "" {
+		return nil
+	}
+	return strings.Fields(list)
+}
+
 func promptOf(value string) ([]string, error) {
-	words := strings.Fields(value)
-	for _, word := range words {
+	prompts := words(value)
+	for _, word := range prompts {
 		if !slices.Contains([]string{"none", "login", "consent", "select_account"}, word) {
 			return nil, oauth.Refuse(oauth.PromptRefused, "prompt must be none, or some of login, consent and select_account")
 		}
 	}
-	if slices.Contains(words, "none") && len(words) > 1 {
+	if slices.Contains(prompts, "none") && len(prompts) > 1 {
 		return nil, oauth.Refuse(oauth.PromptRefused, "prompt=none must stand alone")
 	}
-	return words, nil
+	return prompts, nil
 }
 
 func maxAgeOf(value string, registered *int) (*int, error) {
