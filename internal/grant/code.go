@@ -1,0 +1,101 @@
+package grant
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"time"
+)
+
+// The life of an authorization code (FAPI 2.0 Security Profile §5.3.2.1-11, and requirement AC-03).
+const (
+	CodeLifetime = 60 * time.Second
+	CodeFailures = 5 // the one that ends the code
+)
+
+// Code is an authorization code as the store keeps it, beside its hash.
+type Code struct {
+	ClientID      string
+	RedirectURI   string
+	CodeChallenge string
+	JKT           string // the key that must redeem it; "": any
+	ExpiresAt     time.Time
+	Failures      int  // wrong tries of its own client
+	Spent         bool // redeemed, or ended by failures
+	Redeemed      bool // tokens were given for it
+}
+
+// Attempt is a try to redeem a code, by a client that has been authenticated.
+type Attempt struct {
+	ClientID    string
+	RedirectURI string
+	Verifier    string
+	JKT         string
+}
+
+// Redemption is what became of an attempt.
+type Redemption string
+
+// The redemptions. Only Redeemed gives tokens.
+const (
+	Redeemed      Redemption = "redeemed"
+	CodeUnknown   Redemption = "code_unknown" // also another client's, which must not learn that there is one
+	CodeExpired   Redemption = "code_expired"
+	CodeReplayed  Redemption = "code_replayed" // its grant is revoked with all its tokens (RFC 6749 §4.1.2)
+	WrongVerifier Redemption = "wrong_verifier"
+	WrongRedirect Redemption = "wrong_redirect_uri"
+	WrongKey      Redemption = "wrong_key"
+)
+
+// Redeem judges an attempt at now and returns the code as it is afterwards.
+func (c Code) Redeem(a Attempt, now time.Time) (Code, Redemption) {
+	switch {
+	case a.ClientID != c.ClientID:
+		return c, CodeUnknown
+	case c.Redeemed:
+		return c, CodeReplayed
+	case c.Spent:
+		return c, CodeUnknown
+	case !now.Before(c.ExpiresAt):
+		return c, CodeExpired
+	case a.RedirectURI != c.RedirectURI:
+		return c.failed(WrongRedirect)
+	case !c.verifies(a.Verifier):
+		return c.failed(WrongVerifier)
+	case c.JKT != "" && c.JKT != a.JKT:
+		return c.failed(WrongKey)
+	}
+	c.Spent, c.Redeemed = true, true
+	return c, Redeemed
+}
+
+// failed counts a wrong try: a client may mend a mistake, nobody may guess.
+func (c Code) failed(how Redemption) (Code, Redemption) {
+	c.Failures++
+	c.Spent = c.Failures >= CodeFailures
+	return c, how
+}
+
+// verifies compares the verifier with the challenge (RFC 7636 §4.6).
+func (c Code) verifies(verifier string) bool {
+	if !isVerifier(verifier) {
+		return false
+	}
+	digest := sha256.Sum256([]byte(verifier))
+	return subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(digest[:])), []byte(c.CodeChallenge)) == 1
+}
+
+// isVerifier wants 43 to 128 unreserved characters (RFC 7636 §4.1).
+func isVerifier(s string) bool {
+	if len(s) < 43 || len(s) > 128 {
+		return false
+	}
+	for _, r := range []byte(s) {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '.', r == '_', r == '~':
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,27 @@
+package grant
+
+import "time"
+
+// Lifetime is how long a grant without an end of its own lasts (FDX: a year and not longer).
+const Lifetime = 365 * 24 * time.Hour
+
+// Grant is what a person has allowed a client.
+type Grant struct {
+	ID        string
+	ClientID  string
+	Subject   string
+	Scope     string
+	Resources []string
+	AuthTime  time.Time // when the person proved who they are
+	ACR       string    // how; never more than what happened
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	RevokedAt *time.Time
+}
+
+// Alive tells whether tokens of the grant are worth something at now.
+func (g Grant) Alive(now time.Time) bool { return g.RevokedAt == nil && now.Before(g.ExpiresAt) }
+
+// Refreshes tells whether a client may have another access token from the grant at now. The refresh token stays the same
+// (FAPI 2.0 Security Profile §5.3.2.1-9), so there is nothing to spend and nothing that could be lost in transit.
+func (g Grant) Refreshes(clientID string, now time.Time) bool { return g.ClientID == clientID && g.Alive(now) }
