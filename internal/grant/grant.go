@@ -24,4 +24,6 @@ func (g Grant) Alive(now time.Time) bool { return g.RevokedAt == nil && now.Befo
 
 // Refreshes tells whether a client may have another access token from the grant at now. The refresh token stays the same
 // (FAPI 2.0 Security Profile §5.3.2.1-9), so there is nothing to spend and nothing that could be lost in transit.
-func (g Grant) Refreshes(clientID string, now time.Time) bool { return g.ClientID == clientID && g.Alive(now) }
+func (g Grant) Refreshes(clientID string, now time.Time) bool {
+	return g.ClientID == clientID && g.Alive(now)
+}
