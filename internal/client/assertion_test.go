@@ -278,7 +278,7 @@ func TestOtherWaysOfAuthentication(t *testing.T) {
 			}
 			// CA-09: a client that tried Basic is answered in its terms, others are not asked for Basic.
 			w := httptest.NewRecorder()
-			(oauth.Pages{}).Write(w, err)
+			(oauth.Pages{}).Write(w, nil, err)
 			challenged := strings.HasPrefix(w.Header().Get("WWW-Authenticate"), "Basic ")
 			if challenged != (test.name == "Basic") {
 				t.Errorf("WWW-Authenticate: %q", w.Header().Get("WWW-Authenticate"))

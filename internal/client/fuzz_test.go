@@ -309,7 +309,7 @@ func isPublic(t *testing.T, err error) {
 		t.Fatalf("%#v", err)
 	}
 	w := httptest.NewRecorder()
-	(oauth.Pages{Base: issuer}).Write(w, err)
+	(oauth.Pages{Base: issuer}).Write(w, nil, err)
 	if w.Code != 401 {
 		t.Fatalf("%d: %v", w.Code, err)
 	}

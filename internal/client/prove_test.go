@@ -62,7 +62,7 @@ func TestNotProven(t *testing.T) {
 				t.Fatalf("%v %v", caller, err)
 			}
 			w := httptest.NewRecorder()
-			(oauth.Pages{Base: issuer}).Write(w, err)
+			(oauth.Pages{Base: issuer}).Write(w, nil, err)
 			answer := fmt.Sprint(w.Code, w.Header(), w.Body)
 			if first == "" {
 				first = answer

@@ -167,7 +167,7 @@ func TestStaleTwice(t *testing.T) {
 		t.Fatal(runs, err)
 	}
 	w := httptest.NewRecorder()
-	(oauth.Pages{}).Write(w, err)
+	(oauth.Pages{}).Write(w, nil, err)
 	if w.Code != 503 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}

@@ -7,13 +7,15 @@ const Lifetime = 365 * 24 * time.Hour
 
 // Grant is what a person has allowed a client.
 type Grant struct {
-	ID        string
+	ID        string // 256 random bits; no secret, but nobody guesses one
 	ClientID  string
 	Subject   string
 	Scope     string
 	Resources []string
+	Accounts  []string  // that the person chose; nil: nothing of the scope is about accounts
 	AuthTime  time.Time // when the person proved who they are
 	ACR       string    // how; never more than what happened
+	AMR       []string
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	RevokedAt *time.Time

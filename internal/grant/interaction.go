@@ -8,28 +8,54 @@ const (
 	InteractionMost = 30 * time.Minute
 )
 
-// Interaction is one browser on its way from a pushed request to a decision. Several may be under way for one request:
-// tabs, link scanners, two people at one browser. The first that decides ends the request.
+// MaxInteractions is how many browsers may open one request: tabs, link scanners, a second device.
+const MaxInteractions = 50
+
+// Interaction is one browser on its way from a pushed request to a decision. Several may be under way for one request;
+// the first that decides ends it for all.
 type Interaction struct {
+	Request   Pushed
+	Decided   bool // the request, here or by another browser
 	OpenedAt  time.Time
 	ExpiresAt time.Time
-	Subject   string // who has logged in; "": nobody yet
+	Subject   string   // for whom it goes on; "": nobody has signed in yet
+	Accounts  []string // that the subject has chosen; nil: not yet
 }
 
-// Open begins an interaction for a browser that arrives at now; in time is false when it comes too late, or after another
-// has decided.
-func Open(p Pushed, decided bool, now time.Time) (i Interaction, inTime bool) {
-	if decided || !p.Arrives(now) {
-		return Interaction{}, false
+// Arrival is what became of a browser that came with a request_uri.
+type Arrival string
+
+// The arrivals. With the first two it goes on.
+const (
+	Opened   Arrival = "opened"
+	Resumed  Arrival = "resumed"  // by a reload, or the back button: its interaction lives
+	Unknown  Arrival = "unknown"  // also a request of another client, which must not learn that there is one
+	TooLate  Arrival = "too_late" // expires_in is over, and so is the interaction, if there was one
+	Answered Arrival = "answered"
+	Crowded  Arrival = "crowded"
+)
+
+// Open judges a browser that arrives at now without an interaction that lives, while others have opened the request open
+// times.
+func Open(p Pushed, decided bool, open int, now time.Time) (Interaction, Arrival) {
+	switch {
+	case decided:
+		return Interaction{}, Answered
+	case !p.Arrives(now):
+		return Interaction{}, TooLate
+	case open >= MaxInteractions:
+		return Interaction{}, Crowded
 	}
-	return Interaction{OpenedAt: now, ExpiresAt: now.Add(InteractionStep)}, true
+	return Interaction{Request: p, OpenedAt: now, ExpiresAt: now.Add(InteractionStep)}, Opened
 }
 
 // Alive tells whether the interaction may take a step at now.
-func (i Interaction) Alive(now time.Time) bool { return now.Before(i.ExpiresAt) }
+func (i Interaction) Alive(now time.Time) bool { return !i.Decided && now.Before(i.ExpiresAt) }
 
-// Step is the interaction after a step at now. One whose time is over takes none.
-func (i Interaction) Step(now time.Time) (Interaction, bool) {
+// Step is the interaction after a step that subject takes at now; "" is somebody who has not signed in. One whose time is
+// over, or whose request is answered, takes none. Another person than before starts afresh: nothing that was chosen for
+// the one may be decided by the other.
+func (i Interaction) Step(subject string, now time.Time) (Interaction, bool) {
 	if !i.Alive(now) {
 		return i, false
 	}
@@ -40,17 +66,19 @@ func (i Interaction) Step(now time.Time) (Interaction, bool) {
 	if next.After(i.ExpiresAt) {
 		i.ExpiresAt = next
 	}
+	if subject != i.Subject {
+		i.Subject, i.Accounts = subject, nil
+	}
 	return i, true
 }
 
-// LoggedIn is the interaction after somebody has logged in. Another person than before starts afresh: nothing that was
-// chosen for the one may be decided by the other.
-func (i Interaction) LoggedIn(subject string, now time.Time) (next Interaction, ok bool) {
-	next, ok = i.Step(now)
-	if ok {
-		next.Subject = subject
+// Choose is the interaction after subject has chosen accounts at now.
+func (i Interaction) Choose(subject string, accounts []string, now time.Time) (Interaction, bool) {
+	next, ok := i.Step(subject, now)
+	if ok && subject != "" {
+		next.Accounts = append([]string{}, accounts...)
 	}
-	return next, ok
+	return next, ok && subject != ""
 }
 
 // Decision is what became of an answer.
@@ -60,19 +88,43 @@ type Decision string
 const (
 	Decided         Decision = "decided"
 	AlreadyAnswered Decision = "already_answered" // by another tab, or by a second press of the button
-	Expired         Decision = "expired"
-	NotTheirs       Decision = "not_theirs" // somebody else is logged in than the page was made for
+	Expired         Decision = "expired"          // or there is no such interaction
+	NotTheirs       Decision = "not_theirs"       // somebody else is signed in than the page was made for
+	PersonGone      Decision = "person_gone"      // disabled
+	ClientGone      Decision = "client_gone"      // deleted
 )
 
-// Decide judges an answer that subject gives at now. The row of the pushed request is locked.
-func (i Interaction) Decide(decided bool, subject string, now time.Time) Decision {
+// Decide judges an answer that subject gives at now; the request's row is locked. An answer that the server gives before
+// anybody has signed in (prompt=none) has the subject "".
+func (i Interaction) Decide(subject string, now time.Time) Decision {
 	switch {
-	case decided:
+	case i.Decided:
 		return AlreadyAnswered
-	case !i.Alive(now):
+	case !now.Before(i.ExpiresAt):
 		return Expired
-	case subject == "" || subject != i.Subject:
+	case subject != i.Subject:
 		return NotTheirs
 	}
 	return Decided
+}
+
+// Authenticated tells whether an authentication at authTime is good enough for the interaction (OpenID Connect Core
+// §3.1.2.1): with prompt=login or select_account it must have happened since the browser arrived, with max_age not longer
+// before that. It is judged by the time of arrival, so that a slow reader is not asked twice.
+func (i Interaction) Authenticated(authTime time.Time) bool {
+	p := i.Request
+	switch {
+	case !authTime.Before(i.OpenedAt):
+		return true
+	case p.Prompts("login"), p.Prompts("select_account"):
+		return false
+	}
+	return p.MaxAge == nil || i.OpenedAt.Sub(authTime) <= time.Duration(*p.MaxAge)*time.Second
+}
+
+// Approval is what a person's yes brings into the world.
+type Approval struct {
+	Grant    Grant
+	Code     Code
+	CodeHash []byte // SHA-256
 }

@@ -2,6 +2,7 @@ package grant
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -33,3 +34,11 @@ type Pushed struct {
 
 // Arrives tells whether a browser that comes at now is in time.
 func (p Pushed) Arrives(now time.Time) bool { return now.Before(p.ArriveBy) }
+
+// Prompts tells whether the client asked for a prompt.
+func (p Pushed) Prompts(word string) bool { return slices.Contains(p.Prompt, word) }
+
+// AcceptsACR tells whether an authentication of this class is one that the client asked for, if it asked for any.
+func (p Pushed) AcceptsACR(acr string) bool {
+	return len(p.ACRValues) == 0 || slices.Contains(p.ACRValues, acr)
+}

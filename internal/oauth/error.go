@@ -18,6 +18,7 @@ type Error struct {
 	Cause       error
 	RetryAfter  time.Duration // zero: no Retry-After header
 	Allow       []string      // the methods of a 405
+	Client      *Return       // nil: the answer goes to whoever asked
 
 	challenges []challenge
 }
@@ -36,6 +37,20 @@ func Refuse(r Reason, sentence string, args ...any) *Error {
 // Because keeps the private cause for the log.
 func (e *Error) Because(cause error) *Error {
 	e.Cause = cause
+	return e
+}
+
+// Return is where a browser is sent back to: the redirect_uri of a request that was validated when it was pushed.
+type Return struct {
+	RedirectURI string
+	State       string // as the client sent it; "": it sent none
+	Issuer      string // RFC 9207 §2
+}
+
+// ToClient has the refusal told to the client, by way of the browser (RFC 6749 §4.1.2.1). Only a redirect URI that is
+// registered for the client may stand here.
+func (e *Error) ToClient(r Return) *Error {
+	e.Client = &r
 	return e
 }
 

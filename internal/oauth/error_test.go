@@ -17,17 +17,27 @@ func TestStatus(t *testing.T) {
 		"unsupported_grant_type":        400, // RFC 6749 §5.2
 		"invalid_scope":                 400, // RFC 6749 §5.2
 		"invalid_target":                400, // RFC 8707 §2
-		"invalid_dpop_proof":            400, // RFC 9449 §5
-		"use_dpop_nonce":                400, // RFC 9449 §8
-		"invalid_token":                 401, // RFC 6750 §3.1
-		"insufficient_scope":            403, // RFC 6750 §3.1
-		"invalid_client_metadata":       400, // RFC 7591 §3.2.2
-		"invalid_redirect_uri":          400, // RFC 7591 §3.2.2
-		"invalid_software_statement":    400, // RFC 7591 §3.2.2
-		"unapproved_software_statement": 400, // RFC 7591 §3.2.2
-		"access_denied":                 403, // RFC 6749 §4.1.2.1 has no status of its own: a registration that is closed to all
-		"temporarily_unavailable":       503, // RFC 6749 §4.1.2.1
-		"server_error":                  500, // RFC 6749 §4.1.2.1
+		"unsupported_response_type":     400, // RFC 6749 §4.1.2.1, answered as RFC 9126 §2.3 has it
+		"invalid_authorization_details": 400, // RFC 9396 §5
+		"request_not_supported":         400, // OpenID Connect Core §3.1.2.6, answered as RFC 9126 §2.3 has it
+		"invalid_request_uri":           400, // OpenID Connect Core §3.1.2.6: a page, since no redirect URI is proven
+		"invalid_grant":                 400, // RFC 6749 §5.2
+
+		// These go to the client in a redirect, and have no status of their own.
+		"login_required":                    400,
+		"consent_required":                  400,
+		"unmet_authentication_requirements": 400,
+		"invalid_dpop_proof":                400, // RFC 9449 §5
+		"use_dpop_nonce":                    400, // RFC 9449 §8
+		"invalid_token":                     401, // RFC 6750 §3.1
+		"insufficient_scope":                403, // RFC 6750 §3.1
+		"invalid_client_metadata":           400, // RFC 7591 §3.2.2
+		"invalid_redirect_uri":              400, // RFC 7591 §3.2.2
+		"invalid_software_statement":        400, // RFC 7591 §3.2.2
+		"unapproved_software_statement":     400, // RFC 7591 §3.2.2
+		"access_denied":                     403, // RFC 6749 §4.1.2.1 has no status of its own: a registration that is closed to all
+		"temporarily_unavailable":           503, // RFC 6749 §4.1.2.1
+		"server_error":                      500, // RFC 6749 §4.1.2.1
 	}
 	byReason := map[oauth.Reason]int{
 		"method_not_allowed":   405, // RFC 9110 §15.5.6
@@ -35,6 +45,11 @@ func TestStatus(t *testing.T) {
 		"body_too_large":       413, // RFC 9126 §2.3
 		"content_type_refused": 415, // RFC 9110 §15.5.16
 		"rate_limited":         429, // RFC 9126 §2.3
+		"login_refused":        401, // RFC 9110 §15.5.2; without a challenge, for which a form has no scheme
+		"upstream_refused":     502, // RFC 9110 §15.6.3
+		"form_refused":         403, // RFC 9110 §15.5.4
+		"cross_site":           403, // RFC 9110 §15.5.4
+		"person_changed":       403, // RFC 9110 §15.5.4
 	}
 	used := map[oauth.Code]bool{}
 	for _, x := range oauth.Reasons() {

@@ -7,26 +7,31 @@ type Code string
 
 // The codes that this server answers with, and where they are defined.
 const (
-	InvalidRequest              Code = "invalid_request"               // RFC 6749 §5.2
-	InvalidClient               Code = "invalid_client"                // RFC 6749 §5.2
-	UnauthorizedClient          Code = "unauthorized_client"           // RFC 6749 §5.2
-	UnsupportedGrantType        Code = "unsupported_grant_type"        // RFC 6749 §5.2
-	InvalidScope                Code = "invalid_scope"                 // RFC 6749 §5.2
-	InvalidTarget               Code = "invalid_target"                // RFC 8707 §2
-	UnsupportedResponseType     Code = "unsupported_response_type"     // RFC 6749 §4.1.2.1
-	InvalidAuthorizationDetails Code = "invalid_authorization_details" // RFC 9396 §5
-	RequestNotSupported         Code = "request_not_supported"         // OpenID Connect Core §3.1.2.6
-	InvalidDPoPProof            Code = "invalid_dpop_proof"            // RFC 9449 §5
-	UseDPoPNonce                Code = "use_dpop_nonce"                // RFC 9449 §8
-	InvalidToken                Code = "invalid_token"                 // RFC 6750 §3.1
-	InsufficientScope           Code = "insufficient_scope"            // RFC 6750 §3.1
-	InvalidClientMetadata       Code = "invalid_client_metadata"       // RFC 7591 §3.2.2
-	InvalidSoftwareStatement    Code = "invalid_software_statement"    // RFC 7591 §3.2.2
-	UnapprovedSoftwareStatement Code = "unapproved_software_statement" // RFC 7591 §3.2.2
-	InvalidRedirectURI          Code = "invalid_redirect_uri"          // RFC 7591 §3.2.2
-	AccessDenied                Code = "access_denied"                 // RFC 6749 §4.1.2.1
-	TemporarilyUnavailable      Code = "temporarily_unavailable"       // RFC 6749 §4.1.2.1
-	ServerError                 Code = "server_error"                  // RFC 6749 §4.1.2.1
+	InvalidRequest              Code = "invalid_request"                   // RFC 6749 §5.2
+	InvalidClient               Code = "invalid_client"                    // RFC 6749 §5.2
+	UnauthorizedClient          Code = "unauthorized_client"               // RFC 6749 §5.2
+	UnsupportedGrantType        Code = "unsupported_grant_type"            // RFC 6749 §5.2
+	InvalidScope                Code = "invalid_scope"                     // RFC 6749 §5.2
+	InvalidTarget               Code = "invalid_target"                    // RFC 8707 §2
+	UnsupportedResponseType     Code = "unsupported_response_type"         // RFC 6749 §4.1.2.1
+	InvalidAuthorizationDetails Code = "invalid_authorization_details"     // RFC 9396 §5
+	RequestNotSupported         Code = "request_not_supported"             // OpenID Connect Core §3.1.2.6
+	InvalidRequestURI           Code = "invalid_request_uri"               // OpenID Connect Core §3.1.2.6
+	LoginRequired               Code = "login_required"                    // OpenID Connect Core §3.1.2.6
+	ConsentRequired             Code = "consent_required"                  // OpenID Connect Core §3.1.2.6
+	UnmetAuthentication         Code = "unmet_authentication_requirements" // OpenID Connect Unmet Authentication Requirements §2
+	InvalidGrant                Code = "invalid_grant"                     // RFC 6749 §5.2
+	InvalidDPoPProof            Code = "invalid_dpop_proof"                // RFC 9449 §5
+	UseDPoPNonce                Code = "use_dpop_nonce"                    // RFC 9449 §8
+	InvalidToken                Code = "invalid_token"                     // RFC 6750 §3.1
+	InsufficientScope           Code = "insufficient_scope"                // RFC 6750 §3.1
+	InvalidClientMetadata       Code = "invalid_client_metadata"           // RFC 7591 §3.2.2
+	InvalidSoftwareStatement    Code = "invalid_software_statement"        // RFC 7591 §3.2.2
+	UnapprovedSoftwareStatement Code = "unapproved_software_statement"     // RFC 7591 §3.2.2
+	InvalidRedirectURI          Code = "invalid_redirect_uri"              // RFC 7591 §3.2.2
+	AccessDenied                Code = "access_denied"                     // RFC 6749 §4.1.2.1
+	TemporarilyUnavailable      Code = "temporarily_unavailable"           // RFC 6749 §4.1.2.1
+	ServerError                 Code = "server_error"                      // RFC 6749 §4.1.2.1
 )
 
 // status is the HTTP status of a code where a reason names no other.
@@ -40,6 +45,11 @@ var status = map[Code]int{
 	UnsupportedResponseType:     http.StatusBadRequest,
 	InvalidAuthorizationDetails: http.StatusBadRequest,
 	RequestNotSupported:         http.StatusBadRequest,
+	InvalidRequestURI:           http.StatusBadRequest,
+	LoginRequired:               http.StatusBadRequest,
+	ConsentRequired:             http.StatusBadRequest,
+	UnmetAuthentication:         http.StatusBadRequest,
+	InvalidGrant:                http.StatusBadRequest,
 	InvalidDPoPProof:            http.StatusBadRequest,
 	UseDPoPNonce:                http.StatusBadRequest,
 	InvalidToken:                http.StatusUnauthorized,
@@ -107,6 +117,34 @@ const (
 	MaxAgeRefused           Reason = "max_age_refused"
 	ClaimsRefused           Reason = "claims_refused"
 	ParameterTooLong        Reason = "parameter_too_long"
+
+	RequestURIUnknown     Reason = "request_uri_unknown"
+	RequestURIExpired     Reason = "request_uri_expired"
+	RequestAnswered       Reason = "request_answered"
+	RequestCrowded        Reason = "request_opened_too_often"
+	ClientChanged         Reason = "client_changed"
+	InteractionUnknown    Reason = "interaction_unknown"
+	InteractionExpired    Reason = "interaction_expired"
+	FormRefused           Reason = "form_refused"
+	FormField             Reason = "form_field"
+	CrossSite             Reason = "cross_site"
+	PersonChanged         Reason = "person_changed"
+	LoginRefused          Reason = "login_refused"
+	UpstreamRefused       Reason = "upstream_refused"
+	LoginNeeded           Reason = "login_required"
+	ConsentNeeded         Reason = "consent_required"
+	AuthenticationTooWeak Reason = "authentication_too_weak"
+	PersonDenied          Reason = "person_denied"
+
+	CodeUnknown         Reason = "code_unknown"
+	CodeExpired         Reason = "code_expired"
+	CodeReplayed        Reason = "code_replayed"
+	CodeVerifier        Reason = "code_verifier"
+	CodeRedirectURI     Reason = "code_redirect_uri"
+	CodeKey             Reason = "code_key"
+	RefreshTokenUnknown Reason = "refresh_token_unknown"
+	GrantEnded          Reason = "grant_ended"
+	GrantScope          Reason = "grant_scope"
 
 	ProofMissing   Reason = "proof_missing"
 	ProofRepeated  Reason = "proof_repeated"

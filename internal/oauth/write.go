@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -14,23 +15,30 @@ type Handler func(w http.ResponseWriter, r *http.Request) error
 // Pages knows where the explanations of the reasons are published.
 type Pages struct {
 	Base string // URL before /errors/{reason}: the issuer
+
+	// Show answers a person at a browser with a page. Nil: whoever asks is a program.
+	Show func(w http.ResponseWriter, r *http.Request, e *Error, status int)
 }
 
 // Serve is the one adaptor between handlers and HTTP, and the one place that writes an error.
 func (p Pages) Serve(h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := h(w, r); err != nil {
-			p.Write(w, err)
+			p.Write(w, r, err)
 		}
 	})
 }
 
 // Write answers with err as the RFCs have it: JSON, no-store, and WWW-Authenticate where a protected resource or an
-// Authorization header was concerned.
-func (p Pages) Write(w http.ResponseWriter, err error) {
+// Authorization header was concerned; a redirect where the refusal goes to the client; a page where a person asked.
+func (p Pages) Write(w http.ResponseWriter, r *http.Request, err error) {
 	e := asError(err)
 	if o := observer(w); o != nil {
 		o.Refused(e)
+	}
+	if e.Client != nil {
+		e.Client.Redirect(w, url.Values{"error": {string(e.Code())}, "error_description": {Printable(e.Description)}})
+		return
 	}
 	for _, field := range e.authenticate() {
 		w.Header().Add("WWW-Authenticate", field)
@@ -41,11 +49,34 @@ func (p Pages) Write(w http.ResponseWriter, err error) {
 	if len(e.Allow) > 0 {
 		w.Header().Set("Allow", strings.Join(e.Allow, ", "))
 	}
+	if p.Show != nil {
+		NoStore(w)
+		p.Show(w, r, e, e.Status())
+		return
+	}
 	WriteJSON(w, e.Status(), struct {
 		Error       Code   `json:"error"`
 		Description string `json:"error_description,omitempty"`
 		URI         string `json:"error_uri"`
 	}{e.Code(), Printable(e.Description), p.Base + "/errors/" + string(e.Reason)})
+}
+
+// Redirect sends the browser back to the client with these parameters, the state and the issuer, in the query, behind
+// whatever query the redirect URI has (RFC 6749 §4.1.2, RFC 9207 §2). It is 303, so that no form is sent on (FAPI 2.0
+// Security Profile §5.3.2.2-10).
+func (r Return) Redirect(w http.ResponseWriter, parameters url.Values) {
+	parameters.Set("iss", r.Issuer)
+	if r.State != "" {
+		parameters.Set("state", r.State)
+	}
+	separator := "?"
+	if strings.Contains(r.RedirectURI, "?") {
+		separator = "&"
+	}
+	NoStore(w)
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("Location", r.RedirectURI+separator+strings.ReplaceAll(parameters.Encode(), "+", "%20"))
+	w.WriteHeader(http.StatusSeeOther)
 }
 
 // WriteJSON writes v as an answer that no cache keeps (RFC 6749 §5.1). An encoding failure can only be a fault of the

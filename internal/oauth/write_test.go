@@ -177,7 +177,7 @@ func TestObserver(t *testing.T) {
 		t.Errorf("notes %v", r.notes)
 	}
 	failed := newRecorder()
-	pages.Write(failed, cause)
+	pages.Write(failed, nil, cause)
 	if len(failed.refused) != 1 || failed.refused[0].Reason != oauth.Internal || !errors.Is(failed.refused[0], cause) {
 		t.Errorf("refused %v", failed.refused)
 	}
