@@ -128,3 +128,11 @@ type Approval struct {
 	Code     Code
 	CodeHash []byte // SHA-256
 }
+
+// Visit is a browser that comes to the authorization endpoint.
+type Visit struct {
+	RequestURI []byte // SHA-256 of the secret in the request_uri
+	ClientID   string
+	Current    []byte // SHA-256 of its interaction cookie for this request; nil: it has none
+	New        []byte // SHA-256 of the cookie that it gets, should an interaction be opened
+}
