@@ -23,12 +23,24 @@ const (
 	KeyRetired         Event = "key.retired"
 	KeyDeleted         Event = "key.deleted"   // its last token was dead
 	KeyRewrapped       Event = "key.rewrapped" // sealed anew, under another key-encryption key
+
+	PersonSignedIn        Event = "person.signed_in" // denied: with a wrong password, too often, or not through the upstream
+	PersonSignedOut       Event = "person.signed_out"
+	PersonAdded           Event = "person.added"
+	PersonDisabled        Event = "person.disabled" // and with it every session and grant
+	PersonEnabled         Event = "person.enabled"
+	PersonPasswordChanged Event = "person.password_changed"
+	GrantApproved         Event = "grant.approved"
+	GrantDenied           Event = "grant.denied"
+	GrantRevoked          Event = "grant.revoked" // a code was redeemed twice, or the refresh token was revoked
 )
 
 // Events are all events, for whoever counts them.
 func Events() []Event {
 	return []Event{ClientRegistered, ClientUpdated, ClientDeleted, ClientTokenRotated, TokenIssued, TokenRevoked,
-		KeyRotated, KeyRetired, KeyDeleted, KeyRewrapped}
+		KeyRotated, KeyRetired, KeyDeleted, KeyRewrapped,
+		PersonSignedIn, PersonSignedOut, PersonAdded, PersonDisabled, PersonEnabled, PersonPasswordChanged,
+		GrantApproved, GrantDenied, GrantRevoked}
 }
 
 // Actor is who made it happen.
@@ -37,6 +49,7 @@ type Actor string
 // The actors.
 const (
 	Client   Actor = "client"
+	Person   Actor = "person"
 	Operator Actor = "operator"
 	Server   Actor = "server"
 )
@@ -60,6 +73,8 @@ type Record struct {
 	Peer          string    `json:"peer,omitempty"`           // address of the request's client; of IPv6 the /64
 	ClientID      string    `json:"client_id,omitempty"`      // that acted, or that was acted on
 	Registrar     string    `json:"registrar,omitempty"`      // the client that registered it, where that is another
+	Subject       string    `json:"subject,omitempty"`        // the person who acted, was acted on, or for whom a token speaks
+	GrantID       string    `json:"grant_id,omitempty"`       // what the person approved, from the approval to the last token
 	GrantType     string    `json:"grant_type,omitempty"`
 	Scope         string    `json:"scope,omitempty"`
 	TokenJTI      string    `json:"token_jti,omitempty"`

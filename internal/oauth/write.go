@@ -115,6 +115,8 @@ const (
 	FieldEvent      Field = "event"       // what the request changed, of package audit; told after the change is committed
 	FieldOutcome    Field = "outcome"     // of the event, if it was not a success
 	FieldRegistrar  Field = "registrar"   // the client that registered another
+	FieldSubject    Field = "subject"     // the person it is about; audited only, so that the log of requests names nobody
+	FieldGrantID    Field = "grant_id"    // what the person approved
 )
 
 // Observer is a response writer that keeps the record of its request: the server's log, metrics and audit records.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
@@ -30,6 +31,8 @@ type Metrics struct {
 	tokens          *prometheus.CounterVec
 	authentications *prometheus.CounterVec
 	introspections  *prometheus.CounterVec
+	signIns         *prometheus.CounterVec
+	decisions       *prometheus.CounterVec
 	spends          *prometheus.CounterVec
 	batches         prometheus.Histogram
 	flushes         prometheus.Histogram
@@ -59,6 +62,8 @@ func NewMetrics(version string) *Metrics {
 		tokens:          f.counters("tokens_issued_total", "Access tokens issued.", "grant_type", "token_type"),
 		authentications: f.counters("client_authentications_total", "Client authentications: ok, or the reason of the refusal.", "result"),
 		introspections:  f.counters("introspection_answers_total", "Introspection answers: active or inactive.", "state"),
+		signIns:         f.counters("sign_ins_total", "Attempts of people to sign in: success or denied.", "outcome"),
+		decisions:       f.counters("decisions_total", "What people answered to a client's request: approved or denied.", "decision"),
 		spends:          f.counters("spends_total", "Requests that came to use up their assertion or proof: spent, replayed, stale (the client's record had changed), failed (the database), abandoned (the client left).", "outcome"),
 		batches:         f.histogram("spend_batch_requests", "Requests in one statement of the replay store.", prometheus.ExponentialBuckets(1, 2, 10)),
 		flushes:         f.histogram("spend_flush_duration_seconds", "Time that one statement of the replay store took.", latencies),
@@ -90,6 +95,12 @@ func (m *Metrics) beginAtZero() {
 	for _, state := range []string{"active", "inactive"} {
 		m.introspections.WithLabelValues(state)
 	}
+	for _, outcome := range []audit.Outcome{audit.Success, audit.Denied} {
+		m.signIns.WithLabelValues(string(outcome))
+	}
+	for _, decision := range []string{"approved", "denied"} {
+		m.decisions.WithLabelValues(decision)
+	}
 	m.authentications.WithLabelValues("ok")
 }
 
@@ -109,8 +120,15 @@ func (m *Metrics) answered(e *entry, method string, took time.Duration) {
 	if state := e.notes[oauth.FieldTokenState]; state != "" {
 		m.introspections.WithLabelValues(state).Inc()
 	}
-	if e.notes[oauth.FieldEvent] == string(audit.TokenIssued) {
+	switch audit.Event(e.notes[oauth.FieldEvent]) {
+	case audit.TokenIssued:
 		m.tokens.WithLabelValues(e.notes[oauth.FieldGrant], e.notes[oauth.FieldTokenType]).Inc()
+	case audit.PersonSignedIn:
+		m.signIns.WithLabelValues(cmp.Or(e.notes[oauth.FieldOutcome], string(audit.Success))).Inc()
+	case audit.GrantApproved:
+		m.decisions.WithLabelValues("approved").Inc()
+	case audit.GrantDenied:
+		m.decisions.WithLabelValues("denied").Inc()
 	}
 }
 

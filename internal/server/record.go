@@ -139,19 +139,31 @@ func (r *Record) keep(e *entry, req *http.Request) {
 
 // audit is the audit record of a request that changed something, or tried to.
 func (e *entry) audit(now time.Time) audit.Record {
+	event := audit.Event(e.notes[oauth.FieldEvent])
 	return audit.Record{
 		Time:          now,
-		Event:         audit.Event(e.notes[oauth.FieldEvent]),
+		Event:         event,
 		Outcome:       audit.Outcome(e.notes[oauth.FieldOutcome]),
-		Actor:         audit.Client,
+		Actor:         actor(event),
 		InteractionID: e.id,
 		Peer:          e.peer,
 		ClientID:      e.notes[oauth.FieldClient],
 		Registrar:     e.notes[oauth.FieldRegistrar],
+		Subject:       e.notes[oauth.FieldSubject],
+		GrantID:       e.notes[oauth.FieldGrantID],
 		GrantType:     e.notes[oauth.FieldGrant],
 		Scope:         e.notes[oauth.FieldScope],
 		TokenJTI:      e.notes[oauth.FieldToken],
 	}
+}
+
+// actor is who made it happen with a request: the person for what only a person can do, otherwise the client.
+func actor(e audit.Event) audit.Actor {
+	switch e {
+	case audit.PersonSignedIn, audit.PersonSignedOut, audit.GrantApproved, audit.GrantDenied:
+		return audit.Person
+	}
+	return audit.Client
 }
 
 // Audit writes an audit record and counts it. That it cannot be written is a fault of ours, and fails nothing.

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/audit"
 	"authserver/internal/oauth"
 	"authserver/internal/server"
 )
@@ -134,4 +136,52 @@ func metricsOf(s *server.Server) string {
 	w := httptest.NewRecorder()
 	server.Management(&server.Health{}, s.Record.Metrics, "test").ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	return w.Body.String()
+}
+
+// What people did is theirs in the trail, and counted; the log of requests does not name them.
+func TestPeopleInTheTrail(t *testing.T) {
+	for _, test := range []struct {
+		event   audit.Event
+		outcome audit.Outcome
+		actor   audit.Actor
+		counted string
+	}{
+		{audit.PersonSignedIn, "", audit.Person, `authserver_sign_ins_total{outcome="success"} 1`},
+		{audit.PersonSignedIn, audit.Denied, audit.Person, `authserver_sign_ins_total{outcome="denied"} 1`},
+		{audit.PersonSignedOut, "", audit.Person, `authserver_audit_records_total{event="person.signed_out"} 1`},
+		{audit.GrantApproved, "", audit.Person, `authserver_decisions_total{decision="approved"} 1`},
+		{audit.GrantDenied, "", audit.Person, `authserver_decisions_total{decision="denied"} 1`},
+		{audit.GrantRevoked, "", audit.Client, `authserver_audit_records_total{event="grant.revoked"} 1`},
+	} {
+		t.Run(string(test.event+" ")+string(test.outcome), func(t *testing.T) {
+			s, log := answering(func(w http.ResponseWriter, _ *http.Request) error {
+				oauth.Note(w, oauth.FieldEvent, test.event)
+				oauth.Note(w, oauth.FieldOutcome, test.outcome)
+				oauth.Note(w, oauth.FieldSubject, "_alex")
+				oauth.Note(w, oauth.FieldGrantID, "g")
+				return nil
+			})
+			var trail bytes.Buffer
+			var err error
+			if s.Record.Trail, err = audit.Open("stdout", &trail); err != nil {
+				t.Fatal(err)
+			}
+			s.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/demo/accounts", nil))
+			var got audit.Record
+			if err := json.Unmarshal(trail.Bytes(), &got); err != nil {
+				t.Fatal(err)
+			}
+			want := audit.Record{Event: test.event, Outcome: cmp.Or(test.outcome, audit.Success), Actor: test.actor, Subject: "_alex", GrantID: "g",
+				Time: got.Time, InteractionID: got.InteractionID, Peer: got.Peer}
+			if got != want {
+				t.Errorf("%+v, want %+v", got, want)
+			}
+			if strings.Contains(log.String(), "_alex") {
+				t.Errorf("the log has the person: %s", log)
+			}
+			if !strings.Contains(metricsOf(s), test.counted+"\n") {
+				t.Errorf("not counted: %s", test.counted)
+			}
+		})
+	}
 }
