@@ -13,6 +13,9 @@ const (
 	MaxArrival     = 599 * time.Second
 )
 
+// RequestURI stands before the secret in a request_uri (RFC 9126 §2.2).
+const RequestURI = "urn:ietf:params:oauth:request_uri:"
+
 // Pushed is an authorization request as it was validated when it was pushed (RFC 9126). Nothing of it is judged again.
 type Pushed struct {
 	ClientID      string          `json:"client_id"`

@@ -20,6 +20,9 @@ type Error struct {
 	Allow       []string      // the methods of a 405
 	Client      *Return       // nil: the answer goes to whoever asked
 
+	// Show is the page that tells a person what to mend; nil: the page for errors.
+	Show func(w http.ResponseWriter, status int)
+
 	challenges []challenge
 }
 

@@ -52,8 +52,18 @@ func (f Form) Required(name string) (string, error) {
 	return "", Refuse(ParameterMissing, "%s is missing", name)
 }
 
-// repeatable are the parameters that an RFC lets stand more than once.
-var repeatable = map[string]bool{"resource": true, "audience": true}
+// Only refuses a page's form with a field that the page does not have: nobody's browser sends one.
+func (f Form) Only(names ...string) error {
+	for name := range f.values {
+		if !slices.Contains(names, name) {
+			return Refuse(FormField, "the form has only the fields %s", strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
+// repeatable are the parameters that an RFC lets stand more than once, and the checkboxes of our own page.
+var repeatable = map[string]bool{"resource": true, "audience": true, "accounts": true}
 
 // confidential are the parameters of the protocol that must never stand in a URI (RFC 6749 §2.3.1, §3.2).
 var confidential = []string{

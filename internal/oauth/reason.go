@@ -117,6 +117,7 @@ const (
 	MaxAgeRefused           Reason = "max_age_refused"
 	ClaimsRefused           Reason = "claims_refused"
 	ParameterTooLong        Reason = "parameter_too_long"
+	HintRefused             Reason = "id_token_hint_refused"
 
 	RequestURIUnknown     Reason = "request_uri_unknown"
 	RequestURIExpired     Reason = "request_uri_expired"

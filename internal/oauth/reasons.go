@@ -74,6 +74,7 @@ var reasons = []Explanation{
 	{PromptRefused, InvalidRequest, 0, "prompt holds an unknown word, or none beside another (OpenID Connect Core, 3.1.2.1).", "Send none alone, or some of login, consent, select_account."},
 	{MaxAgeRefused, InvalidRequest, 0, "max_age is no whole number of seconds.", "Send a number such as 300."},
 	{ClaimsRefused, InvalidRequest, 0, "claims is no strict JSON object (OpenID Connect Core, 5.5).", "Send one JSON object, no member twice."},
+	{HintRefused, InvalidRequest, 0, "id_token_hint names a person by an ID token, of which this server issues none.", "Leave it out; login_hint may carry a username."},
 	{ParameterTooLong, InvalidRequest, 0, "A parameter is longer than this server keeps. Nothing is ever cut.", "Send less; the description names the limit."},
 
 	{RequestURIUnknown, InvalidRequestURI, 0, "The browser came to the authorization endpoint with a request_uri that this client did not push here, or that is long forgotten.", "Push the request first (RFC 9126), and send the browser to authorization_endpoint with client_id and the request_uri as it came back."},

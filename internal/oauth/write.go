@@ -16,7 +16,7 @@ type Handler func(w http.ResponseWriter, r *http.Request) error
 type Pages struct {
 	Base string // URL before /errors/{reason}: the issuer
 
-	// Show answers a person at a browser with a page. Nil: whoever asks is a program.
+	// Show answers a person at a browser with the page for errors. Nil: whoever asks is a program.
 	Show func(w http.ResponseWriter, r *http.Request, e *Error, status int)
 }
 
@@ -49,8 +49,11 @@ func (p Pages) Write(w http.ResponseWriter, r *http.Request, err error) {
 	if len(e.Allow) > 0 {
 		w.Header().Set("Allow", strings.Join(e.Allow, ", "))
 	}
-	if p.Show != nil {
-		NoStore(w)
+	switch {
+	case e.Show != nil:
+		e.Show(w, e.Status())
+		return
+	case p.Show != nil:
 		p.Show(w, r, e, e.Status())
 		return
 	}

@@ -12,9 +12,6 @@ import (
 	"authserver/internal/replay"
 )
 
-// prefix makes a request_uri of a secret (RFC 9126 §2.2).
-const prefix = "urn:ietf:params:oauth:request_uri:"
-
 // Store keeps pushed requests.
 type Store interface {
 	// Push keeps a request under the hash of its request_uri.
@@ -75,7 +72,7 @@ func (e *Endpoint) push(w http.ResponseWriter, r *http.Request, form oauth.Form)
 		return err
 	}
 	oauth.Note(w, oauth.FieldScope, pushed.Scope)
-	oauth.WriteJSON(w, http.StatusCreated, Response{RequestURI: prefix + secret.Reveal(), ExpiresIn: int64(e.Arrival.Seconds())})
+	oauth.WriteJSON(w, http.StatusCreated, Response{RequestURI: grant.RequestURI + secret.Reveal(), ExpiresIn: int64(e.Arrival.Seconds())})
 	return nil
 }
 

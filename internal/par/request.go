@@ -3,8 +3,6 @@ package par
 import (
 	"encoding/base64"
 	"encoding/json"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +58,8 @@ func checkKind(c client.Client, form oauth.Form) error {
 		return oauth.Refuse(oauth.RequestObjectRefused, "request objects are not taken here; send the parameters in the form")
 	case c.Metadata.RequireSignedRequestObject:
 		return oauth.Refuse(oauth.RequestObjectMissing, "the client is registered to sign its requests (require_signed_request_object)")
+	case form.Get("id_token_hint") != "":
+		return oauth.Refuse(oauth.HintRefused, "id_token_hint is not taken here: this server issues no ID tokens")
 	case form.Get("authorization_details") != "":
 		return oauth.Refuse(oauth.DetailsRefused, "authorization_details are not taken here")
 	case responseType == "":
@@ -75,36 +75,16 @@ func checkKind(c client.Client, form oauth.Form) error {
 	return nil
 }
 
-// redirectURIFor is the request's redirect_uri if it is registered to the letter (RFC 9700 §2.1). Of a native app's
-// loopback address the port may be another one (RFC 8252 §7.3).
+// redirectURIFor is the request's redirect_uri if it is registered to the letter.
 func redirectURIFor(c client.Client, form oauth.Form) (string, error) {
 	uri, err := form.Required("redirect_uri")
 	if err != nil {
 		return "", err
 	}
-	for _, registered := range c.Metadata.RedirectURIs {
-		if uri == registered || c.Metadata.ApplicationType == "native" && sameButPort(uri, registered) {
-			return uri, nil
-		}
+	if c.RedirectsTo(uri) {
+		return uri, nil
 	}
 	return "", oauth.Refuse(oauth.RedirectURIUnknown, "redirect_uri is not one of the client's registered redirect_uris, compared character by character")
-}
-
-// sameButPort compares two URIs of one loopback address, whose ports may differ, and nothing else.
-func sameButPort(uri, registered string) bool {
-	u, err := url.Parse(uri)
-	r, err2 := url.Parse(registered)
-	if err != nil || err2 != nil || r.Scheme != "http" || u.Hostname() != r.Hostname() {
-		return false
-	}
-	if ip, err := netip.ParseAddr(r.Hostname()); err != nil || !ip.IsLoopback() {
-		return false
-	}
-	if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || strconv.FormatUint(port, 10) != u.Port() {
-		return false
-	}
-	withPort := strings.Replace(registered, "//"+r.Host, "//"+strings.TrimSuffix(r.Host, ":"+r.Port())+":"+u.Port(), 1)
-	return uri == withPort
 }
 
 // challengeOf is the PKCE challenge. The method must be named: RFC 7636 §4.3 would take its absence for plain.
@@ -138,6 +118,8 @@ func scopeFor(c client.Client, requested string) (oauth.Scope, error) {
 	if scope == nil {
 		scope = ofPerson
 	}
+	// Without ID tokens openid would promise something that does not come; the response's scope says that it was left out.
+	scope = slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return s == "openid" })
 	if beyond := scope.Beyond(ofPerson); beyond != "" {
 		return nil, oauth.Refuse(oauth.ScopeNotRegistered, "the client may not ask a person for all of the requested scope; it may for: %s", ofPerson)
 	}
