@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"authserver/internal/oauth"
-
-	"github.com/alexedwards/argon2id"
 )
 
 // Person is somebody who may sign in: with a password that is kept here, or through an upstream.
@@ -27,9 +25,9 @@ type Identity struct {
 	Subject string
 }
 
-// New hashes the password (OWASP's argon2id parameters: 64 MiB, 1 pass) of a new person.
+// New is a new person with a password. Whether the two are good enough is asked of IsUsername and CheckPassword before.
 func New(username, password string, now time.Time) (Person, error) {
-	hash, err := argon2id.CreateHash(password, argon2id.DefaultParams)
+	hash, err := HashPassword(password)
 	return Person{Subject: NewSubject(), Username: username, PasswordHash: hash, CreatedAt: now}, err
 }
 

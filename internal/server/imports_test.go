@@ -52,6 +52,7 @@ var owners = map[string]string{
 	"github.com/agnivade/levenshtein": "authserver/cmd/authserver",
 	"github.com/lmittmann/tint":       "authserver/cmd/authserver",
 	"golang.org/x/sync/singleflight":  "authserver/internal/client",
+	"golang.org/x/sync/semaphore":     "authserver/internal/person",
 	"github.com/maypok86/otter":       "authserver/internal/client",
 	"github.com/go-jose/go-jose":      "(tests only)",
 	"github.com/google/go-cmp":        "(tests only)",
