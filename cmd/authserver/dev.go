@@ -227,7 +227,7 @@ func seed(ctx context.Context, st *store.Store, c config, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := st.AddPerson(ctx, alex); err != nil {
+	if _, err := st.AddPerson(ctx, alex); err != nil {
 		return err
 	}
 	registrar := client.Client{ID: "dev-registrar", Registrar: true}

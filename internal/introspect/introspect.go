@@ -15,7 +15,7 @@ import (
 // Store keeps the deny-list and knows which clients are alive.
 type Store interface {
 	Deny(ctx context.Context, u replay.Use) error
-	Denied(ctx context.Context, u replay.Use, clientID string) (bool, error)
+	Denied(ctx context.Context, u replay.Use, clientID, grantID string) (bool, error)
 }
 
 // Endpoint is /oauth2/introspect and /oauth2/revoke.
@@ -36,7 +36,7 @@ func (e *Endpoint) Introspect(w http.ResponseWriter, r *http.Request) error {
 	}
 	t, known := e.recognise(token)
 	if known && maySee(caller, t) {
-		denied, err := e.Store.Denied(r.Context(), t.Use(), t.ClientID)
+		denied, err := e.Store.Denied(r.Context(), t.Use(), t.ClientID, "")
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func calls(t *testing.T, s *store.Store) map[string]func() error {
 	return map[string]func() error{
 		"Spend":      func() error { _, err := s.Spend(ctx, by("", 0, use)); return err },
 		"Deny":       func() error { return s.Deny(ctx, use) },
-		"Denied":     func() error { _, err := s.Denied(ctx, use, marker); return err },
+		"Denied":     func() error { _, err := s.Denied(ctx, use, marker, marker); return err },
 		"FindClient": func() error { _, _, err := s.FindClient(ctx, marker); return err },
 		"AddClient":  func() error { _, err := s.AddClient(ctx, c); return err },
 		"Client":     func() error { _, _, err := s.Client(ctx, marker); return err },
@@ -56,10 +56,13 @@ func calls(t *testing.T, s *store.Store) map[string]func() error {
 			})
 		},
 		"SigningKeys": func() error { _, err := s.SigningKeys(ctx); return err },
-		"AddPerson":   func() error { return s.AddPerson(ctx, person.Person{Username: marker, PasswordHash: marker}) },
-		"Stamp":       func() error { return s.Stamp(ctx, "serve", marker, noon) },
-		"Sweep":       func() error { return s.Sweep(ctx) },
-		"Clock":       func() error { _, err := s.Clock(ctx); return err },
+		"AddPerson": func() error {
+			_, err := s.AddPerson(ctx, person.Person{Subject: "_" + marker, Username: marker, PasswordHash: marker})
+			return err
+		},
+		"Stamp": func() error { return s.Stamp(ctx, "serve", marker, noon) },
+		"Sweep": func() error { return s.Sweep(ctx) },
+		"Clock": func() error { _, err := s.Clock(ctx); return err },
 	}
 }
 
