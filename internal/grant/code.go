@@ -18,7 +18,8 @@ type Code struct {
 	ClientID      string
 	RedirectURI   string
 	CodeChallenge string
-	JKT           string // the key that must redeem it; "": any
+	JKT           string   // the key that must redeem it; "": any
+	Resources     []string // of its grant
 	ExpiresAt     time.Time
 	Failures      int  // wrong tries of its own client
 	Spent         bool // redeemed, or ended by failures
@@ -31,49 +32,61 @@ type Attempt struct {
 	RedirectURI string
 	Verifier    string
 	JKT         string
+	Resources   []string // that the token is asked for; nil: all of the grant's
+	Unnamed     string   // the resource of a grant that names none
 }
 
 // Redemption is what became of an attempt.
-type Redemption string
+type Redemption struct {
+	Outcome  Outcome
+	Failures int // wrong tries so far, this one included; with CodeFailures the code has ended
+}
 
-// The redemptions. Only Redeemed gives tokens.
+// Outcome is how an attempt ended.
+type Outcome string
+
+// The outcomes. Only Redeemed gives tokens.
 const (
-	Redeemed      Redemption = "redeemed"
-	CodeUnknown   Redemption = "code_unknown" // also another client's, which must not learn that there is one
-	CodeExpired   Redemption = "code_expired"
-	CodeReplayed  Redemption = "code_replayed" // its grant is revoked with all its tokens (RFC 6749 §4.1.2)
-	WrongVerifier Redemption = "wrong_verifier"
-	WrongRedirect Redemption = "wrong_redirect_uri"
-	WrongKey      Redemption = "wrong_key"
+	Redeemed      Outcome = "redeemed"
+	CodeUnknown   Outcome = "code_unknown" // also another client's, which must not learn that there is one
+	CodeExpired   Outcome = "code_expired"
+	CodeReplayed  Outcome = "code_replayed" // its grant is revoked with all its tokens (RFC 6749 §4.1.2)
+	WrongVerifier Outcome = "wrong_verifier"
+	WrongRedirect Outcome = "wrong_redirect_uri"
+	WrongKey      Outcome = "wrong_key"
+	WrongResource Outcome = "wrong_resource" // beyond the grant's (RFC 8707 §2.2)
 )
 
 // Redeem judges an attempt at now and returns the code as it is afterwards.
 func (c Code) Redeem(a Attempt, now time.Time) (Code, Redemption) {
+	_, granted := audience(c.Resources, a.Resources, a.Unnamed)
 	switch {
 	case a.ClientID != c.ClientID:
-		return c, CodeUnknown
+		return c, Redemption{Outcome: CodeUnknown}
 	case c.Redeemed:
-		return c, CodeReplayed
+		return c, Redemption{Outcome: CodeReplayed}
 	case c.Spent:
-		return c, CodeUnknown
+		return c, Redemption{Outcome: CodeUnknown}
 	case !now.Before(c.ExpiresAt):
-		return c, CodeExpired
+		return c, Redemption{Outcome: CodeExpired}
 	case a.RedirectURI != c.RedirectURI:
 		return c.failed(WrongRedirect)
 	case !c.verifies(a.Verifier):
 		return c.failed(WrongVerifier)
 	case c.JKT != "" && c.JKT != a.JKT:
 		return c.failed(WrongKey)
+	case !granted:
+		return c.failed(WrongResource)
 	}
 	c.Spent, c.Redeemed = true, true
-	return c, Redeemed
+	return c, Redemption{Outcome: Redeemed}
 }
 
 // failed counts a wrong try: a client may mend a mistake, nobody may guess.
-func (c Code) failed(how Redemption) (Code, Redemption) {
+func (c Code) failed(how Outcome) (Code, Redemption) {
 	c.Failures++
 	c.Spent = c.Failures >= CodeFailures
-	return c, how
+	return c, Redemption{how, c.Failures}
 }
 
 // verifies compares the verifier with the challenge (RFC 7636 §4.6).

@@ -1,6 +1,9 @@
 package grant
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Lifetime is how long a grant without an end of its own lasts (FDX: a year and not longer).
 const Lifetime = 365 * 24 * time.Hour
@@ -28,4 +31,21 @@ func (g Grant) Alive(now time.Time) bool { return g.RevokedAt == nil && now.Befo
 // (FAPI 2.0 Security Profile §5.3.2.1-9), so there is nothing to spend and nothing that could be lost in transit.
 func (g Grant) Refreshes(clientID string, now time.Time) bool {
 	return g.ClientID == clientID && g.Alive(now)
+}
+
+// Audience is what a token of the grant is for: the resources that it is asked for, or all of the grant's when it is asked
+// for none. A grant that names none is for unnamed. ok is false when more is asked for than was granted (RFC 8707 §2.2).
+func (g Grant) Audience(requested []string, unnamed string) (resources []string, ok bool) {
+	return audience(g.Resources, requested, unnamed)
+}
+
+func audience(granted, requested []string, unnamed string) (resources []string, ok bool) {
+	if len(granted) == 0 {
+		granted = []string{unnamed}
+	}
+	if len(requested) == 0 {
+		return granted, true
+	}
+	beyond := func(r string) bool { return !slices.Contains(granted, r) }
+	return requested, !slices.ContainsFunc(requested, beyond)
 }

@@ -1,0 +1,117 @@
+package grant_test
+
+import (
+	"testing"
+	"time"
+
+	"authserver/internal/grant"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// TestInteraction (AZ): an interaction ends 15 minutes after its last step and 30 after its first, whatever is done in it;
+// who comes after another finds nothing of what that one chose; and only who goes on with it decides, once.
+func TestInteraction(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		opened := noon
+		i, arrival := grant.Open(grant.Pushed{ArriveBy: noon.Add(1)}, false, 0, opened)
+		if arrival != grant.Opened {
+			t.Fatal(arrival)
+		}
+		now, last, subject, accounts := opened, opened, "", []string(nil)
+		for range rapid.IntRange(1, 8).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "minutes")) * time.Minute)
+			alive := !i.Decided && now.Before(last.Add(grant.InteractionStep)) && now.Before(opened.Add(grant.InteractionMost))
+			if i.Alive(now) != alive {
+				t.Fatalf("alive at +%s, last step +%s: %v", now.Sub(opened), last.Sub(opened), !alive)
+			}
+			who := rapid.SampledFrom([]string{"alex", "kim", ""}).Draw(t, "who")
+			switch rapid.SampledFrom([]string{"step", "choose", "decide"}).Draw(t, "what") {
+			case "step":
+				next, ok := i.Step(who, now)
+				if ok != alive {
+					t.Fatalf("a step at +%s: %v", now.Sub(opened), ok)
+				}
+				if ok {
+					i, last = next, now
+					if who != subject {
+						subject, accounts = who, nil
+					}
+				}
+			case "choose":
+				next, ok := i.Choose(who, []string{"of " + who}, now)
+				if ok != (alive && who != "") {
+					t.Fatalf("%q chooses at +%s: %v", who, now.Sub(opened), ok)
+				}
+				if ok {
+					i, last, subject, accounts = next, now, who, []string{"of " + who}
+				}
+			case "decide":
+				want := grant.NotTheirs
+				switch {
+				case i.Decided:
+					want = grant.AlreadyAnswered
+				case !alive:
+					want = grant.Expired
+				case subject == who:
+					want = grant.Decided
+				}
+				if got := i.Decide(who, now); got != want {
+					t.Fatalf("%q decides for %q at +%s: %s, want %s", who, subject, now.Sub(opened), got, want)
+				}
+				i.Decided = i.Decided || want == grant.Decided
+			}
+			if i.Subject != subject || !cmp.Equal(i.Accounts, accounts) {
+				t.Fatalf("goes on for %q with %q, want %q with %q", i.Subject, i.Accounts, subject, accounts)
+			}
+		}
+	})
+}
+
+// TestOpen: nobody arrives late, at a request that somebody has answered, or after too many others.
+func TestOpen(t *testing.T) {
+	for name, test := range map[string]struct {
+		decided bool
+		open    int
+		now     time.Time
+		want    grant.Arrival
+	}{
+		"in time":                          {false, grant.MaxInteractions - 1, noon.Add(-1), grant.Opened},
+		"PR-44 late":                       {false, 0, noon, grant.TooLate},
+		"answered":                         {true, 0, noon.Add(-1), grant.Answered},
+		"answered, and late":               {true, 0, noon, grant.Answered},
+		"after as many as may open it":     {false, grant.MaxInteractions, noon.Add(-1), grant.Crowded},
+		"late, after as many as may do it": {false, grant.MaxInteractions, noon, grant.TooLate},
+	} {
+		if _, got := grant.Open(grant.Pushed{ArriveBy: noon}, test.decided, test.open, test.now); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+}
+
+// TestAuthenticated (AUTHZ-07): which authentication is good enough, by the request's prompt and max_age.
+func TestAuthenticated(t *testing.T) {
+	hour, none := 3600, 0
+	for name, test := range map[string]struct {
+		request grant.Pushed
+		ago     time.Duration // before the browser arrived
+		want    bool
+	}{
+		"any time ago":                        {grant.Pushed{}, 100 * time.Hour, true},
+		"prompt=login, before":                {grant.Pushed{Prompt: []string{"login"}}, time.Second, false},
+		"prompt=login, since":                 {grant.Pushed{Prompt: []string{"login"}}, 0, true},
+		"prompt=select_account, before":       {grant.Pushed{Prompt: []string{"select_account"}}, time.Second, false},
+		"prompt=consent, before":              {grant.Pushed{Prompt: []string{"consent"}}, time.Hour, true},
+		"as old as max_age":                   {grant.Pushed{MaxAge: &hour}, time.Hour, true},
+		"older than max_age":                  {grant.Pushed{MaxAge: &hour}, time.Hour + time.Second, false},
+		"max_age=0, before":                   {grant.Pushed{MaxAge: &none}, time.Second, false},
+		"max_age=0, since":                    {grant.Pushed{MaxAge: &none}, -time.Minute, true},
+		"prompt=login and max_age, too early": {grant.Pushed{Prompt: []string{"login"}, MaxAge: &hour}, time.Minute, false},
+	} {
+		i := grant.Interaction{Request: test.request, OpenedAt: noon}
+		if got := i.Authenticated(noon.Add(-test.ago)); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
