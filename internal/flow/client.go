@@ -25,6 +25,12 @@ type Metadata struct {
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	AssertionAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	ProofAlgs             []string `json:"dpop_signing_alg_values_supported"`
+
+	AuthorizationEndpoint              string   `json:"authorization_endpoint"`
+	PushedAuthorizationRequestEndpoint string   `json:"pushed_authorization_request_endpoint"`
+	RequirePushedAuthorizationRequests bool     `json:"require_pushed_authorization_requests"`
+	CodeChallengeMethods               []string `json:"code_challenge_methods_supported"`
+	AuthorizationResponseIss           bool     `json:"authorization_response_iss_parameter_supported"`
 }
 
 // Server is an authorization server as seen from outside. Once discovered it is safe for concurrent use, except that it
@@ -234,17 +240,22 @@ func (c *Client) ManageRequest(method string, metadata map[string]any) *Request 
 
 // Token is a successful token response (RFC 6749 §5.1).
 type Token struct {
-	AccessToken string `json:"access_token"`
-	Type        string `json:"token_type"`
-	ExpiresIn   int64  `json:"expires_in"` // seconds
-	Scope       string `json:"scope"`
+	AccessToken  string `json:"access_token"`
+	Type         string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	Scope        string `json:"scope"`
+	RefreshToken string `json:"refresh_token"` // of a person's grant only
 
 	Exchange *Exchange `json:"-"`
 }
 
 // Token asks for a token. Anything but 200 is a *Refusal.
 func (c *Client) Token(ctx context.Context, form url.Values) (*Token, error) {
-	exchange, err := c.Server.expect(ctx, http.StatusOK, c.TokenRequest(form))
+	return c.Server.token(ctx, c.TokenRequest(form))
+}
+
+func (s *Server) token(ctx context.Context, request *Request) (*Token, error) {
+	exchange, err := s.expect(ctx, http.StatusOK, request)
 	if err != nil {
 		return nil, err
 	}

@@ -51,6 +51,7 @@ var owners = map[string]string{
 	"github.com/alexedwards/argon2id": "authserver/internal/person",
 	"github.com/agnivade/levenshtein": "authserver/cmd/authserver",
 	"github.com/lmittmann/tint":       "authserver/cmd/authserver",
+	"golang.org/x/net/html":           "authserver/internal/flow",
 	"golang.org/x/sync/singleflight":  "authserver/internal/client",
 	"golang.org/x/sync/semaphore":     "authserver/internal/person",
 	"github.com/maypok86/otter":       "authserver/internal/client",
