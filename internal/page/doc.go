@@ -1,0 +1,10 @@
+// Package page is what a person sees: login, accounts, consent, signed out and failure, in English, Spanish and French,
+// in the colours and under the name of the bank.
+//
+// One file for each page stands in templates, one catalogue for each language in texts, and the look of all in style.css.
+// Nothing here needs JavaScript. Names of clients, people and accounts are hostile text: they meet only html/template's
+// own escaping, never a template.HTML, and stand in <bdi> elements, so that they cannot turn the words around them.
+//
+// The ids and values that browsers send back, and that tests and password managers hold on to, are the same in every
+// language: the inputs username, password and accounts, the buttons submit, approve, deny and sign-out.
+package page

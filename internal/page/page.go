@@ -1,0 +1,198 @@
+package page
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"authserver/internal/oauth"
+)
+
+//go:embed templates/*.html
+var templates embed.FS
+
+//go:embed style.css
+var style []byte
+
+// defaultColor paints where the operator names no color.
+const defaultColor = "#1b4d7a"
+
+// maxLogo bounds the logo, in bytes: it comes with every first visit.
+const maxLogo = 256 << 10
+
+// logoTypes are the images that every browser shows.
+var logoTypes = []string{"image/svg+xml", "image/png", "image/jpeg", "image/webp"}
+
+// Brand is whose pages they are.
+type Brand struct {
+	Name     string // of the bank
+	Color    string // #rrggbb; "": a calm blue
+	Logo     []byte // at most 256 KiB; nil: none
+	LogoType string // content type of Logo
+}
+
+// Pages are all pages of one server.
+type Pages struct {
+	brand     Brand
+	base      string
+	templates map[Language]map[string]*template.Template
+	assets    map[string]asset
+}
+
+// asset is a file that the pages load.
+type asset struct {
+	contentType string
+	body        []byte
+}
+
+// view is what a template sees.
+type view struct {
+	Language          Language
+	Base              string
+	Brand             string
+	Style, Look, Logo string // URLs; Logo "": none
+	Problem           Problem
+	Model             Model
+}
+
+// New reads templates and catalogues. Base stands before every link: the path of the issuer, "" for most.
+func New(b Brand, base string) (*Pages, error) {
+	if b.Name == "" {
+		return nil, errors.New("a brand needs a name")
+	}
+	if b.Color == "" {
+		b.Color = defaultColor
+	}
+	if err := CheckColor(b.Color); err != nil {
+		return nil, err
+	}
+	if len(b.Logo) > maxLogo {
+		return nil, fmt.Errorf("the logo has %d bytes, at most %d are served", len(b.Logo), maxLogo)
+	}
+	if len(b.Logo) > 0 && !slices.Contains(logoTypes, b.LogoType) {
+		return nil, fmt.Errorf("the logo is of the type %q, expected one of %s", b.LogoType, strings.Join(logoTypes, ", "))
+	}
+	p := &Pages{brand: b, base: base, templates: map[Language]map[string]*template.Template{}}
+	p.collectAssets()
+	for _, l := range languages {
+		if err := p.parse(l); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *Pages) collectAssets() {
+	color, _ := parseColor(p.brand.Color) // checked by New
+	p.assets = map[string]asset{
+		"style.css": {"text/css; charset=utf-8", style},
+		"brand.css": {"text/css; charset=utf-8", color.stylesheet()},
+	}
+	if len(p.brand.Logo) > 0 {
+		p.assets["logo"] = asset{p.brand.LogoType, p.brand.Logo}
+	}
+}
+
+// parse makes the templates speak l.
+func (p *Pages) parse(l Language) error {
+	words, err := readCatalogue(l)
+	if err != nil {
+		return err
+	}
+	layout, err := template.New("layout.html").Funcs(words.functions(p.brand.Name)).ParseFS(templates, "templates/layout.html")
+	if err != nil {
+		return err
+	}
+	p.templates[l] = map[string]*template.Template{}
+	for _, m := range []Model{Login{}, Accounts{}, Consent{}, SignedOut{}, Failure{}} {
+		t, err := layout.Clone()
+		if err != nil {
+			return err
+		}
+		if p.templates[l][m.name()], err = t.ParseFS(templates, "templates/"+m.name()+".html"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Write answers with a page. Its forms may be sent to this server and, since browsers hold the redirect after a form
+// against form-action too, to where the URLs of formAction are.
+func (p *Pages) Write(w http.ResponseWriter, l Language, status int, m Model, formAction ...string) {
+	if !slices.Contains(languages, l) {
+		l = languages[0]
+	}
+	var body bytes.Buffer
+	// A template fails only by a fault of ours, so it panics and becomes a 500.
+	if err := p.templates[l][m.name()].Execute(&body, p.view(l, m)); err != nil {
+		panic(err)
+	}
+	h := w.Header()
+	oauth.NoStore(w)
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", string(l))
+	h.Set("Content-Security-Policy", policy(formAction))
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes())
+}
+
+func (p *Pages) view(l Language, m Model) view {
+	v := view{Language: l, Base: p.base, Brand: p.brand.Name, Problem: m.problem(), Model: m}
+	v.Style, v.Look, v.Logo = p.assetURL("style.css"), p.assetURL("brand.css"), p.assetURL("logo")
+	return v
+}
+
+// policy lets a page load its two stylesheets and the logo, and nothing run.
+func policy(formAction []string) string {
+	targets := "'self'"
+	for _, target := range formAction {
+		if source := source(target); source != "" {
+			targets += " " + source
+		}
+	}
+	return "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + targets + "; base-uri 'none'; frame-ancestors 'none'"
+}
+
+// hosts are those that a policy can name.
+var hosts = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]+)?$`)
+
+// source is the origin of a URL as a policy names it. A literal IPv6 address has no name there, so that its scheme must do.
+func source(target string) string {
+	u, err := url.Parse(target)
+	switch {
+	case err != nil || u.Scheme == "":
+		return ""
+	case hosts.MatchString(u.Host):
+		return u.Scheme + "://" + u.Host
+	}
+	return u.Scheme + ":"
+}
+
+// Asset is what stands at /assets/{name}: style.css, brand.css and, if there is one, logo. An SVG is a document of its own
+// when it is opened alone: whoever serves it adds a policy that lets nothing in it run.
+func (p *Pages) Asset(name string) (contentType string, body []byte, ok bool) {
+	a, ok := p.assets[name]
+	return a.contentType, a.body, ok
+}
+
+// assetURL carries a hash of the content, so that a cache may keep what it gets for ever. It is "" where there is no asset.
+func (p *Pages) assetURL(name string) string {
+	a, ok := p.assets[name]
+	if !ok {
+		return ""
+	}
+	sum := sha256.Sum256(a.body)
+	return p.base + "/assets/" + name + "?v=" + hex.EncodeToString(sum[:8])
+}
