@@ -117,6 +117,11 @@ func (d *devCmd) fillIn() {
 	s.DrainDelay = or(s.DrainDelay, "0s")
 	s.RegistrationLimit = or(s.RegistrationLimit, "0")
 	s.IntrospectionLimit = or(s.IntrospectionLimit, "0")
+	s.PARLimit = or(s.PARLimit, "0")
+	s.PARExpiresIn = or(s.PARExpiresIn, "90s")
+	s.LoginLimit = or(s.LoginLimit, "0")
+	s.LoginAddressLimit = or(s.LoginAddressLimit, "0")
+	s.fillInLogin(loginBuiltin)
 }
 
 func or(value, otherwise string) string {

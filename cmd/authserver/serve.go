@@ -76,6 +76,11 @@ func (s *settings) fillInForServe() {
 	s.DrainDelay = or(s.DrainDelay, "5s") // for every load balancer to see that this replica is not ready
 	s.RegistrationLimit = or(s.RegistrationLimit, "20")
 	s.IntrospectionLimit = or(s.IntrospectionLimit, "300")
+	s.PARLimit = or(s.PARLimit, "300")
+	s.PARExpiresIn = or(s.PARExpiresIn, "90s")
+	s.LoginLimit = or(s.LoginLimit, "10")
+	s.LoginAddressLimit = or(s.LoginAddressLimit, "100")
+	s.fillInLogin(loginOff)
 }
 
 // openForServe opens a database that is reachable, migrated, and nobody else's.
@@ -109,6 +114,10 @@ func listen(c config) (l listeners, err error) {
 func announce(log *slog.Logger, c config) {
 	log.Info("serving", "version", version, "issuer", c.issuer, "metadata", metadataURL(c.issuer), "htu", c.issuer+"/oauth2/token",
 		"listen", c.listen, "management", c.managementListen, "off", switchedOff(c))
+	if c.login == loginBuiltin {
+		log.Warn("people sign in with a password that is kept here: there is no second factor and no recovery, attempts are limited and "+
+			"nothing more, and acr never says more than a password", "setting", "AUTHSERVER_LOGIN", "instead", "AUTHSERVER_LOGIN_OIDC_ISSUER")
+	}
 }
 
 // switchedOff names what this configuration leaves out.
@@ -125,6 +134,9 @@ func switchedOff(c config) []string {
 		{c.auditLog == "off", "audit records"},
 		{c.gate != dcr.Closed && c.registrationLimit == 0, "the limit of registrations"},
 		{c.introspectionLimit == 0, "the limit of inactive introspection answers"},
+		{c.login == loginOff, "login (no person can say yes; see AUTHSERVER_LOGIN)"},
+		{c.parLimit == 0, "the limit of pushed authorization requests"},
+		{c.login == loginBuiltin && (c.loginLimit == 0 || c.loginAddressLimit == 0), "a limit of attempts to sign in"},
 	} {
 		if feature.off {
 			off = append(off, feature.name)

@@ -20,6 +20,7 @@ import (
 	"authserver/internal/jose"
 	"authserver/internal/keys"
 	"authserver/internal/oauth"
+	"authserver/internal/person"
 	"authserver/internal/store"
 )
 
@@ -43,6 +44,10 @@ type settings struct {
 	DrainDelay         string `placeholder:"DURATION" help:"How long to go on taking connections after SIGTERM, at most 10s."`
 	RegistrationLimit  string `placeholder:"N" help:"Registrations from one address in a minute; 0: no limit."`
 	IntrospectionLimit string `placeholder:"N" help:"Inactive introspection answers for one client in a minute; 0: no limit."`
+	PARLimit           string `name:"par-limit" placeholder:"N" help:"Authorization requests that one client may push in a minute; 0: no limit."`
+	PARExpiresIn       string `name:"par-expires-in" placeholder:"DURATION" help:"How long the browser may take to arrive with a pushed request, 5s to 599s."`
+	loginSettings      `embed:""`
+	brandSettings      `embed:""`
 }
 
 // databaseSettings are what every sub-command needs that works on the database.
@@ -79,6 +84,14 @@ type config struct {
 	drainDelay         time.Duration
 	registrationLimit  int // a minute and address; 0: none
 	introspectionLimit int // of inactive answers, a minute and client; 0: none
+	parLimit           int // of pushed requests, a minute and client; 0: none
+	parExpiresIn       time.Duration
+	login              string   // off, builtin or oidc
+	upstream           upstream // of login oidc
+	loginLimit         int      // of attempts, in person.AttemptWindow and for an account; 0: none
+	loginAddressLimit  int      // the same for an address
+	sessions           person.Lifetimes
+	brand              brand
 }
 
 // builtinScopes are known to every deployment.
@@ -110,6 +123,14 @@ func (s settings) understand(loopback bool) (config, []string) {
 		trustedProxies:     u.cidrs("trusted-proxies", s.TrustedProxies),
 		auditLog:           s.AuditLog,
 		vetting:            client.Vetting{Issuer: s.Issuer, AllowLoopback: loopback},
+		parLimit:           u.count("par-limit", s.PARLimit),
+		parExpiresIn:       u.parExpiresIn(s.PARExpiresIn),
+		login:              u.oneOf("login", s.Login, loginOff, loginBuiltin, loginOIDC),
+		upstream:           u.upstream(s.loginSettings, loopback),
+		loginLimit:         u.count("login-limit", s.LoginLimit),
+		loginAddressLimit:  u.count("login-address-limit", s.LoginAddressLimit),
+		sessions:           u.sessions(s.loginSettings),
+		brand:              u.brand(s.brandSettings, s.Issuer),
 	}
 	c.vetting.AllowCIDRs = u.cidrs("jwks-allow-cidrs", s.JWKSAllowCIDRs)
 	c.vetting.RootCAs = u.roots(s.JWKSCAFile)

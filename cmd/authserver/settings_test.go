@@ -57,6 +57,8 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"AUTHSERVER_SCOPES=a,b\\c", "AUTHSERVER_RESOURCES=https://api.example,/relative,https://x#y", "AUTHSERVER_REGISTRATION_LIMIT=-1",
 		"AUTHSERVER_INTROSPECTION_LIMIT=many", "AUTHSERVER_DATABASE_URL=postgres://db:port/x", "AUTHSERVER_KEY_ENCRYPTION_KEY=c2hvcnQ=",
 		"AUTHSERVER_INITIAL_ACCESS_TOKEN=short", "AUTHSERVER_ISSUR=https://as.example", "OTHER=1", "PATH=/bin",
+		"AUTHSERVER_LOGIN=sometimes", "AUTHSERVER_LOGIN_OIDC_CLIENT_ID=bank", "AUTHSERVER_LOGIN_LIMIT=-1", "AUTHSERVER_LOGIN_ADDRESS_LIMIT=x", "AUTHSERVER_PAR_LIMIT=1.5",
+		"AUTHSERVER_PAR_EXPIRES_IN=600s", "AUTHSERVER_SESSION_IDLE=0", "AUTHSERVER_SESSION_LIFETIME=25h", "AUTHSERVER_BRAND_COLOR=red", "AUTHSERVER_BRAND_LOGO_FILE=" + cert,
 	})
 	for _, want := range []string{
 		"issuer must not end with a slash", "listen must be host:port", "management-listen must be host:port", "registration must be one of open, token, closed",
@@ -64,12 +66,14 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"tls-cert-file and tls-key-file must be set together", `scopes: "b\\c" is no scope token`, `resources: "/relative"`, `resources: "https://x#y"`,
 		"registration-limit must be", "introspection-limit must be", "database-url: it cannot be read", "key-encryption-key: key 1 of the list",
 		"initial-access-token must have at least 22", "AUTHSERVER_ISSUR is no setting; did you mean AUTHSERVER_ISSUER?",
+		"login must be one of off, builtin, oidc", "login-oidc-client-id: only for login oidc", "login-limit must be", "login-address-limit must be", "par-limit must be",
+		"par-expires-in must be", "session-idle must be", "session-lifetime must be", "brand-color must be", "brand-logo-file: ",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if head, _, _ := strings.Cut(got, "\n"); head != "authserver: the configuration has 19 problems:" || strings.Count(got, "\n  ") != 19 {
+	if head, _, _ := strings.Cut(got, "\n"); head != "authserver: the configuration has 29 problems:" || strings.Count(got, "\n  ") != 29 {
 		t.Errorf("%s", got)
 	}
 }
@@ -195,8 +199,8 @@ func TestCertificateSettings(t *testing.T) {
 }
 
 func TestSecretsAreNeverPrinted(t *testing.T) {
-	secrets := []string{"postgres://admin:hunter2hunter2@:db:x/", "Zm9vYmFyYmF6Zm9vYmFyYmF6", "a-token-too-short"}
-	names := []string{"DATABASE_URL", "KEY_ENCRYPTION_KEY", "INITIAL_ACCESS_TOKEN"}
+	secrets := []string{"postgres://admin:hunter2hunter2@:db:x/", "Zm9vYmFyYmF6Zm9vYmFyYmF6", "a-token-too-short", "said-to-the-upstream", "no-key-but-as-secret"}
+	names := []string{"DATABASE_URL", "KEY_ENCRYPTION_KEY", "INITIAL_ACCESS_TOKEN", "LOGIN_OIDC_CLIENT_SECRET", "LOGIN_OIDC_CLIENT_KEY"}
 	var environ, files, args []string
 	yaml := ""
 	for i, name := range names {
