@@ -24,6 +24,7 @@ type Code struct {
 	Failures      int  // wrong tries of its own client
 	Spent         bool // redeemed, or ended by failures
 	Redeemed      bool // tokens were given for it
+	GrantEnded    bool // revoked, or its person disabled, whether or not anybody has redeemed the code
 }
 
 // Attempt is a try to redeem a code, by a client that has been authenticated.
@@ -65,7 +66,7 @@ func (c Code) Redeem(a Attempt, now time.Time) (Code, Redemption) {
 		return c, Redemption{Outcome: CodeUnknown}
 	case c.Redeemed:
 		return c, Redemption{Outcome: CodeReplayed}
-	case c.Spent:
+	case c.Spent, c.GrantEnded:
 		return c, Redemption{Outcome: CodeUnknown}
 	case !now.Before(c.ExpiresAt):
 		return c, Redemption{Outcome: CodeExpired}

@@ -1,6 +1,9 @@
 package grant
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // The life of an interaction: each step extends it, but never beyond the longest.
 const (
@@ -20,6 +23,7 @@ type Interaction struct {
 	ExpiresAt time.Time
 	Subject   string   // for whom it goes on; "": nobody has signed in yet
 	Accounts  []string // that the subject has chosen; nil: not yet
+	Departure []byte   // SHA-256 of the state that an upstream will bring back; nil: the browser is not there
 }
 
 // Arrival is what became of a browser that came with a request_uri.
@@ -79,6 +83,28 @@ func (i Interaction) Choose(subject string, accounts []string, now time.Time) (I
 		next.Accounts = append([]string{}, accounts...)
 	}
 	return next, ok && subject != ""
+}
+
+// Depart is the interaction after the browser has left for an upstream at now. Of two departures only the later returns.
+func (i Interaction) Depart(departure []byte, now time.Time) (Interaction, bool) {
+	next, ok := i.Step(i.Subject, now)
+	if ok {
+		next.Departure = departure
+	}
+	return next, ok
+}
+
+// Return is the interaction after the browser has come back from the upstream at now. A departure is good for one return;
+// a foreign one takes nothing away from it.
+func (i Interaction) Return(departure []byte, now time.Time) (Interaction, bool) {
+	if len(departure) == 0 || !bytes.Equal(departure, i.Departure) {
+		return i, false
+	}
+	next, ok := i.Step(i.Subject, now)
+	if ok {
+		next.Departure = nil
+	}
+	return next, ok
 }
 
 // Decision is what became of an answer.

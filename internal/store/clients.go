@@ -38,7 +38,7 @@ const selectClient = `
 // Client finds a client, also when it is deleted. The id is a stranger's: one that PostgreSQL cannot store as text is
 // nobody's, and no fault.
 func (s *Store) Client(ctx context.Context, id string) (ListedClient, bool, error) {
-	if !utf8.ValidString(id) || strings.Contains(id, "\x00") {
+	if !isText(id) {
 		return ListedClient{}, false, nil
 	}
 	c, err := scanClient(s.pool.QueryRow(ctx, selectClient+` WHERE c.id = $1`, id))
@@ -47,6 +47,9 @@ func (s *Store) Client(ctx context.Context, id string) (ListedClient, bool, erro
 	}
 	return c, err == nil, failure("find client", err)
 }
+
+// isText tells whether PostgreSQL can store a string as text.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 // Clients lists clients in the order of their ids, from the first behind after on and at most limit of them; the active ones,
 // or with deleted all that ever were.

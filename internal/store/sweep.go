@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"authserver/internal/person"
 	"authserver/internal/replay"
 
 	"github.com/jackc/pgx/v5"
@@ -56,4 +57,46 @@ func (s *Store) sweepSlot(ctx context.Context, slot int16) error {
 		}
 		return nil
 	}))
+}
+
+const (
+	// sweepGrace is how much longer than necessary everything is kept, so that nobody who was just in time is at work on it.
+	sweepGrace = time.Minute
+	// codeMemory is how long a code is known after its end, so that a replay of it still ends the tokens that it gave.
+	codeMemory = time.Hour
+	// sweepBatch bounds a statement, so that it is over in time whatever has piled up.
+	sweepBatch = 1000
+)
+
+// sweeps delete what nothing can need any more at $1, $2 rows at most: requests with their interactions, codes, sessions,
+// and attempts to sign in. A row that somebody is at work on is left for the next time, so that nobody waits.
+var sweeps = []struct {
+	sql  string
+	kept time.Duration
+}{
+	{`DELETE FROM pushed_request WHERE id IN (
+		SELECT r.id FROM pushed_request r WHERE r.arrive_by < $1
+			AND NOT EXISTS (SELECT FROM interaction i WHERE i.request_id = r.id AND i.expires_at >= $1)
+		LIMIT $2 FOR UPDATE SKIP LOCKED)`, sweepGrace},
+	{`DELETE FROM authorization_code WHERE id IN (
+		SELECT id FROM authorization_code WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, codeMemory},
+	{`DELETE FROM session WHERE id IN (
+		SELECT id FROM session WHERE ends_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, sweepGrace},
+	{`DELETE FROM login_attempt WHERE key IN (
+		SELECT key FROM login_attempt WHERE since < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, person.AttemptWindow},
+}
+
+// SweepAuthorizations deletes what is over at now: requests that no browser can go on with, codes, sessions and attempts.
+// Grants stay.
+func (s *Store) SweepAuthorizations(ctx context.Context, now time.Time) error {
+	var failed error
+	for _, sweep := range sweeps {
+		for {
+			tag, err := s.pool.Exec(ctx, sweep.sql, now.Add(-sweep.kept), sweepBatch)
+			if failed = errors.Join(failed, failure("sweep authorizations", err)); err != nil || tag.RowsAffected() < sweepBatch {
+				break
+			}
+		}
+	}
+	return failed
 }
