@@ -41,6 +41,12 @@ type Token struct {
 	ClientID     string       `json:"client_id"`
 	Scope        string       `json:"scope,omitempty"`
 	Confirmation Confirmation `json:"cnf,omitzero"`
+
+	// Of a token that speaks for a person; a client's own token has none of them.
+	GrantID  string   `json:"grant_id,omitempty"`  // what the person approved
+	AuthTime int64    `json:"auth_time,omitempty"` // when the person proved who they are, and how (RFC 9068 §2.2.1)
+	ACR      string   `json:"acr,omitempty"`
+	AMR      []string `json:"amr,omitempty"`
 }
 
 // Confirmation binds a token to a key (RFC 9449 §6.1). The zero value is that of an unbound token, which has no cnf.
@@ -69,7 +75,8 @@ func (a *Audience) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]string)(a))
 }
 
-// Issue signs a token that begins now and lives for lifetime. Issuer, times and jti are set here.
+// Issue signs a token that begins now and lives for lifetime, at least a second. Issuer, times and jti are set here; exp is
+// cut off to the second, so that no token lives longer than that.
 func (t Tokens) Issue(token Token, lifetime time.Duration, now time.Time) (string, Token, error) {
 	token.Issuer = t.Issuer
 	token.IssuedAt = now.Unix()
@@ -109,6 +116,7 @@ func (t Tokens) verify(compact string) (Token, error) {
 	for name, into := range map[string]any{
 		"iss": &token.Issuer, "sub": &token.Subject, "aud": &token.Audience, "exp": &token.ExpiresAt, "iat": &token.IssuedAt,
 		"jti": &token.ID, "client_id": &token.ClientID, "scope": &token.Scope, "cnf": &token.Confirmation,
+		"grant_id": &token.GrantID, "auth_time": &token.AuthTime, "acr": &token.ACR, "amr": &token.AMR,
 	} {
 		if _, err := claims.Decode(name, into); err != nil {
 			return Token{}, err

@@ -70,7 +70,7 @@ func (c Code) Redeem(a Attempt, now time.Time) (Code, Redemption) {
 		return c, Redemption{Outcome: CodeUnknown}
 	case !now.Before(c.ExpiresAt):
 		return c, Redemption{Outcome: CodeExpired}
-	case a.RedirectURI != c.RedirectURI:
+	case a.RedirectURI == "" || a.RedirectURI != c.RedirectURI:
 		return c.failed(WrongRedirect)
 	case !c.verifies(a.Verifier):
 		return c.failed(WrongVerifier)

@@ -14,6 +14,7 @@ import (
 
 const (
 	verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk" // RFC 7636, appendix B
+	callback = "https://c1.example/cb"
 	api      = "https://api.example"
 	files    = "https://files.example"
 )
@@ -24,12 +25,14 @@ func challenge(verifier string) string {
 }
 
 func fresh() grant.Code {
-	return grant.Code{ClientID: "c1", RedirectURI: "https://c1.example/cb", CodeChallenge: challenge(verifier), JKT: "key", ExpiresAt: noon.Add(grant.CodeLifetime)}
+	return grant.Code{
+		ClientID: "c1", RedirectURI: callback, CodeChallenge: challenge(verifier), JKT: "key", ExpiresAt: noon.Add(grant.CodeLifetime),
+	}
 }
 
 // good is the attempt that a fresh code is made for.
 func good() grant.Attempt {
-	return grant.Attempt{ClientID: "c1", RedirectURI: "https://c1.example/cb", Verifier: verifier, JKT: "key", Unnamed: api}
+	return grant.Attempt{ClientID: "c1", RedirectURI: callback, Verifier: verifier, JKT: "key", Unnamed: api}
 }
 
 // TestRedeem (req AC-01 to AC-05): whatever is tried, in whichever order, a code gives tokens once, in time, to its own
@@ -42,7 +45,7 @@ func TestRedeem(t *testing.T) {
 			now = now.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "seconds")) * time.Second)
 			a := grant.Attempt{
 				ClientID:    rapid.SampledFrom([]string{"c1", "c1", "c1", "c2"}).Draw(t, "client"),
-				RedirectURI: rapid.SampledFrom([]string{"https://c1.example/cb", "https://c1.example/cb", "https://c1.example/CB", ""}).Draw(t, "redirect"),
+				RedirectURI: rapid.SampledFrom([]string{callback, callback, "https://c1.example/CB", ""}).Draw(t, "redirect"),
 				Verifier:    rapid.SampledFrom([]string{verifier, verifier, verifier[1:], "", verifier + "="}).Draw(t, "verifier"),
 				JKT:         rapid.SampledFrom([]string{"key", "key", "other", ""}).Draw(t, "key"),
 				Resources:   rapid.SampledFrom([][]string{nil, {api}, {files}}).Draw(t, "resources"),
@@ -83,7 +86,7 @@ func TestRedeem(t *testing.T) {
 // wrongIn is the first thing wrong in an attempt at a fresh code, or Redeemed when nothing is.
 func wrongIn(a grant.Attempt) grant.Outcome {
 	switch {
-	case a.RedirectURI != "https://c1.example/cb":
+	case a.RedirectURI != callback:
 		return grant.WrongRedirect
 	case a.Verifier != verifier:
 		return grant.WrongVerifier
@@ -121,6 +124,15 @@ func TestVerifier(t *testing.T) {
 		if _, got := code.Redeem(a, noon); got.Outcome != test.want {
 			t.Errorf("%s: %s, want %s", name, got.Outcome, test.want)
 		}
+	}
+}
+
+// TestRedirectNamesSomething: no redirect_uri is never the right one.
+func TestRedirectNamesSomething(t *testing.T) {
+	code, a := fresh(), good()
+	code.RedirectURI, a.RedirectURI = "", ""
+	if _, got := code.Redeem(a, noon); got.Outcome != grant.WrongRedirect {
+		t.Errorf("none for none: %s", got.Outcome)
 	}
 }
 

@@ -20,11 +20,23 @@ type inactive struct {
 	Active bool `json:"active"`
 }
 
-// active is the answer about a valid token.
+// active is the answer about a valid access token.
 type active struct {
 	Active    bool   `json:"active"`
 	TokenType string `json:"token_type"`
 	accesstoken.Token
+}
+
+// activeRefresh is the answer about a valid refresh token, whose times are those of its grant. It has no token_type, which
+// says how an access token is presented.
+type activeRefresh struct {
+	Active    bool   `json:"active"`
+	Issuer    string `json:"iss"`
+	Subject   string `json:"sub"`
+	ClientID  string `json:"client_id"`
+	Scope     string `json:"scope"`
+	IssuedAt  int64  `json:"iat"`
+	ExpiresAt int64  `json:"exp"`
 }
 
 // signed is the answer as a JWT. It has no sub and no exp, so that it can be taken for no other kind of token.

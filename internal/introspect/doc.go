@@ -2,6 +2,11 @@
 // about a token, and how its client ends it.
 //
 // Both authenticate the caller as the token endpoint does and spend its assertion before anything is looked up. A caller
-// sees its own tokens, and those for the audiences that the operator lets it serve. For every other token, and for every
-// one that is not valid, the answer is {"active":false} and nothing else.
+// sees its own tokens, and access tokens for the audiences that the operator lets it serve. For every other token, and for
+// every one that is not valid, the answer is {"active":false} and nothing else.
+//
+//	a JWT of ours        an access token: valid until it is revoked, or its client, its grant or its person is gone
+//	anything else        a refresh token, if the store knows its hash: valid as long as its grant
+//
+// Revoking an access token ends it alone; revoking a refresh token ends its grant, and with that every token of it.
 package introspect

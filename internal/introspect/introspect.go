@@ -8,14 +8,21 @@ import (
 	"authserver/internal/accesstoken"
 	"authserver/internal/audit"
 	"authserver/internal/client"
+	"authserver/internal/grant"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
 )
 
-// Store keeps the deny-list and knows which clients are alive.
+// Store keeps the deny-list and the grants of people, and knows which clients are alive.
 type Store interface {
 	Deny(ctx context.Context, u replay.Use) error
 	Denied(ctx context.Context, u replay.Use, clientID, grantID string) (bool, error)
+	// Refresh finds the grant of a refresh token, by its hash, if that gives the client another access token at now.
+	Refresh(ctx context.Context, token []byte, clientID string, now time.Time) (g grant.Grant, found bool, err error)
+	// RevokeRefreshToken ends the grant of a refresh token. revoked is false when that is another client's or had ended; of a
+	// token that is not known there is no grantID.
+	RevokeRefreshToken(ctx context.Context, token []byte, clientID string, now time.Time) (
+		grantID string, revoked bool, err error)
 }
 
 // Endpoint is /oauth2/introspect and /oauth2/revoke.
@@ -34,17 +41,13 @@ func (e *Endpoint) Introspect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	t, known := e.recognise(token)
-	if known && maySee(caller, t) {
-		denied, err := e.Store.Denied(r.Context(), t.Use(), t.ClientID, "")
-		if err != nil {
-			return err
-		}
-		if !denied {
-			oauth.Note(w, oauth.FieldToken, t.ID)
-			oauth.Note(w, oauth.FieldTokenState, "active")
-			return e.answer(w, r, caller, active{Active: true, TokenType: t.Type(), Token: t}, e.Now())
-		}
+	says, err := e.about(r.Context(), w, caller, token)
+	if err != nil {
+		return err
+	}
+	if says != nil {
+		oauth.Note(w, oauth.FieldTokenState, "active")
+		return e.answer(w, r, caller, says, e.Now())
 	}
 	if err := oauth.Limited(e.Inactive, caller.ID); err != nil {
 		return err
@@ -53,23 +56,76 @@ func (e *Endpoint) Introspect(w http.ResponseWriter, r *http.Request) error {
 	return e.answer(w, r, caller, inactive{}, e.Now())
 }
 
-// Revoke ends the caller's own token. Another client's token is left alone, and the answer does not tell (RFC 7009 §2.2).
+// about is what the caller may know of a token; nil: it is not valid, or not the caller's to see. What kind of token it is
+// shows in the token itself, whatever the token_type_hint.
+func (e *Endpoint) about(ctx context.Context, w http.ResponseWriter, by client.Client, token string) (any, error) {
+	t, unknown := e.Tokens.Recognise(token, e.Now())
+	if unknown != nil {
+		return e.aboutRefresh(ctx, by, oauth.Secret(token))
+	}
+	if !maySee(by, t) {
+		return nil, nil
+	}
+	if denied, err := e.Store.Denied(ctx, t.Use(), t.ClientID, t.GrantID); err != nil || denied {
+		return nil, err
+	}
+	oauth.Note(w, oauth.FieldToken, t.ID)
+	return active{Active: true, TokenType: t.Type(), Token: t}, nil
+}
+
+func (e *Endpoint) aboutRefresh(ctx context.Context, by client.Client, token oauth.Secret) (any, error) {
+	g, found, err := e.Store.Refresh(ctx, token.Hash(), by.ID, e.Now())
+	if err != nil || !found {
+		return nil, err
+	}
+	return activeRefresh{
+		Active: true, Issuer: e.Tokens.Issuer, Subject: g.Subject, ClientID: g.ClientID, Scope: g.Scope,
+		IssuedAt: g.CreatedAt.Unix(), ExpiresAt: g.ExpiresAt.Unix(),
+	}, nil
+}
+
+// Revoke ends the caller's own token: an access token alone, a refresh token with its grant and all access tokens of it
+// (RFC 7009 §2.1). Another client's token is left alone, and the answer does not tell (RFC 7009 §2.2).
 func (e *Endpoint) Revoke(w http.ResponseWriter, r *http.Request) error {
 	caller, token, err := e.admit(w, r, oauth.FormOnly)
 	if err != nil {
 		return err
 	}
-	if t, known := e.recognise(token); known {
-		if t.ClientID != caller.ID {
-			oauth.Note(w, oauth.FieldOutcome, audit.Denied)
-		} else if err := e.Store.Deny(r.Context(), t.Use()); err != nil {
-			return err
-		}
-		oauth.Note(w, oauth.FieldToken, t.ID)
-		oauth.Note(w, oauth.FieldEvent, audit.TokenRevoked)
+	if t, unknown := e.Tokens.Recognise(token, e.Now()); unknown == nil {
+		err = e.revokeAccess(r.Context(), w, caller, t)
+	} else {
+		err = e.revokeRefresh(r.Context(), w, caller, oauth.Secret(token))
+	}
+	if err != nil {
+		return err
 	}
 	oauth.NoStore(w)
 	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func (e *Endpoint) revokeAccess(ctx context.Context, w http.ResponseWriter, by client.Client, t accesstoken.Token) error {
+	if t.ClientID != by.ID {
+		oauth.Note(w, oauth.FieldOutcome, audit.Denied)
+	} else if err := e.Store.Deny(ctx, t.Use()); err != nil {
+		return err
+	}
+	oauth.Note(w, oauth.FieldToken, t.ID)
+	oauth.Note(w, oauth.FieldEvent, audit.TokenRevoked)
+	return nil
+}
+
+// revokeRefresh ends a grant, if the token is a refresh token; one that is not known is as good as revoked.
+func (e *Endpoint) revokeRefresh(ctx context.Context, w http.ResponseWriter, by client.Client, token oauth.Secret) error {
+	grantID, revoked, err := e.Store.RevokeRefreshToken(ctx, token.Hash(), by.ID, e.Now())
+	if err != nil || grantID == "" {
+		return err
+	}
+	if !revoked {
+		oauth.Note(w, oauth.FieldOutcome, audit.Denied)
+	}
+	oauth.Note(w, oauth.FieldGrantID, grantID)
+	oauth.Note(w, oauth.FieldEvent, audit.GrantRevoked)
 	return nil
 }
 
@@ -92,12 +148,6 @@ func (e *Endpoint) admit(w http.ResponseWriter, r *http.Request, kind oauth.Body
 		return e.Clients.Records.Spend(r.Context(), proven)
 	})
 	return caller, token, err
-}
-
-// recognise finds what a token says, whatever the token_type_hint: there is one kind of token so far.
-func (e *Endpoint) recognise(token string) (accesstoken.Token, bool) {
-	t, err := e.Tokens.Recognise(token, e.Now())
-	return t, err == nil
 }
 
 // maySee tells whether the caller may learn about a token: its own, or one for an audience that it serves.

@@ -60,7 +60,7 @@ var reasons = []Explanation{
 	{ScopeMalformed, InvalidScope, 0, "scope is not a list of scope tokens, each separated by one space (RFC 6749, 3.3), or is too long.", "Send the scope tokens with single spaces between."},
 	{ScopeNotRegistered, InvalidScope, 0, "The client is not registered for a scope that it asks for.", "Ask for registered scopes, or register the scope first."},
 	{ScopeEmpty, InvalidScope, 0, "Nothing is left to grant: the client has no scope that this grant type can give.", "Register a scope for the client."},
-	{ResourceRefused, InvalidTarget, 0, "resource is no absolute URI without a fragment, or not a resource that this server issues tokens for (RFC 8707).", "Send a resource that the operator names, or leave it out."},
+	{ResourceRefused, InvalidTarget, 0, "resource is no absolute URI without a fragment, not a resource that this server issues tokens for, or not one that the person granted (RFC 8707).", "Send a resource that the operator names, within those of the pushed request, or leave it out."},
 
 	{RequestURINested, InvalidRequest, 0, "A pushed request bears a request_uri (RFC 9126, 2.1).", "Push the parameters themselves; request_uri is what you get back."},
 	{RequestObjectRefused, RequestNotSupported, 0, "The request bears a request object, which this server does not take.", "Send the parameters in the form."},
@@ -102,7 +102,7 @@ var reasons = []Explanation{
 	{CodeRedirectURI, InvalidGrant, 0, "redirect_uri is missing, not the one of the pushed request, or no longer registered. The code is still good, unless this was the fifth wrong try.", "Send the redirect_uri of the pushed request, character by character."},
 	{CodeKey, InvalidGrant, 0, "The proof's key is not the one that the pushed request named by its proof or dpop_jkt (RFC 9449, 10). The code is still good, unless this was the fifth wrong try.", "Sign the proof with the key of the pushed request."},
 	{RefreshTokenUnknown, InvalidGrant, 0, "The refresh token is not one of this client's, or its grant has ended: it was withdrawn, its time is over, or the person may no longer sign in.", "Ask the person again."},
-	{GrantEnded, InvalidGrant, 0, "The client no longer has any scope of what the person granted.", "Register the scopes again, or ask the person for others."},
+	{GrantEnded, InvalidGrant, 0, "The client is registered for no scope any more of what the person granted, or the grant ends this very second.", "Register the scopes again, or ask the person again."},
 	{GrantScope, InvalidScope, 0, "The request asks for more than the person granted, or than is still registered.", "Ask for less, or leave scope out."},
 
 	{ProofMissing, InvalidRequest, 0, "The request needs a DPoP proof: this client gets only tokens that are bound to a key.", "Send a DPoP header with a proof for this endpoint (RFC 9449)."},
@@ -127,7 +127,7 @@ var reasons = []Explanation{
 	{TokenMalformed, InvalidToken, 0, "The Authorization header bears no access token of this server.", "Send the access_token as it came from the token endpoint."},
 	{TokenExpired, InvalidToken, 0, "The access token has expired.", "Fetch a new one."},
 	{TokenAudience, InvalidToken, 0, "The access token is for another resource.", "Ask for this resource at the token endpoint."},
-	{TokenRevoked, InvalidToken, 0, "The access token was revoked, or its client is gone.", "Fetch a new one."},
+	{TokenRevoked, InvalidToken, 0, "The access token was revoked, or its client or grant is gone.", "Fetch a new one."},
 	{TokenUnbound, InvalidToken, 0, "The access token is bound to no key: the client fetched it without a DPoP proof. The resources of this server take only bound tokens.", "Fetch a token with a DPoP proof, and send it with the DPoP scheme and a proof."},
 	{TokenScheme, InvalidToken, 0, "The access token is bound to a key and was sent as a bearer token.", "Send it with the DPoP scheme and a proof."},
 	{TokenProofMissing, InvalidToken, 0, "The access token is bound to a key and came without a DPoP proof.", "Send a DPoP header with a proof for this request and the token's ath."},

@@ -5,7 +5,7 @@
 //	token of ours, not expired, for us, bound to a key
 //	proof with ath, by the key of cnf.jkt
 //	scope
-//	spend the proof, then ask the store whether the token was revoked
+//	spend the proof, then ask the store whether the token, its client or its grant has ended
 //
 // Admit does all of it. A handler that has more to refuse of the request itself calls Verify, and Spend when it has done so.
 //

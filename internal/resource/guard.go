@@ -137,9 +137,9 @@ func (g Guard) spend(ctx context.Context, a Admission) error {
 	if err := outcome.Refusal(); err != nil {
 		return err
 	}
-	denied, err := g.Store.Denied(ctx, a.Token.Use(), a.Token.ClientID, "")
+	denied, err := g.Store.Denied(ctx, a.Token.Use(), a.Token.ClientID, a.Token.GrantID)
 	if err == nil && denied {
-		return oauth.Refuse(oauth.TokenRevoked, "the access token was revoked or its client is gone")
+		return oauth.Refuse(oauth.TokenRevoked, "the access token was revoked, or its client or grant is gone")
 	}
 	return err
 }

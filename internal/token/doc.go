@@ -1,13 +1,20 @@
-// Package token is the token endpoint (RFC 6749 §3.2): one file per grant, and the steps that all grants share.
+// Package token is the token endpoint (RFC 6749 §3.2): one file per grant type, and the steps that all of them share.
 //
 //	read the form            nothing is known yet
 //	authenticate the client  package client
 //	grant_type               offered here, and registered for the client
 //	verify the proof         package dpop; a missing nonce is answered here and uses nothing up
-//	judge the grant          scope and resource, without touching anything
+//	judge the request        what the request and the registration alone can make wrong, without touching anything
 //	spend                    assertion, proof and the client's version, in one commit; from here on the request is used up
+//	redeem                   the code, or the grant of the refresh token: one transaction of the store
 //	sign, answer
 //
+// A code goes by the rule of package grant: it gives tokens once, a wrong try is counted, and the fifth ends it; redeemed
+// again, it takes its grant with it. A refresh token gives as many tokens as are asked for while its grant lives, and stays
+// the same. What a token of a grant may do is what the person granted, as far as the client is still registered for it and
+// asks for it; it never outlives the grant.
+//
 // A token request without proof of possession is refused (FAPI 2.0 Security Profile §5.3.2.1-4), unless the operator lets
-// this client have unbound tokens, whose type is Bearer. How long a token lives the operator may set for each client too.
+// this client have unbound tokens, whose type is Bearer, in its own name. How long a token lives the operator may set for
+// each client too.
 package token

@@ -2,25 +2,41 @@ package token
 
 import (
 	"cmp"
+	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"authserver/internal/accesstoken"
 	"authserver/internal/audit"
 	"authserver/internal/client"
 	"authserver/internal/dpop"
+	"authserver/internal/grant"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
 )
 
 // GrantTypes are the grants that this endpoint redeems, for the metadata.
-func GrantTypes() []string { return []string{clientCredentials} }
+func GrantTypes() []string { return []string{authorizationCode, refreshToken, clientCredentials} }
+
+// Store keeps what people have granted, by the hashes of codes and refresh tokens.
+type Store interface {
+	// RedeemCode judges an attempt at a code and commits what became of it. Redeemed, its grant comes back, with refresh as the
+	// hash of its refresh token from now on; nil: it has none. Of replays only the one that revoked the grant brings it back.
+	RedeemCode(
+		ctx context.Context, code []byte, a grant.Attempt, refresh []byte, now time.Time,
+	) (grant.Grant, grant.Redemption, error)
+	// Refresh finds the grant of a refresh token, if that gives the client another access token at now.
+	Refresh(ctx context.Context, token []byte, clientID string, now time.Time) (g grant.Grant, found bool, err error)
+}
 
 // Endpoint is /oauth2/token.
 type Endpoint struct {
 	Clients   *client.Authenticator
 	Proofs    dpop.Verifier
 	Tokens    accesstoken.Tokens
+	Store     Store
 	Origin    string        // scheme and host of the public URLs, for htu
 	Resources []string      // acceptable resource parameters; the first is the default audience
 	Lifetime  time.Duration // of an access token, where the operator has set none for the client
@@ -29,10 +45,11 @@ type Endpoint struct {
 
 // Response is a successful token response (RFC 6749 §5.1).
 type Response struct {
-	AccessToken string `json:"access_token"`
-	TokenType   string `json:"token_type"`
-	ExpiresIn   int64  `json:"expires_in"` // seconds
-	Scope       string `json:"scope"`
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	RefreshToken string `json:"refresh_token,omitempty"`
+	Scope        string `json:"scope"`
 }
 
 // Token answers a token request.
@@ -56,23 +73,31 @@ func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request, form oauth.For
 		return e.Clients.Records.Doubt(r.Context(), caller.Client, err)
 	}
 	oauth.Note(w, oauth.FieldGrant, grantType)
-	bound, err := e.bind(r, caller.Client, now)
+	bound, err := e.bind(r, caller.Client, grantType, now)
 	if err != nil {
 		return err
 	}
-	var granted accesstoken.Token
+	var redeem redemption
 	switch grantType {
+	case authorizationCode:
+		redeem, err = e.judgeAuthorizationCode(w, caller.Client, form, bound.to.JKT, now)
+	case refreshToken:
+		redeem, err = e.judgeRefreshToken(caller.Client, form, now)
 	case clientCredentials:
-		granted, err = e.judgeClientCredentials(caller.Client, form)
+		redeem, err = e.judgeClientCredentials(caller.Client, form)
 	}
 	if err != nil {
 		return e.Clients.Records.Doubt(r.Context(), caller.Client, err)
 	}
-	granted.Confirmation = bound.to
 	if err := e.Clients.Records.Spend(r.Context(), caller, bound.uses...); err != nil {
 		return err
 	}
-	return e.answer(w, granted, cmp.Or(caller.Client.TokenLifetime, e.Lifetime), now)
+	given, err := redeem(r.Context())
+	if err != nil {
+		return err
+	}
+	given.token.Confirmation = bound.to
+	return e.answer(w, given, cmp.Or(caller.Client.TokenLifetime, e.Lifetime), now)
 }
 
 // grantTypeOf is the request's grant_type, if this server offers it and the client is registered for it.
@@ -81,8 +106,8 @@ func grantTypeOf(c client.Client, form oauth.Form) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if grantType != clientCredentials {
-		return "", oauth.Refuse(oauth.GrantTypeUnsupported, "this server offers the grant type %s only", clientCredentials)
+	if !slices.Contains(GrantTypes(), grantType) {
+		return "", oauth.Refuse(oauth.GrantTypeUnsupported, "grant_type must be one of %s", strings.Join(GrantTypes(), ", "))
 	}
 	if !c.May(grantType) {
 		return "", oauth.Refuse(oauth.GrantTypeNotRegistered, "the client is not registered for the grant type %s", grantType)
@@ -96,11 +121,11 @@ type binding struct {
 	uses []replay.Use
 }
 
-// bind verifies the request's proof of possession. A client that the operator lets have unbound tokens may leave it out;
-// whoever sends one gets a bound token.
-func (e *Endpoint) bind(r *http.Request, c client.Client, now time.Time) (binding, error) {
+// bind verifies the request's proof of possession. A client that the operator lets have unbound tokens may leave it out
+// when it acts in its own name; a token that speaks for a person is always bound. Whoever sends a proof gets a bound token.
+func (e *Endpoint) bind(r *http.Request, c client.Client, grantType string, now time.Time) (binding, error) {
 	missing := !dpop.Has(r.Header)
-	if missing && c.TokensMayBeUnbound() {
+	if missing && c.TokensMayBeUnbound() && grantType == clientCredentials {
 		return binding{}, nil
 	}
 	proof, err := e.Proofs.Verify(r.Header, dpop.Request{Method: r.Method, URL: e.Origin + r.URL.EscapedPath()}, now)
@@ -113,10 +138,10 @@ func (e *Endpoint) bind(r *http.Request, c client.Client, now time.Time) (bindin
 	return binding{accesstoken.Confirmation{JKT: proof.Thumbprint}, []replay.Use{proof.Use}}, nil
 }
 
-// answer signs the token and writes the response. The request is spent by now: should the signer fail, the client asks
-// again with a new assertion.
-func (e *Endpoint) answer(w http.ResponseWriter, granted accesstoken.Token, lifetime time.Duration, now time.Time) error {
-	compact, issued, err := e.Tokens.Issue(granted, lifetime, now)
+// answer signs the token, whose lifetime usually is that of the client's tokens, and writes the response. The request is
+// spent by now: should the signer fail, the client asks again with a new assertion; whoever had a code begins anew.
+func (e *Endpoint) answer(w http.ResponseWriter, given granted, usually time.Duration, now time.Time) error {
+	compact, issued, err := e.Tokens.Issue(given.token, given.lifetime(usually, now), now)
 	if err != nil {
 		return err
 	}
@@ -124,11 +149,16 @@ func (e *Endpoint) answer(w http.ResponseWriter, granted accesstoken.Token, life
 	oauth.Note(w, oauth.FieldToken, issued.ID)
 	oauth.Note(w, oauth.FieldTokenType, issued.Type())
 	oauth.Note(w, oauth.FieldEvent, audit.TokenIssued)
+	if issued.GrantID != "" {
+		oauth.Note(w, oauth.FieldSubject, issued.Subject)
+		oauth.Note(w, oauth.FieldGrantID, issued.GrantID)
+	}
 	oauth.WriteJSON(w, http.StatusOK, Response{
-		AccessToken: compact,
-		TokenType:   issued.Type(),
-		ExpiresIn:   issued.ExpiresAt - e.Now().Unix(),
-		Scope:       issued.Scope,
+		AccessToken:  compact,
+		TokenType:    issued.Type(),
+		ExpiresIn:    max(issued.ExpiresAt-e.Now().Unix(), 1), // never none, which a client might take for no limit
+		RefreshToken: given.refreshToken,
+		Scope:        issued.Scope,
 	})
 	return nil
 }

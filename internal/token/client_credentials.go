@@ -1,0 +1,47 @@
+package token
+
+import (
+	"context"
+	"slices"
+
+	"authserver/internal/accesstoken"
+	"authserver/internal/client"
+	"authserver/internal/oauth"
+)
+
+const clientCredentials = "client_credentials"
+
+// judgeClientCredentials decides what a client gets in its own name (RFC 6749 §4.4): its subject is the client itself,
+// and there is never a refresh token or an ID token.
+func (e *Endpoint) judgeClientCredentials(c client.Client, form oauth.Form) (redemption, error) {
+	scope, err := ownScope(c, form)
+	if err != nil {
+		return nil, err
+	}
+	audience, err := e.resourcesOf(form)
+	if err != nil {
+		return nil, err
+	}
+	if audience == nil {
+		audience = e.Resources[:1]
+	}
+	token := accesstoken.Token{Subject: c.ID, ClientID: c.ID, Audience: audience, Scope: scope.String()}
+	return func(context.Context) (granted, error) { return granted{token: token}, nil }, nil
+}
+
+// ownScope is the requested scope, or all that is registered when none is requested. openid and offline_access speak of a
+// person, and there is none: they are left out.
+func ownScope(c client.Client, form oauth.Form) (oauth.Scope, error) {
+	scope, err := scopeOf(c, form)
+	if err != nil {
+		return nil, err
+	}
+	if scope == nil {
+		scope = c.Scope()
+	}
+	scope = slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return s == "openid" || s == "offline_access" })
+	if len(scope) == 0 {
+		return nil, oauth.Refuse(oauth.ScopeEmpty, "no scope is left that a client can have in its own name")
+	}
+	return scope, nil
+}

@@ -1,0 +1,44 @@
+package token
+
+import (
+	"net/url"
+	"slices"
+
+	"authserver/internal/client"
+	"authserver/internal/oauth"
+)
+
+// maxResources is how many resource parameters one request may have.
+const maxResources = 20
+
+// scopeOf is the scope that a request asks for, of which the client must be registered for all; nil: it names none.
+func scopeOf(c client.Client, form oauth.Form) (oauth.Scope, error) {
+	scope, err := oauth.ParseScope(form.Get("scope"))
+	if err == nil && scope.Beyond(c.Scope()) != "" {
+		err = oauth.Refuse(oauth.ScopeNotRegistered,
+			"the client is not registered for all of the requested scope; registered: %s", c.Scope())
+	}
+	return scope, err
+}
+
+// resourcesOf are the resources that a request asks for, each once (RFC 8707 §2.2); nil: it names none.
+func (e *Endpoint) resourcesOf(form oauth.Form) ([]string, error) {
+	requested := form.All("resource")
+	if len(requested) > maxResources {
+		return nil, oauth.Refuse(oauth.ResourceRefused, "at most %d resource parameters are taken", maxResources)
+	}
+	var resources []string
+	for _, r := range requested {
+		u, err := url.Parse(r)
+		if err != nil || !u.IsAbs() || u.Fragment != "" {
+			return nil, oauth.Refuse(oauth.ResourceRefused, "resource must be an absolute URI without a fragment")
+		}
+		if !slices.Contains(e.Resources, r) {
+			return nil, oauth.Refuse(oauth.ResourceRefused, "resource is not one that this server issues tokens for")
+		}
+		if !slices.Contains(resources, r) {
+			resources = append(resources, r)
+		}
+	}
+	return resources, nil
+}
