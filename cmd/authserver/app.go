@@ -109,7 +109,8 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 			Attempts: server.NewLimit(c.registrationLimit),
 		},
 		Token: &token.Endpoint{
-			Clients: clients, Proofs: proofs, Tokens: tokens, Origin: origin, Resources: c.resources, Lifetime: tokenLifetime, Now: now,
+			Clients: clients, Proofs: proofs, Tokens: tokens, Store: st, Origin: origin,
+			Resources: c.resources, Lifetime: tokenLifetime, Now: now,
 		},
 		Introspection: &introspect.Endpoint{
 			Clients: clients, Tokens: tokens, Signer: signing, Store: st, Inactive: server.NewLimit(c.introspectionLimit), Now: now,
