@@ -120,6 +120,9 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		Record:  &server.Record{Log: log, Trail: trail, Metrics: a.metrics, Now: now},
 		Now:     now,
 	}
+	if err := a.wirePeople(clients, proofs); err != nil {
+		return nil, err
+	}
 	a.health.Checks = []server.Check{
 		{Name: "database", Shared: true, Run: func(ctx context.Context) error { _, err := st.Clock(ctx); return err }},
 		{Name: "clock", Run: a.checkClock},
@@ -236,7 +239,7 @@ func (a *app) every(ctx context.Context, interval time.Duration, name string, ta
 
 // sweep empties what the replay store needs no longer, and looks at what was left.
 func (a *app) sweep(ctx context.Context) error {
-	err := a.store.Sweep(ctx)
+	err := errors.Join(a.store.Sweep(ctx), a.store.SweepAuthorizations(ctx, a.now()))
 	if err == nil {
 		a.metrics.Swept(a.now())
 	}

@@ -220,7 +220,7 @@ func (d *devCmd) prepare(ctx context.Context, c config, st *store.Store, dir str
 	if err != nil {
 		return nil, bootError(err)
 	}
-	a.server.Demo = demoAccounts(a.guard, a.now)
+	a.addDemo()
 	return a, seed(ctx, st, c, dir)
 }
 

@@ -155,7 +155,7 @@ func (d *deployment) start() {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	a.server.Demo = demoAccounts(a.guard, a.now)
+	a.addDemo()
 	listener := httptest.NewUnstartedServer(a.server.Handler())
 	if d.authority != nil {
 		listener.TLS = &tls.Config{Certificates: []tls.Certificate{d.authority.issue(d.t, "ECDSA", hostOf(d.issuer))}}

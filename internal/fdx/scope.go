@@ -1,5 +1,7 @@
 package fdx
 
+import "slices"
+
 // cluster is a data cluster and the scopes that open it.
 type cluster struct {
 	name   string
@@ -46,4 +48,15 @@ func ScopesOf(name string) (scopes []string, ok bool) {
 		}
 	}
 	return nil, false
+}
+
+// AboutAccounts tells whether a scope opens data of single accounts, so that a person has to choose some. The others are
+// about the person.
+func AboutAccounts(scope string) bool {
+	for _, c := range clusters {
+		if slices.Contains(c.scopes, scope) {
+			return c.name != "CUSTOMER_CONTACT" && c.name != "CUSTOMER_PERSONAL" && c.name != "SOCIAL_SECURITY_NUMBER"
+		}
+	}
+	return false
 }

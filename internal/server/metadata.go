@@ -7,19 +7,33 @@ import (
 	"authserver/internal/client"
 	"authserver/internal/dcr"
 	"authserver/internal/jose"
+	"authserver/internal/page"
+	"authserver/internal/person"
 	"authserver/internal/token"
 )
 
 // document is the authorization server's metadata (RFC 8414 §2). It lists only what works; what has no value is left out.
 type document struct {
 	Issuer                        string   `json:"issuer"`
+	AuthorizationEndpoint         string   `json:"authorization_endpoint,omitempty"`
+	PushEndpoint                  string   `json:"pushed_authorization_request_endpoint,omitempty"`
+	RequirePushedRequests         bool     `json:"require_pushed_authorization_requests,omitempty"`
 	TokenEndpoint                 string   `json:"token_endpoint"`
 	RegistrationEndpoint          string   `json:"registration_endpoint,omitempty"`
 	IntrospectionEndpoint         string   `json:"introspection_endpoint"`
 	RevocationEndpoint            string   `json:"revocation_endpoint"`
 	JWKSURI                       string   `json:"jwks_uri"`
 	ScopesSupported               []string `json:"scopes_supported"`
+	ResponseTypesSupported        []string `json:"response_types_supported,omitempty"` // none: left out (RFC 8414 §3.2)
+	ResponseModesSupported        []string `json:"response_modes_supported,omitempty"`
 	GrantTypesSupported           []string `json:"grant_types_supported"`
+	CodeChallengeMethodsSupported []string `json:"code_challenge_methods_supported,omitempty"`
+	IssParameterSupported         bool     `json:"authorization_response_iss_parameter_supported,omitempty"` // RFC 9207 §3
+	RequestParameterSupported     *bool    `json:"request_parameter_supported,omitempty"`
+	RequestURIParameterSupported  *bool    `json:"request_uri_parameter_supported,omitempty"` // of a client's own; pushed ones are another thing
+	ACRValuesSupported            []string `json:"acr_values_supported,omitempty"`
+	PromptValuesSupported         []string `json:"prompt_values_supported,omitempty"`
+	UILocalesSupported            []string `json:"ui_locales_supported,omitempty"`
 	TokenAuthMethods              []string `json:"token_endpoint_auth_methods_supported"`
 	TokenAuthSigningAlgs          []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	IntrospectionAuthMethods      []string `json:"introspection_endpoint_auth_methods_supported"`
@@ -40,7 +54,7 @@ func (s *Server) describe() document {
 		RevocationEndpoint:            s.Issuer + "/oauth2/revoke",
 		JWKSURI:                       s.Issuer + "/oauth2/jwks",
 		ScopesSupported:               s.Scopes,
-		GrantTypesSupported:           token.GrantTypes(),
+		GrantTypesSupported:           []string{"client_credentials"},
 		TokenAuthMethods:              methods,
 		TokenAuthSigningAlgs:          algs,
 		IntrospectionAuthMethods:      methods,
@@ -50,10 +64,30 @@ func (s *Server) describe() document {
 		IntrospectionSigningAlgs:      algs,
 		DPoPSigningAlgValuesSupported: algs,
 	}
+	if s.Authorization != nil {
+		s.describePeoplesWay(&d)
+	}
 	if s.Registration.Gate != dcr.Closed {
 		d.RegistrationEndpoint = s.Registration.URL
 	}
 	return d
+}
+
+// describePeoplesWay adds what there is where people can sign in.
+func (s *Server) describePeoplesWay(d *document) {
+	no := false
+	d.AuthorizationEndpoint = s.Issuer + "/oauth2/authorize"
+	d.PushEndpoint = s.Issuer + "/oauth2/par"
+	d.RequirePushedRequests, d.IssParameterSupported = true, true
+	d.ResponseTypesSupported, d.ResponseModesSupported = []string{"code"}, []string{"query"}
+	d.GrantTypesSupported = token.GrantTypes()
+	d.CodeChallengeMethodsSupported = []string{"S256"}
+	d.RequestParameterSupported, d.RequestURIParameterSupported = &no, &no
+	d.PromptValuesSupported = []string{"none", "login", "consent", "select_account"}
+	d.UILocalesSupported = page.Languages()
+	if s.Authorization.Passwords != nil {
+		d.ACRValuesSupported = []string{person.ACRPassword}
+	}
 }
 
 // metadata answers both metadata documents alike (RFC 8414 §3, OpenID Connect Discovery §4).

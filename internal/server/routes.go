@@ -10,11 +10,13 @@ import (
 	"strings"
 	"time"
 
+	"authserver/internal/authorize"
 	"authserver/internal/dcr"
 	"authserver/internal/dpop"
 	"authserver/internal/introspect"
 	"authserver/internal/keys"
 	"authserver/internal/oauth"
+	"authserver/internal/par"
 	"authserver/internal/token"
 
 	"github.com/go-chi/chi/v5"
@@ -31,6 +33,8 @@ type Server struct {
 	Registration  *dcr.Endpoint
 	Token         *token.Endpoint
 	Introspection *introspect.Endpoint
+	Push          *par.Endpoint
+	Authorization *authorize.Endpoint // nil: nobody can sign in here, so that there is nothing to push either
 	Nonces        dpop.Nonces
 	Proxies       []netip.Prefix // whose X-Forwarded-For is believed
 	Record        *Record
@@ -47,6 +51,7 @@ type route struct {
 	proofs  bool // the endpoint verifies DPoP proofs, so it answers them with a fresh nonce
 	clients bool // who calls it authenticates as a client
 	open    bool // any web page may read it (CORS)
+	people  bool // a person at a browser asks; what is wrong is told on a page
 }
 
 // routes is the table of the public listener. Paths lie below the issuer's own path; RFC 8414 §3 alone puts its document
@@ -68,6 +73,9 @@ func (s *Server) routes() []route {
 		{path: "/.well-known/openid-configuration", open: true, methods: get(s.metadata)},
 		{path: "/errors/{reason}", methods: get(reasonPage)},
 	}
+	if s.Authorization != nil {
+		table = append(table, s.peoplesRoutes()...)
+	}
 	if s.Demo != nil {
 		table = append(table, route{path: "/demo/accounts", proofs: true, methods: get(s.Demo)})
 	}
@@ -76,6 +84,38 @@ func (s *Server) routes() []route {
 		table[i].path = base + table[i].path
 	}
 	return append(table, route{path: "/.well-known/oauth-authorization-server" + base, open: true, methods: get(s.metadata)})
+}
+
+// peoplesRoutes are the way of a person: the push that prepares it, and the pages. A form's action is a path of its own, so
+// that reading it does nothing.
+func (s *Server) peoplesRoutes() []route {
+	a := s.Authorization
+	authorization := get(a.Authorize)
+	authorization[http.MethodPost] = a.Authorize // OpenID Connect Core §3.1.2.1
+	return []route{
+		{path: "/oauth2/par", proofs: true, clients: true, methods: post(s.Push.Push)},
+		{path: "/oauth2/authorize", people: true, methods: authorization},
+		{path: "/login", people: true, methods: get(a.Login)},
+		{path: "/login/attempt", people: true, methods: post(a.Attempt)},
+		{path: "/login/callback", people: true, methods: get(a.Callback)},
+		{path: "/accounts", people: true, methods: get(a.ShowAccounts)},
+		{path: "/accounts/choice", people: true, methods: post(a.Choose)},
+		{path: "/consent", people: true, methods: get(a.ShowConsent)},
+		{path: "/consent/decision", people: true, methods: post(a.Answer)},
+		{path: "/sign-out", people: true, methods: post(a.SignOut)},
+		{path: "/signed-out", people: true, methods: get(a.SignedOut)},
+		{path: "/assets/{name}", people: true, methods: get(s.asset)},
+	}
+}
+
+// asset answers what the pages are made of.
+func (s *Server) asset(w http.ResponseWriter, r *http.Request) error {
+	contentType, body, ok := s.Authorization.Pages.Asset(chi.URLParam(r, "name"))
+	if !ok {
+		return oauth.Refuse(oauth.NoSuchEndpoint, "there is no such file")
+	}
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox") // a logo may be SVG
+	return writePublic(w, contentType, body)
 }
 
 // Paths are the patterns of the route table, in its order.
@@ -136,12 +176,18 @@ func (s *Server) mount(r chi.Router, route route) {
 // serve surrounds a handler with the record of its request and its bounds.
 func (s *Server) serve(route route, h oauth.Handler) http.Handler {
 	pages := oauth.Pages{Base: s.Issuer}
+	if route.people {
+		pages.Show = s.Authorization.ShowError
+	}
 	recorded := s.Record.around(route, pages, func(w http.ResponseWriter, r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 		defer cancel()
 		return h(w, r.WithContext(ctx))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if route.people && strings.HasPrefix(s.Issuer, "https:") {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		}
 		// Only through net/http's own writer can the reader make it close the connection behind a body that is too long.
 		r.Body = http.MaxBytesReader(w, r.Body, oauth.MaxBody)
 		if len(r.TransferEncoding) > 0 {

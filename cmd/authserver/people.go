@@ -1,0 +1,51 @@
+package main
+
+import (
+	"net/url"
+
+	"authserver/internal/authorize"
+	"authserver/internal/client"
+	"authserver/internal/dpop"
+	"authserver/internal/page"
+	"authserver/internal/par"
+	"authserver/internal/person"
+	"authserver/internal/server"
+)
+
+// wirePeople adds the way of a person, where there is a login.
+func (a *app) wirePeople(clients *client.Authenticator, proofs dpop.Verifier) error {
+	c := a.config
+	if c.login == loginOff {
+		return nil
+	}
+	base, err := url.Parse(c.issuer)
+	if err != nil {
+		return err
+	}
+	pages, err := page.New(c.brand, base.EscapedPath())
+	if err != nil {
+		return err
+	}
+	forms, err := authorize.NewForms(c.encryptionKeys, c.issuer)
+	if err != nil {
+		return err
+	}
+	endpoint := &authorize.Endpoint{
+		Issuer: c.issuer, Store: a.store, Pages: pages, Forms: forms, Sessions: c.sessions, Now: a.now,
+	}
+	switch c.login {
+	case loginBuiltin:
+		endpoint.Passwords, err = person.NewPasswords(a.store, person.Limits{Account: c.loginLimit, Address: c.loginAddressLimit})
+	case loginOIDC:
+		endpoint.Upstream, err = person.NewUpstream(c.upstream)
+	}
+	if err != nil {
+		return err
+	}
+	a.server.Authorization = endpoint
+	a.server.Push = &par.Endpoint{
+		Clients: clients, Proofs: proofs, Store: a.store, Origin: a.guard.Origin, Resources: c.resources,
+		Arrival: c.parExpiresIn, Pushes: server.NewLimit(c.parLimit), Now: a.now,
+	}
+	return nil
+}

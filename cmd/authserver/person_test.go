@@ -1,0 +1,208 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"authserver/internal/flow"
+	"authserver/internal/oauth"
+)
+
+// callback is where the clients of these tests have people sent back to. Nobody goes there.
+const callback = "https://client.example/cb"
+
+// recipient is a client that may ask people, beside what every client of these tests may.
+func recipient(m map[string]any) {
+	m["grant_types"] = []string{"authorization_code", "refresh_token", "client_credentials"}
+	m["response_types"] = []string{"code"}
+	m["redirect_uris"] = []string{callback, callback + "?dummy1=lorem&dummy2=ipsum"}
+}
+
+// recipient registers a client that may ask people.
+func (d *deployment) recipient(replica int, more ...func(map[string]any)) *flow.Client {
+	d.t.Helper()
+	return d.register(replica, append([]func(map[string]any){recipient}, more...)...)
+}
+
+// asking is an authorization request under way, as its client knows it.
+type asking struct {
+	t      testing.TB
+	client *flow.Client
+	pkce   flow.PKCE
+	params url.Values
+	uri    string // request_uri
+}
+
+// ask pushes a request, which edits may bend.
+func ask(t testing.TB, c *flow.Client, edits ...func(url.Values)) *asking {
+	t.Helper()
+	a := &asking{t: t, client: c, pkce: flow.NewPKCE()}
+	a.params = a.pkce.Parameters(callback, "fdx:accountbasic:read", "of the client")
+	for _, edit := range edits {
+		edit(a.params)
+	}
+	pushed, err := c.Push(t.Context(), a.params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.uri = pushed.RequestURI
+	return a
+}
+
+// url is where the client sends the browser.
+func (a *asking) url() string { return a.client.AuthorizeURL(a.uri) }
+
+// browser is one that has never been anywhere, at the client's replica.
+func (a *asking) browser() *flow.Browser { return flow.NewBrowser(a.client.Server) }
+
+// alex is the demo person.
+var alex = flow.Person{Username: demoUsername, Password: demoPassword}
+
+// visit goes to a URL and holds every answer on the way to what is true of all pages.
+func visit(t testing.TB, b *flow.Browser, target string) *flow.Page {
+	t.Helper()
+	p, err := b.Visit(t.Context(), target)
+	return checked(t, b, p, err)
+}
+
+// checked holds the answers of a browser to what is true of all pages.
+func checked(t testing.TB, b *flow.Browser, p *flow.Page, err error) *flow.Page {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range b.Exchanges {
+		checkPage(t, e)
+	}
+	return p
+}
+
+// checkPage: no fault of ours, nothing in a cache, nothing that another site can frame, and no redirect that takes a form
+// along.
+func checkPage(t testing.TB, e *flow.Exchange) {
+	t.Helper()
+	if strings.Contains(e.URL, "/assets/") {
+		return
+	}
+	h := e.ResponseHeader
+	if e.Status >= 500 || e.Status/100 == 3 && e.Status != http.StatusSeeOther {
+		t.Errorf("G1: %s %s: %d", e.Method, e.URL, e.Status)
+	}
+	if h.Get("Cache-Control") != "no-store" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("%s %s: headers %v", e.Method, e.URL, h)
+	}
+	if e.Status != http.StatusSeeOther && (h.Get("X-Frame-Options") != "DENY" || !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'")) {
+		t.Errorf("AZ-05: %s %s may be framed: %v", e.Method, e.URL, h)
+	}
+}
+
+// answer plays the demo person up to the decision, and returns what the client is told.
+func (a *asking) answer(decision string) url.Values {
+	a.t.Helper()
+	return a.answerIn(a.browser(), decision)
+}
+
+// answerIn does so in a browser that may be signed in.
+func (a *asking) answerIn(b *flow.Browser, decision string) url.Values {
+	a.t.Helper()
+	visit(a.t, b, a.url())
+	if _, err := b.Answer(a.t.Context(), alex, decision); err != nil {
+		a.t.Fatal(err)
+	}
+	return a.told(checked(a.t, b, b.Page, nil))
+}
+
+// told takes apart what the client is told by way of a browser: nothing but its state, the issuer and the answer.
+func (a *asking) told(p *flow.Page) url.Values {
+	a.t.Helper()
+	answer, err := flow.ReadReturn(p.Location, a.params.Get("redirect_uri"))
+	if err != nil {
+		a.t.Fatalf("%v: %s", err, p)
+	}
+	if answer.Get("iss") != a.client.Server.Issuer || answer.Get("state") != a.params.Get("state") || answer.Has("state") != a.params.Has("state") {
+		a.t.Errorf("iss or state: %v", answer)
+	}
+	return answer
+}
+
+// code is what the demo person's yes gives.
+func (a *asking) code() string {
+	a.t.Helper()
+	code := a.answer(flow.Approve).Get("code")
+	if code == "" {
+		a.t.Fatal("no code")
+	}
+	return code
+}
+
+// redemption redeems a code as its client would.
+func (a *asking) redemption(code string) *flow.Request {
+	return a.client.CodeRequest(code, a.pkce.Verifier, a.params.Get("redirect_uri"))
+}
+
+// redeem redeems it and wants tokens.
+func (a *asking) redeem(code string) *flow.Token {
+	a.t.Helper()
+	token, err := a.client.Redeem(a.t.Context(), code, a.pkce.Verifier, a.params.Get("redirect_uri"))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return token
+}
+
+// refusedPage wants an error page for a reason: a status of its own, and no redirect.
+func refusedPage(t testing.TB, p *flow.Page, status int, reason oauth.Reason) {
+	t.Helper()
+	if !p.Refused() || p.Exchange.Status != status || !strings.Contains(p.Exchange.ResponseBody, "/errors/"+string(reason)+`"`) {
+		t.Errorf("want a page with %d for %s, got %s\n%s", status, reason, p, p.Exchange.ResponseBody)
+	}
+}
+
+func TestPersonSaysYes(t *testing.T) {
+	d := deploy(t, 2, nil)
+	c := d.recipient(0)
+	a := ask(t, c)
+	token := a.redeem(a.code())
+	access, err := flow.Decode(token.AccessToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token.Type != "DPoP" || token.Scope != "fdx:accountbasic:read" || token.RefreshToken == "" || token.ExpiresIn < 60 {
+		t.Errorf("token %+v", token)
+	}
+	if access.Claim("sub") == c.ID || !strings.HasPrefix(access.Claim("sub"), "_") || access.Claim("client_id") != c.ID || access.Claim("grant_id") == "" {
+		t.Errorf("claims %v", access.Claims)
+	}
+	shared := do(t, c.Server, c.Present(&flow.Request{Method: http.MethodGet, URL: d.issuer + "/demo/accounts"}, token.AccessToken))
+	outcome(t, shared, "200")
+	elsewhere := d.at(c, 1)
+	refreshed, err := elsewhere.Refresh(t.Context(), token.RefreshToken, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if refreshed.RefreshToken != token.RefreshToken || refreshed.AccessToken == token.AccessToken {
+		t.Error("RT-01: the refresh token stays, the access token is a new one")
+	}
+	again := do(t, elsewhere.Server, elsewhere.IntrospectRequest(refreshed.AccessToken))
+	if again.JSON()["active"] != true || again.JSON()["sub"] != access.Claim("sub") {
+		t.Errorf("introspection %v", again.JSON())
+	}
+	outcome(t, do(t, elsewhere.Server, elsewhere.RevokeRequest(token.RefreshToken)), "200")
+	for _, one := range []string{token.AccessToken, refreshed.AccessToken, token.RefreshToken} {
+		if e := do(t, c.Server, c.IntrospectRequest(one)); e.ResponseBody != `{"active":false}`+"\n" {
+			t.Errorf("after revocation: %s", e.ResponseBody)
+		}
+	}
+}
+
+func TestPersonSaysNo(t *testing.T) {
+	d := deploy(t, 1, nil)
+	a := ask(t, d.recipient(0))
+	answer := a.answer(flow.Deny)
+	if answer.Get("error") != "access_denied" || answer.Has("code") {
+		t.Errorf("AZ-21: %v", answer)
+	}
+	refusedPage(t, visit(t, a.browser(), a.url()), http.StatusBadRequest, oauth.RequestAnswered)
+}

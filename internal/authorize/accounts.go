@@ -1,0 +1,101 @@
+package authorize
+
+import (
+	"net/http"
+	"slices"
+
+	"authserver/internal/oauth"
+	"authserver/internal/page"
+	"authserver/internal/person"
+)
+
+// ShowAccounts asks which accounts the person wants to share.
+func (e *Endpoint) ShowAccounts(w http.ResponseWriter, r *http.Request) error {
+	now := e.Now()
+	t, err := e.find(w, r, r.URL.Query().Get("interaction"), now)
+	if err != nil {
+		return err
+	}
+	next, refusal, err := e.next(r, t)
+	if err != nil || refusal != nil || next == loginPage {
+		return e.goOn(w, r, t, now)
+	}
+	accounts, err := e.accounts(r, t)
+	if err != nil || len(accounts) == 0 {
+		return e.goOn(w, r, t, now)
+	}
+	e.show(w, r, t, http.StatusOK, e.accountsPage(t, accounts))
+	return nil
+}
+
+func (e *Endpoint) accountsPage(t turn, accounts []person.Account) page.Accounts {
+	return page.Accounts{
+		Form: e.form(t, forAccounts, "/accounts/choice"), SignOut: e.form(t, forSignOut, "/sign-out"),
+		Client: clientName(t.client), Person: t.session.Name, Accounts: shown(accounts), Chosen: t.interaction.Accounts,
+	}
+}
+
+func shown(accounts []person.Account) []page.Account {
+	var all []page.Account
+	for _, a := range accounts {
+		all = append(all, page.Account(a))
+	}
+	return all
+}
+
+// Choose keeps the accounts that the person has ticked. One that is not theirs to share ends in a refusal.
+func (e *Endpoint) Choose(w http.ResponseWriter, r *http.Request) error {
+	now := e.Now()
+	form, err := e.Forms.read(r, "accounts")
+	if err != nil {
+		return err
+	}
+	t, err := e.find(w, r, form.Get("interaction"), now)
+	if err != nil {
+		return err
+	}
+	if t.session.Subject == "" { // the session is over: nothing is done, and the person may sign in again
+		return e.goOn(w, r, t, now)
+	}
+	if err := e.Forms.check(t, forAccounts, form.Get("form_token")); err != nil {
+		return err
+	}
+	if next, refusal, err := e.next(r, t); err != nil || refusal != nil || next == loginPage {
+		return e.goOn(w, r, t, now)
+	}
+	accounts, err := e.accounts(r, t)
+	if err != nil {
+		return err
+	}
+	chosen := form.All("accounts")
+	if len(chosen) == 0 {
+		refusal := oauth.Refuse(oauth.ParameterMissing, "no account was chosen")
+		model := e.accountsPage(t, accounts)
+		model.Problem = page.NothingChosen
+		refusal.Show = func(w http.ResponseWriter, status int) { e.show(w, r, t, status, model) }
+		return refusal
+	}
+	if !offered(accounts, chosen) {
+		return oauth.Refuse(oauth.FormField, "the form chooses an account that the page did not offer")
+	}
+	i, ok, err := e.Store.Choose(r.Context(), t.id(), t.session.Subject, chosen, now)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return oauth.Refuse(oauth.RequestAnswered, "the request has been answered")
+	}
+	t.interaction = i
+	return e.goOn(w, r, t, now)
+}
+
+// offered tells whether all chosen accounts are among the person's, each once.
+func offered(accounts []person.Account, chosen []string) bool {
+	for n, id := range chosen {
+		theirs := slices.ContainsFunc(accounts, func(a person.Account) bool { return a.ID == id })
+		if !theirs || slices.Contains(chosen[:n], id) {
+			return false
+		}
+	}
+	return true
+}

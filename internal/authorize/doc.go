@@ -1,0 +1,19 @@
+// Package authorize is where a person answers a pushed request: the authorization endpoint, and the pages behind it.
+//
+//	GET  /oauth2/authorize   client_id and request_uri, nothing else; opens the interaction of this browser, or resumes it
+//	GET  /login              who are you?            POST /login/attempt      (or away to the upstream, GET /login/callback)
+//	GET  /accounts           which accounts?         POST /accounts/choice
+//	GET  /consent            may they?               POST /consent/decision   → 303 to the client, with a code or a refusal
+//	POST /sign-out           GET /signed-out
+//
+// What comes next is decided in one place, goOn, from the interaction and the session; every page but the one whose turn it
+// is sends the browser on. So the back button, a reload, and a page that somebody else left open all end where they should.
+//
+// A browser is known by two cookies. Its interaction, one for each request, is named after the request, so that several
+// tabs, and several requests, live side by side; the page's URL says only which cookie to read. Its session says who is
+// signed in, and is a new one after each login. A form token binds each form to session, interaction, person and page.
+//
+// A refusal goes to the client only when the redirect URI comes from a request that was pushed, and is registered still.
+// Until then, and for everything that is wrong with the browser itself, it is a page. The answer is given once: whoever
+// comes second is told that it was.
+package authorize

@@ -1,0 +1,181 @@
+package authorize
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"authserver/internal/audit"
+	"authserver/internal/oauth"
+	"authserver/internal/page"
+	"authserver/internal/person"
+)
+
+// Login asks who the person is. It can be opened by somebody who is signed in, to go on as somebody else.
+func (e *Endpoint) Login(w http.ResponseWriter, r *http.Request) error {
+	now := e.Now()
+	t, err := e.find(w, r, r.URL.Query().Get("interaction"), now)
+	if err != nil {
+		return err
+	}
+	if e.Upstream != nil {
+		return e.depart(w, r, t, now)
+	}
+	e.show(w, r, t, http.StatusOK, e.loginPage(t, t.interaction.Request.LoginHint))
+	return nil
+}
+
+func (e *Endpoint) loginPage(t turn, username string) page.Login {
+	return page.Login{Form: e.form(t, forLogin, "/login/attempt"), Client: clientName(t.client), Username: username}
+}
+
+// Attempt reads a username and a password. The password is looked at only when the form is this browser's own.
+func (e *Endpoint) Attempt(w http.ResponseWriter, r *http.Request) error {
+	now := e.Now()
+	form, err := e.Forms.read(r, "username", "password")
+	if err != nil {
+		return err
+	}
+	t, err := e.find(w, r, form.Get("interaction"), now)
+	if err != nil {
+		return err
+	}
+	if err := e.Forms.check(t, forLogin, form.Get("form_token")); err != nil {
+		return err
+	}
+	username := form.Get("username")
+	who, err := e.Passwords.Authenticate(r.Context(), username, form.Get("password"), oauth.Peer(r), now)
+	if err != nil {
+		return e.tellLogin(w, r, t, username, err)
+	}
+	who.At = later(who.At, t.interaction.OpenedAt)
+	return e.signIn(w, r, t, who, now)
+}
+
+// tellLogin has a refused login told on the page itself, where it can be tried again.
+func (e *Endpoint) tellLogin(w http.ResponseWriter, r *http.Request, t turn, username string, err error) error {
+	refusal, ok := err.(*oauth.Error)
+	if !ok {
+		return err
+	}
+	oauth.Note(w, oauth.FieldEvent, audit.PersonSignedIn)
+	oauth.Note(w, oauth.FieldOutcome, audit.Denied)
+	model := e.loginPage(t, username)
+	switch refusal.Reason {
+	case oauth.LoginRefused:
+		model.Problem = page.WrongCredentials
+	case oauth.RateLimited:
+		model.Problem, model.Wait = page.TooManyAttempts, refusal.RetryAfter
+	default:
+		model.Problem = page.TooBusy
+	}
+	refusal.Show = func(w http.ResponseWriter, status int) { e.show(w, r, t, status, model) }
+	return refusal
+}
+
+// signIn begins a session under a new secret, whatever the browser had before (session fixation), and goes on.
+func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t turn, who person.Authentication, now time.Time) error {
+	ticket, session := oauth.NewSecret(), who.Session(now)
+	var old []byte
+	if former := e.cookie(r, sessionCookie); former != "" {
+		old = former.Hash()
+	}
+	ok, err := e.Store.SignIn(r.Context(), old, ticket.Hash(), session, e.Sessions)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return oauth.Refuse(oauth.PersonChanged, "the person may no longer sign in")
+	}
+	oauth.Note(w, oauth.FieldEvent, audit.PersonSignedIn)
+	oauth.Note(w, oauth.FieldSubject, session.Subject)
+	e.setCookie(w, sessionCookie, ticket, 0)
+	t.session, t.ticket = session, ticket
+	i, alive, err := e.Store.Step(r.Context(), t.id(), session.Subject, now)
+	switch {
+	case err != nil:
+		return err
+	case !alive:
+		return oauth.Refuse(oauth.RequestAnswered, "the request has been answered")
+	}
+	t.interaction = i
+	// A login that is not good enough for the request is not asked for again and again.
+	if next, refusal, err := e.next(r, t); err == nil && refusal == nil && next == loginPage {
+		return e.end(w, r, t, tooWeak(), now)
+	}
+	return e.goOn(w, r, t, now)
+}
+
+// later keeps a login that was made for an interaction from lying before it, where the clock of another replica, or of the
+// upstream, is behind.
+func later(at, opened time.Time) time.Time {
+	if at.Before(opened) {
+		return opened
+	}
+	return at
+}
+
+// wish is what the client asked for of the person's authentication.
+func wish(t turn) person.Wish {
+	p := t.interaction.Request
+	return person.Wish{
+		Prompt: p.Prompt, MaxAge: p.MaxAge, ACRValues: p.ACRValues, LoginHint: p.LoginHint, UILocales: p.UILocales,
+		// Whoever is signed in here and still has to sign in must do so afresh there.
+		Fresh: t.session.Subject != "" || p.Prompts("login") || p.Prompts("select_account"),
+	}
+}
+
+// depart sends the browser to the upstream. The state says which cookie to read when it comes back, and bears a secret of
+// which the store keeps the hash: it is good for one return, to this browser.
+func (e *Endpoint) depart(w http.ResponseWriter, r *http.Request, t turn, now time.Time) error {
+	secret := oauth.NewSecret()
+	target, err := e.Upstream.Depart(r.Context(), wish(t), t.handle+"."+secret.Reveal())
+	if err != nil {
+		return err
+	}
+	ok, err := e.Store.Depart(r.Context(), t.id(), secret.Hash(), now)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return oauth.Refuse(oauth.InteractionExpired, "the interaction is over")
+	}
+	return e.sendTo(w, target)
+}
+
+// Callback is where the upstream sends the browser back to.
+func (e *Endpoint) Callback(w http.ResponseWriter, r *http.Request) error {
+	now, query := e.Now(), r.URL.Query()
+	state := query.Get("state")
+	handle, secret, _ := strings.Cut(state, ".")
+	if len(query["state"]) != 1 {
+		return oauth.Refuse(oauth.InteractionUnknown, "the answer of the login service bears no state")
+	}
+	t, err := e.find(w, r, handle, now)
+	if err != nil {
+		return err
+	}
+	_, ok, err := e.Store.Return(r.Context(), t.id(), oauth.Secret(secret).Hash(), now)
+	switch {
+	case err != nil:
+		return err
+	case !ok: // it has come back once, or left again in another tab
+		return e.goOn(w, r, t, now)
+	}
+	wanted := wish(t)
+	arrived, err := e.Upstream.Arrive(r.Context(), state, query, wanted, now)
+	if refusal, ok := err.(*oauth.Error); ok && (refusal.Reason == oauth.PersonDenied || refusal.Reason == oauth.AuthenticationTooWeak) {
+		return e.end(w, r, t, refusal, now)
+	}
+	if err != nil {
+		return err
+	}
+	if wanted.Fresh {
+		arrived.At = later(arrived.At, t.interaction.OpenedAt)
+	}
+	who, err := e.Store.Recognise(r.Context(), arrived.Identity, arrived.Name, person.NewSubject(), now)
+	if err != nil {
+		return err
+	}
+	return e.signIn(w, r, t, person.Authentication{Person: who, At: arrived.At, ACR: arrived.ACR, AMR: arrived.AMR}, now)
+}

@@ -1,0 +1,116 @@
+package authorize
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"authserver/internal/audit"
+	"authserver/internal/fdx"
+	"authserver/internal/grant"
+	"authserver/internal/oauth"
+	"authserver/internal/person"
+)
+
+// The pages, in the order in which a browser meets them.
+const (
+	loginPage    = "/login"
+	accountsPage = "/accounts"
+	consentPage  = "/consent"
+)
+
+// goOn sends the browser to the page whose turn it is.
+func (e *Endpoint) goOn(w http.ResponseWriter, r *http.Request, t turn, now time.Time) error {
+	next, refusal, err := e.next(r, t)
+	switch {
+	case err != nil:
+		return err
+	case refusal != nil:
+		return e.end(w, r, t, refusal, now)
+	}
+	return e.toPage(w, next, t.handle)
+}
+
+// next is the page whose turn it is, or the refusal that the client is to be told.
+func (e *Endpoint) next(r *http.Request, t turn) (page string, refusal *oauth.Error, err error) {
+	p := t.interaction.Request
+	none := p.Prompts("none")
+	if t.session.Subject == "" || !t.interaction.Authenticated(t.session.AuthTime) {
+		switch {
+		case !e.reaches(p):
+			return "", tooWeak(), nil
+		case none:
+			return "", oauth.Refuse(oauth.LoginNeeded, "nobody is signed in, or not recently enough, and prompt is none"), nil
+		}
+		return loginPage, nil, nil
+	}
+	if !p.AcceptsACR(t.session.ACR) {
+		if none || !e.reaches(p) || !t.session.AuthTime.Before(t.interaction.OpenedAt) {
+			return "", tooWeak(), nil
+		}
+		return loginPage, nil, nil
+	}
+	if none {
+		return "", oauth.Refuse(oauth.ConsentNeeded, "every grant is asked for, and prompt is none"), nil
+	}
+	if t.interaction.Accounts == nil {
+		accounts, err := e.accounts(r, t)
+		if err != nil || len(accounts) > 0 {
+			return accountsPage, nil, err
+		}
+	}
+	return consentPage, nil, nil
+}
+
+// reaches tells whether a login here could be one that the client accepts. What an upstream can do, only it knows.
+func (e *Endpoint) reaches(p grant.Pushed) bool {
+	return e.Upstream != nil || p.AcceptsACR(person.ACRPassword)
+}
+
+func tooWeak() *oauth.Error {
+	return oauth.Refuse(oauth.AuthenticationTooWeak, "acr_values asks for an authentication that this server did not, or cannot, carry out")
+}
+
+// accounts are those that the person can choose from; nil, where the scope is not about accounts.
+func (e *Endpoint) accounts(r *http.Request, t turn) ([]person.Account, error) {
+	scope, err := oauth.ParseScope(t.interaction.Request.Scope)
+	if err != nil || e.Accounts == nil || !slices.ContainsFunc(scope, fdx.AboutAccounts) {
+		return nil, err
+	}
+	accounts, err := e.Accounts.Accounts(r.Context(), t.session.Subject)
+	return append([]person.Account{}, accounts...), err
+}
+
+// end answers the request with a refusal, which goes to the client: the request is dead then.
+func (e *Endpoint) end(w http.ResponseWriter, r *http.Request, t turn, refusal *oauth.Error, now time.Time) error {
+	if err := e.decide(w, r, t, nil, now); err != nil {
+		return err
+	}
+	if refusal.Reason == oauth.PersonDenied {
+		oauth.Note(w, oauth.FieldEvent, audit.GrantDenied)
+		oauth.Note(w, oauth.FieldSubject, t.session.Subject)
+	}
+	return refusal.ToClient(t.to(e.Issuer))
+}
+
+// decide keeps the one answer to the request, and takes the interaction's cookie away.
+func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, t turn, approval *grant.Approval, now time.Time) error {
+	_, decision, err := e.Store.Decide(r.Context(), t.id(), t.session.Subject, approval, now)
+	if err != nil {
+		return err
+	}
+	switch decision {
+	case grant.Decided:
+		e.setCookie(w, interactionCookie(t.handle), "", 0)
+		return nil
+	case grant.AlreadyAnswered:
+		return oauth.Refuse(oauth.RequestAnswered, "the request has been answered")
+	case grant.NotTheirs:
+		return oauth.Refuse(oauth.PersonChanged, "somebody else has signed in since the page was made")
+	case grant.PersonGone:
+		return oauth.Refuse(oauth.PersonChanged, "the person may no longer sign in")
+	case grant.ClientGone:
+		return oauth.Refuse(oauth.ClientChanged, "the client was deleted")
+	}
+	return oauth.Refuse(oauth.InteractionExpired, "the interaction is over")
+}

@@ -1,0 +1,29 @@
+package authorize
+
+import (
+	"net/http"
+
+	"authserver/internal/client"
+	"authserver/internal/oauth"
+	"authserver/internal/page"
+)
+
+// show writes a page of the interaction, in a language that the client or the browser asked for.
+func (e *Endpoint) show(w http.ResponseWriter, r *http.Request, t turn, status int, m page.Model) {
+	language := e.Pages.Language(t.interaction.Request.UILocales, r.Header.Get("Accept-Language"))
+	e.Pages.Write(w, language, status, m, t.answeredAt(m))
+}
+
+// ShowError is the page for errors, where a person asked.
+func (e *Endpoint) ShowError(w http.ResponseWriter, r *http.Request, refusal *oauth.Error, status int) {
+	language := e.Pages.Language(nil, r.Header.Get("Accept-Language"))
+	e.Pages.Write(w, language, status, page.Failure{Reason: refusal.Reason, Status: status, ID: w.Header().Get("X-Fapi-Interaction-Id")})
+}
+
+// clientName is what pages call the client.
+func clientName(c client.Client) string {
+	if c.Metadata.ClientName != "" {
+		return c.Metadata.ClientName
+	}
+	return c.ID
+}
