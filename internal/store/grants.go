@@ -86,6 +86,15 @@ func (s *Store) Refresh(ctx context.Context, token []byte, clientID string, now 
 	return grant.Grant{}, false, failure("refresh", err)
 }
 
+// FindGrant finds a grant, alive or not.
+func (s *Store) FindGrant(ctx context.Context, id string) (g grant.Grant, found bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT `+grantColumns+` FROM authorization_grant g WHERE g.id = $1`, id).Scan(grantFields(&g)...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return g, false, nil
+	}
+	return g, err == nil, failure("find grant", err)
+}
+
 // RevokeRefreshToken ends the grant of a client's own refresh token, by its SHA-256, and all its tokens. revoked is false
 // when there is no such grant, and when it was revoked before.
 func (s *Store) RevokeRefreshToken(ctx context.Context, token []byte, clientID string, now time.Time) (grantID string, revoked bool, err error) {
