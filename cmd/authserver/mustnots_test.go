@@ -14,8 +14,10 @@ import (
 
 	"authserver/internal/audit"
 	"authserver/internal/client"
+	"authserver/internal/grant"
 	"authserver/internal/jose"
 	"authserver/internal/oauth"
+	"authserver/internal/token"
 )
 
 // The global must-nots of the attack catalogue are checked in three places: those that an answer shows in checkAnswer, for
@@ -63,12 +65,30 @@ func (t tapped) RoundTrip(r *http.Request) (*http.Response, error) {
 	for _, proof := range r.Header.Values("DPoP") {
 		t.wire.add(proof)
 	}
+	for _, c := range r.Cookies() {
+		t.wire.add(c.Value)
+	}
+	t.wire.add(strings.TrimPrefix(r.URL.Query().Get("request_uri"), grant.RequestURI))
 	if r.GetBody != nil {
 		if err := t.readForm(r); err != nil {
 			return nil, err
 		}
 	}
-	return t.next.RoundTrip(r)
+	response, err := t.next.RoundTrip(r)
+	if err == nil {
+		t.readAnswer(response)
+	}
+	return response, err
+}
+
+// readAnswer remembers what the headers of an answer give away: cookies, and the code of a redirect.
+func (t tapped) readAnswer(response *http.Response) {
+	for _, c := range response.Cookies() {
+		t.wire.add(c.Value)
+	}
+	if to, err := response.Location(); err == nil {
+		t.wire.add(to.Query().Get("code"))
+	}
 }
 
 // readForm looks into a body of its own, which the server does not see.
@@ -83,7 +103,7 @@ func (t tapped) readForm(r *http.Request) error {
 		return err
 	}
 	form, _ := url.ParseQuery(text.String()) // what is no form has none of these
-	for _, name := range []string{"client_assertion", "client_secret", "token"} {
+	for _, name := range []string{"client_assertion", "client_secret", "token", "code", "code_verifier", "refresh_token", "password", "form_token"} {
 		for _, value := range form[name] {
 			t.wire.add(value)
 		}
@@ -147,14 +167,16 @@ func (d *deployment) checkLabels(t testing.TB, metrics string) {
 // labelWords are the labels of the metrics and what they may be.
 var labelWords = map[string]func(string) bool{
 	"route": oneOf("none", "/oauth2/token", "/oauth/token", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/jwks", "/fdx/v6/register",
-		"/fdx/v6/register/{client_id}", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/errors/{reason}", "/demo/accounts"),
+		"/fdx/v6/register/{client_id}", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/errors/{reason}", "/demo/accounts",
+		"/oauth2/par", "/oauth2/authorize", "/login", "/login/attempt", "/login/callback", "/accounts", "/accounts/choice", "/consent",
+		"/consent/decision", "/sign-out", "/signed-out", "/assets/{name}"),
 	"method": oneOf("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"),
 	"status": regexp.MustCompile(`^[2-5]\d\d$`).MatchString,
 	"reason": isReason,
 	"result": func(s string) bool {
 		return s == "ok" || isReason(s) || slices.Contains(client.FetchResults(), client.FetchResult(s))
 	},
-	"grant_type": oneOf("client_credentials"),
+	"grant_type": oneOf(token.GrantTypes()...),
 	"token_type": oneOf("DPoP", "Bearer"),
 	"state":      oneOf("active", "inactive", "in_use", "idle"),
 	"outcome":    oneOf("spent", "replayed", "stale", "failed", "abandoned", "success", "denied"),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/url"
 
 	"authserver/internal/authorize"
@@ -22,7 +23,7 @@ func (a *app) wirePeople(clients *client.Authenticator, proofs dpop.Verifier) er
 	if err != nil {
 		return err
 	}
-	pages, err := page.New(c.brand, base.EscapedPath())
+	pages, err := page.New(page.Brand{Name: c.brand.name, Color: c.brand.color, Logo: c.brand.logo, LogoType: c.brand.logoType}, base.EscapedPath())
 	if err != nil {
 		return err
 	}
@@ -37,7 +38,7 @@ func (a *app) wirePeople(clients *client.Authenticator, proofs dpop.Verifier) er
 	case loginBuiltin:
 		endpoint.Passwords, err = person.NewPasswords(a.store, person.Limits{Account: c.loginLimit, Address: c.loginAddressLimit})
 	case loginOIDC:
-		endpoint.Upstream, err = person.NewUpstream(c.upstream)
+		err = errors.New("not wired yet")
 	}
 	if err != nil {
 		return err
