@@ -53,6 +53,8 @@ var owners = map[string]string{
 	"github.com/alecthomas/":          "authserver/cmd/authserver",
 	"go.yaml.in/":                     "authserver/cmd/authserver",
 	"github.com/alexedwards/argon2id": "authserver/internal/person",
+	"github.com/coreos/go-oidc":       "authserver/internal/person",
+	"golang.org/x/oauth2":             "authserver/internal/person",
 	"github.com/agnivade/levenshtein": "authserver/cmd/authserver",
 	"github.com/lmittmann/tint":       "authserver/cmd/authserver",
 	"golang.org/x/net/html":           "authserver/internal/flow",
