@@ -104,9 +104,9 @@ func (c claims) judge(s UpstreamSettings, w Wish, now time.Time) (Arrived, error
 // authenticated is when the person authenticated, on this server's clock: the upstream's may differ by clockLeeway, and
 // the browser was there neither before it departed nor after it arrived.
 func (c claims) authenticated(w Wish, now time.Time) (time.Time, error) {
-	at, latest := c.IssuedAt, now.Add(clockLeeway)
-	if c.IssuedAt.IsZero() || c.IssuedAt.After(latest) {
-		return at, unproven("iat is missing or lies in the future: %s", at)
+	at := c.IssuedAt
+	if at.IsZero() {
+		return at, unproven("iat is missing")
 	}
 	if c.AuthTime != nil {
 		if *c.AuthTime < 1 || *c.AuthTime > maxSecond {
@@ -118,8 +118,8 @@ func (c claims) authenticated(w Wish, now time.Time) (time.Time, error) {
 	switch {
 	case wished && c.AuthTime == nil:
 		return at, unproven("auth_time is missing, although it was asked for")
-	case at.After(latest):
-		return at, unproven("auth_time lies in the future: %s", at)
+	case at.After(now.Add(clockLeeway)):
+		return at, unproven("auth_time, or iat in its place, lies in the future: %s", at)
 	case wished && at.Before(earliest.Add(-clockLeeway)):
 		return at, unproven("auth_time is %s, expected %s or later", at, earliest)
 	case wished && at.Before(earliest):
