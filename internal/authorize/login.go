@@ -120,6 +120,7 @@ func wish(t turn) person.Wish {
 	p := t.interaction.Request
 	return person.Wish{
 		Prompt: p.Prompt, MaxAge: p.MaxAge, ACRValues: p.ACRValues, LoginHint: p.LoginHint, UILocales: p.UILocales,
+		Since: t.interaction.OpenedAt,
 		// Whoever is signed in here and still has to sign in must do so afresh there.
 		Fresh: t.session.Subject != "" || p.Prompts("login") || p.Prompts("select_account"),
 	}
