@@ -120,6 +120,31 @@ curl -i -X GET 'https://rs.example/it'\''s?a=b' -H 'Authorization: DPoP h.token.
 	}
 }
 
+// What a person did stands for the pages, unless curl asks for every request.
+func TestTranscriptOfAPerson(t *testing.T) {
+	step := &flow.Step{Number: 5, Of: 10, Title: "authorize", Did: "signed in as alex, pressed Allow",
+		Exchanges: []*flow.Exchange{{Method: "POST", URL: "https://as.example/login", Status: 303}, {Method: "GET", URL: "https://as.example/x", Status: 400}},
+		Checks:    []flow.Check{{Name: "a page", OK: true, Got: "error page", Exchange: 2}}}
+	tests := map[bool]string{false: `
+[5/10] authorize          signed in as alex, pressed Allow
+      a page                                error page                          ok
+`, true: `
+[5/10] authorize          signed in as alex, pressed Allow
+                          POST /login                                           303   0 ms
+curl -i -X POST 'https://as.example/login'
+      a page                                error page                          ok
+curl -i -X GET 'https://as.example/x'
+`}
+	for curl, want := range tests {
+		var printed bytes.Buffer
+		printer := transcript{w: &printed, origin: "https://as.example", plain: true, curl: curl}
+		printer.step(step)
+		if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), printed.String()); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func TestTranscriptInColour(t *testing.T) {
 	var printed bytes.Buffer
 	colourful := transcript{w: &printed}
@@ -181,6 +206,9 @@ func TestTryExitCodes(t *testing.T) {
 	}{
 		"a failed check":             {tryCmd{Issuer: elsewhere.URL}, 1, "1 of 1 checks failed"},
 		"a failed check, as JSON":    {tryCmd{Issuer: elsewhere.URL, JSON: true}, 1, `"failed": 1`},
+		"a failed check of a code":   {tryCmd{Issuer: elsewhere.URL, Flow: "code"}, 1, "[1/10] discover"},
+		"a failed check of refresh":  {tryCmd{Issuer: elsewhere.URL, Flow: "refresh"}, 1, "[1/9] discover"},
+		"a browser without a person": {tryCmd{Issuer: elsewhere.URL, Flow: "cc", Browser: true}, 2, ""},
 		"no issuer":                  {tryCmd{Issuer: "localhost"}, 2, ""},
 		"no such key":                {tryCmd{Issuer: elsewhere.URL, RegistrarKey: nameless + ".absent"}, 2, ""},
 		"a key without its client":   {tryCmd{Issuer: elsewhere.URL, ResourceServerKey: nameless}, 2, ""},

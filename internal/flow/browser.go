@@ -166,34 +166,31 @@ type Person struct {
 }
 
 // Answer plays a person from the page that is shown until the browser is sent away: signs in where that is asked for,
-// shares every account that is offered, and presses Approve or Deny. What was done is told in a few words.
+// shares every account that is offered, and presses Approve or Deny. What was done is told in a few words, also when it
+// leads to nothing.
 func (b *Browser) Answer(ctx context.Context, person Person, decision string) (did string, err error) {
 	var deeds []string
 	seen := map[string]bool{}
-	for b.Page.Location == "" {
-		deed, field := "", b.Page.asks()
+	for err == nil && b.Page.Location == "" {
+		field := b.Page.asks()
 		if seen[field] {
-			return "", fmt.Errorf("the page comes again: %s", b.Page)
+			return strings.Join(deeds, ", "), fmt.Errorf("the page comes again: %s", b.Page)
 		}
 		seen[field] = true
 		switch field {
 		case "password":
-			deed = "signed in as " + person.Username
+			deeds = append(deeds, "signed in as "+person.Username)
 			_, err = b.SignIn(ctx, person.Username, person.Password)
 		case "accounts":
 			offered := b.Page.Form("accounts").Choices["accounts"]
-			deed = fmt.Sprintf("shared %d accounts", len(offered))
+			deeds = append(deeds, fmt.Sprintf("shared %d accounts", len(offered)))
 			_, err = b.ChooseAccounts(ctx, offered...)
 		case "decision":
-			deed = map[string]string{Approve: "pressed Allow", Deny: "pressed Don't allow"}[decision]
+			deeds = append(deeds, map[string]string{Approve: "pressed Allow", Deny: "pressed Don't allow"}[decision])
 			_, err = b.Decide(ctx, decision)
 		default:
 			err = fmt.Errorf("the page asks for nothing that a person could answer: %s", b.Page)
 		}
-		if err != nil {
-			return "", err
-		}
-		deeds = append(deeds, deed)
 	}
-	return strings.Join(deeds, ", "), nil
+	return strings.Join(deeds, ", "), err
 }

@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,70 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// bank imitates the pages of an authorization server: one browser, one request, and no mistakes unless it is told to.
-type bank struct {
-	prefix   string // of its cookies
-	secure   bool
-	returnTo string // where it sends the browser at the end
-	status   int    // of its redirects; 0 is 303
-	visits   []string
-	posted   []url.Values
-	headers  []http.Header // of posts
-}
-
-func (s *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r.ParseForm()
-	s.visits = append(s.visits, r.Method+" "+r.URL.RequestURI())
-	if r.Method == http.MethodPost {
-		s.posted, s.headers = append(s.posted, r.PostForm), append(s.headers, r.Header)
-	}
-	cookie, err := r.Cookie(s.prefix + "session")
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Referrer-Policy", "no-referrer")
-	switch r.URL.Path {
-	case "/authorize":
-		http.SetCookie(w, &http.Cookie{Name: s.prefix + "interaction", Value: "i1", Path: "/", Secure: s.secure, HttpOnly: true})
-		s.redirect(w, "login?interaction=h1")
-	case "/login":
-		s.page(w, 200, "Sign in", `<form method="post" action="/login/attempt"><input type="hidden" name="interaction" value="h1">
-			<input type="hidden" name="form_token" value="t&amp;1"><input name="username" value=""><input type="password" name="password">
-			<input name="off" disabled value="x"><button id="submit">Sign in</button></form>`)
-	case "/login/attempt":
-		if r.PostFormValue("password") != "alex-demo" {
-			s.page(w, 403, "Sign in", `<p role="alert">That is not
-				right.</p><form method="POST"><input name="username"><input name="password"></form>`)
-			return
-		}
-		http.SetCookie(w, &http.Cookie{Name: s.prefix + "session", Value: "s1", Path: "/", Secure: s.secure})
-		s.redirect(w, "/accounts")
-	case "/accounts":
-		s.page(w, 200, "Accounts", `<form method="post" action="/sign-out"><button>Sign out</button></form>
-			<form method="post" action="/accounts/choice"><input type="checkbox" name="accounts" value="a1" checked>
-			<input type="checkbox" name="accounts" value="a2"><button>Go on</button></form>`)
-	case "/accounts/choice":
-		s.redirect(w, "/consent")
-	case "/consent":
-		s.page(w, 200, "Allow?", `<form method="post" action="/consent/decision"><button name="decision" value="approve">Yes</button>
-			<button name="decision" value="deny">No</button></form>`)
-	case "/consent/decision":
-		if err != nil || cookie.Value != "s1" {
-			s.page(w, 403, "Somebody else", "")
-			return
-		}
-		s.redirect(w, s.returnTo)
-	}
-}
-
-func (s *bank) redirect(w http.ResponseWriter, location string) {
-	w.Header().Set("Location", location)
-	w.WriteHeader(s.status)
-}
-
-func (s *bank) page(w http.ResponseWriter, status int, heading, body string) {
-	w.WriteHeader(status)
-	fmt.Fprintf(w, "<!doctype html><title>x</title><main><h1>%s</h1>%s</main>", heading, body)
-}
-
 const cameBack = "http://127.0.0.1:49152/callback?code=c1&iss=i&state=s"
 
 var alex = Person{Username: "alex", Password: "alex-demo"}
@@ -84,8 +19,7 @@ var alex = Person{Username: "alex", Password: "alex-demo"}
 // open starts a bank and shows its first page to a browser.
 func (s *bank) open(t *testing.T) *Browser {
 	t.Helper()
-	s.returnTo = cameBack
-	if s.status == 0 {
+	if s.leave = func(string) string { return cameBack }; s.status == 0 {
 		s.status = http.StatusSeeOther
 	}
 	listener := httptest.NewUnstartedServer(s)
@@ -119,15 +53,15 @@ func TestAPersonAnswersPageByPage(t *testing.T) {
 			if err != nil || page.Location != cameBack {
 				t.Fatalf("decided: %s, %v", page, err)
 			}
-			want := []url.Values{{"interaction": {"h1"}, "form_token": {"t&1"}, "username": {"alex"}, "password": {"alex-demo"}},
-				{"accounts": {"a2"}}, {"decision": {"deny"}}}
+			want := []url.Values{{"interaction": {"h1"}, "form_token": {"secret-token&1"}, "username": {"alex"}, "password": {"alex-demo"}},
+				{"accounts": {"a2"}}, {"decision": {"deny"}, "form_token": {"secret-token-2"}}}
 			if diff := cmp.Diff(want, s.posted); diff != "" {
 				t.Error(diff)
 			}
 			if s.headers[0].Get("Origin") != "null" || s.headers[0].Get("Sec-Fetch-Site") != "same-origin" {
 				t.Errorf("a form is posted with %v", s.headers[0])
 			}
-			wantCookies := s.prefix + "interaction=i1; " + s.prefix + "session=s1"
+			wantCookies := s.prefix + "interaction=secret-i1; " + s.prefix + "session=secret-s1"
 			if got := s.headers[2].Get("Cookie"); got != wantCookies {
 				t.Errorf("cookies %s, want %s", got, wantCookies)
 			}

@@ -259,6 +259,10 @@ func (s *Server) token(ctx context.Context, request *Request) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readToken(exchange)
+}
+
+func readToken(exchange *Exchange) (*Token, error) {
 	token := &Token{Exchange: exchange}
 	if err := json.Unmarshal([]byte(exchange.ResponseBody), token); err != nil {
 		return nil, fmt.Errorf("the token response is not JSON as RFC 6749 §5.1 has it: %w", err)

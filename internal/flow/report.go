@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"slices"
@@ -27,6 +28,7 @@ type Step struct {
 	Of        int         `json:"of"`
 	Title     string      `json:"title"`
 	Skipped   string      `json:"skipped,omitempty"` // why nothing was done
+	Did       string      `json:"did,omitempty"`     // what a person did, where the Exchanges would not say it
 	Exchanges []*Exchange `json:"exchanges,omitempty"`
 	Checks    []Check     `json:"checks,omitempty"`
 }
@@ -87,8 +89,8 @@ func (s *Step) fail(err error) {
 }
 
 // nonceChallenge explains and checks the request for a nonce in this step, if there was one: an ordinary token error
-// with a nonce (RFC 9449 §8), after which the same assertion is still good.
-func (s *Step) nonceChallenge() {
+// with a nonce (RFC 9449 §8), after which the same assertion is still good for the status of success.
+func (s *Step) nonceChallenge(success int) {
 	for i, exchange := range s.Exchanges {
 		if exchange.ErrorCode() != "use_dpop_nonce" {
 			continue
@@ -98,7 +100,7 @@ func (s *Step) nonceChallenge() {
 		s.equal("the challenge is a 400 without WWW-Authenticate", "400", strings.TrimSpace(fmt.Sprint(exchange.Status, " ", header.Get("WWW-Authenticate"))))
 		s.check("the challenge brings one DPoP-Nonce", len(header.Values("DPoP-Nonce")) == 1, "1", fmt.Sprint(len(header.Values("DPoP-Nonce"))))
 		if i+1 < len(s.Exchanges) {
-			s.answers("the same assertion is good with the nonce", s.Exchanges[i+1], http.StatusOK, "")
+			s.answers("the same assertion is good with the nonce", s.Exchanges[i+1], success, "")
 		}
 	}
 }
@@ -159,10 +161,11 @@ func play(ctx context.Context, server *Server, name string, stages []stage, done
 	return report, nil
 }
 
-// What must not be shown: parameters of requests, and members of answers.
+// What must not be shown: parameters of requests, redirects and forms, and members of answers.
 var (
-	secretParameters = []string{"client_assertion", "client_secret", "code", "refresh_token", "token"}
-	secretMembers    = []string{"access_token", "client_secret", "id_token", "refresh_token", "registration_access_token"}
+	secretParameters = []string{"client_assertion", "client_secret", "code", "code_verifier", "form_token", "password",
+		"refresh_token", "request_uri", "token"}
+	secretMembers = []string{"access_token", "client_secret", "id_token", "refresh_token", "registration_access_token", "request_uri"}
 )
 
 // Redacted is the report with a placeholder for every secret.
@@ -188,6 +191,7 @@ func (s *Step) Redacted() *Step {
 	redacted.Exchanges = make([]*Exchange, len(s.Exchanges))
 	for i, exchange := range s.Exchanges {
 		e := *exchange
+		e.URL = secrets.Replace(e.URL)
 		e.RequestHeader, e.ResponseHeader = replaceAll(secrets, e.RequestHeader), replaceAll(secrets, e.ResponseHeader)
 		e.RequestBody, e.ResponseBody = secrets.Replace(e.RequestBody), secrets.Replace(e.ResponseBody)
 		e.JWTs = slices.Clone(e.JWTs)
@@ -199,22 +203,29 @@ func (s *Step) Redacted() *Step {
 	return &redacted
 }
 
-// secrets pairs each secret of the step with its placeholder.
+// secrets pairs each secret of the step, as it is written in texts, URLs and pages, with its placeholder.
 func (s *Step) secrets() []string {
 	var pairs []string
 	add := func(secret, name string) {
-		if secret != "" {
-			pairs = append(pairs, secret, "<"+name+">")
+		for _, spelling := range []string{url.QueryEscape(secret), html.EscapeString(secret), secret} {
+			if spelling != "" {
+				pairs = append(pairs, spelling, "<"+name+">")
+			}
 		}
 	}
 	for _, exchange := range s.Exchanges {
-		form, answer := exchange.Form(), exchange.JSON()
-		for _, name := range secretParameters {
-			add(url.QueryEscape(form.Get(name)), name)
+		for _, params := range exchange.parameters() {
+			for _, name := range secretParameters {
+				add(params.Get(name), name)
+			}
 		}
+		answer := exchange.JSON()
 		for _, name := range secretMembers {
 			secret, _ := answer[name].(string)
 			add(secret, name)
+		}
+		for _, cookie := range exchange.cookies() {
+			add(cookie.Value, cookie.Name)
 		}
 		add(exchange.RequestHeader.Get("DPoP"), "DPoP")
 		_, token, _ := strings.Cut(exchange.RequestHeader.Get("Authorization"), " ")

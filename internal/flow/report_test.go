@@ -31,7 +31,7 @@ func TestNonceChallenge(t *testing.T) {
 	}
 	for name, test := range tests {
 		step := &Step{Exchanges: test.exchanges}
-		step.nonceChallenge()
+		step.nonceChallenge(http.StatusOK)
 		if diff := cmp.Diff(test.want, verdicts(step)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}

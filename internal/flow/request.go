@@ -113,6 +113,27 @@ func (e *Exchange) Form() url.Values {
 	return form
 }
 
+// parameters are all that travel with the exchange: in the body, in the URL, in that of a redirect, and in the forms of a
+// page.
+func (e *Exchange) parameters() []url.Values {
+	all := []url.Values{e.Form()}
+	for _, target := range []string{e.URL, e.ResponseHeader.Get("Location")} {
+		if u, err := url.Parse(target); err == nil {
+			all = append(all, u.Query())
+		}
+	}
+	for _, form := range readPage(e).Forms {
+		all = append(all, form.Fields)
+	}
+	return all
+}
+
+// cookies are those that were sent and those that came back.
+func (e *Exchange) cookies() []*http.Cookie {
+	sent := (&http.Request{Header: e.RequestHeader}).Cookies()
+	return append(sent, (&http.Response{Header: e.ResponseHeader}).Cookies()...)
+}
+
 // JSON is the answer's body as an object; an empty map when it is not one.
 func (e *Exchange) JSON() map[string]any {
 	object, err := members([]byte(e.ResponseBody))

@@ -81,7 +81,7 @@ func (f *ClientCredentials) delete(ctx context.Context, step *Step, live *Token)
 	}
 	step.judged("delete the registration", deleted, http.StatusNoContent, "")
 	if deleted.Status == http.StatusNoContent {
-		f.client = nil
+		f.registered = nil
 	}
 	if err := f.refused(ctx, step, "a token for the deleted client", 401, "invalid_client", client.TokenRequest(nil)); err != nil {
 		return err
@@ -92,20 +92,5 @@ func (f *ClientCredentials) delete(ctx context.Context, step *Step, live *Token)
 	if f.ResourceServerKey == nil {
 		return nil
 	}
-	answer, err := f.Server.Do(ctx, f.resourceServer().IntrospectRequest(live.AccessToken))
-	if err != nil {
-		return err
-	}
-	step.equal("its token, for a resource server", `{"active":false}`, answer.JSON())
-	step.about(answer)
-	return nil
-}
-
-func (f *ClientCredentials) refused(ctx context.Context, step *Step, name string, status int, code string, request *Request) error {
-	exchange, err := f.Server.Do(ctx, request)
-	if err != nil {
-		return err
-	}
-	step.judged(name, exchange, status, code)
-	return nil
+	return f.dead(ctx, step, "its token, for a resource server", f.resourceServer(), live.AccessToken)
 }

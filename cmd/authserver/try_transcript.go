@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"authserver/internal/flow"
+)
+
+// The columns and terminal styles (ECMA-48) of a transcript.
+const (
+	indent        = "      "
+	requestColumn = 26
+	outcomeColumn = 44
+	verdictColumn = 80
+	green         = "32"
+	red           = "1;31"
+	faint         = "2"
+)
+
+// transcript prints the steps of a flow for people.
+type transcript struct {
+	w      io.Writer
+	origin string // left out of the URLs shown
+	plain  bool
+	curl   bool
+	full   bool // secrets and thumbprints unabbreviated
+}
+
+func (t *transcript) step(step *flow.Step) {
+	if !t.full {
+		step = step.Redacted()
+	}
+	lead := fmt.Sprintf("[%d/%d] %s", step.Number, step.Of, step.Title)
+	if step.Skipped != "" {
+		lead = pad(lead, requestColumn) + "skipped: " + step.Skipped
+	}
+	if step.Did != "" {
+		t.line("", pad(lead, requestColumn)+step.Did)
+		lead = ""
+	}
+	judged := map[int]bool{}
+	for _, check := range step.Checks {
+		judged[check.Exchange] = true
+	}
+	for i, exchange := range step.Exchanges {
+		// What a person did stands for the pages; only curl wants them one by one.
+		if !judged[i+1] && (step.Did == "" || t.curl) {
+			t.exchange(lead, exchange)
+			lead = ""
+		}
+	}
+	if lead != "" {
+		t.line("", lead)
+	}
+	for _, check := range step.Checks {
+		var exchange *flow.Exchange
+		if check.Exchange > 0 {
+			exchange = step.Exchanges[check.Exchange-1]
+		}
+		t.check(check, exchange)
+	}
+}
+
+func (t *transcript) exchange(lead string, exchange *flow.Exchange) {
+	request := fmt.Sprintf("%s%-4s %s", pad(lead, requestColumn), exchange.Method, strings.TrimPrefix(exchange.URL, t.origin))
+	t.line("", fmt.Sprintf("%s%d %3d ms", pad(request, verdictColumn), exchange.Status, exchange.Duration.Milliseconds()))
+	if code := exchange.ErrorCode(); code != "" {
+		if code == "use_dpop_nonce" {
+			code += ", DPoP-Nonce " + t.short(exchange.ResponseHeader.Get("DPoP-Nonce"))
+		}
+		t.line(faint, indent+pad(code, 0)+exchange.ErrorDescription())
+	}
+	if exchange.Note != "" {
+		t.line(faint, indent+exchange.Note)
+	}
+	for _, jwt := range exchange.JWTs {
+		t.line(faint, indent+pad(jwt.Name, 18)+t.describe(jwt))
+		if t.full {
+			t.line(faint, indent+pad("", 18)+jwt.Compact)
+		}
+	}
+	if t.curl {
+		t.line("", curl(exchange))
+	}
+}
+
+// check prints a finding; exchange is the request that was made for its sake, or nil.
+func (t *transcript) check(check flow.Check, exchange *flow.Exchange) {
+	finding := indent + check.Name
+	if exchange != nil {
+		finding = pad(finding, outcomeColumn) + check.Got
+	}
+	fmt.Fprint(t.w, pad(clean(finding), verdictColumn))
+	if check.OK {
+		t.line(green, "ok")
+	} else {
+		t.line(red, "FAIL")
+		t.line("", indent+"  expected  "+check.Expected)
+		t.line("", indent+"  got       "+check.Got)
+	}
+	if check.Detail != "" && (exchange != nil || !check.OK) {
+		t.line(faint, indent+"  "+check.Detail)
+	}
+	if exchange == nil {
+		return
+	}
+	if id := exchange.ResponseHeader.Get("x-fapi-interaction-id"); id != "" && !check.OK {
+		t.line(faint, indent+"  x-fapi-interaction-id "+id)
+	}
+	if t.curl {
+		t.line("", curl(exchange))
+	}
+}
+
+// describe shows what matters of a JWT on one line.
+func (t *transcript) describe(jwt flow.JWT) string {
+	if jwt.JKT != "" {
+		return strings.TrimSuffix(fmt.Sprintf("htm=%s  htu=%s  jkt=%s  nonce=%s", jwt.Claim("htm"), jwt.Claim("htu"),
+			t.short(jwt.JKT), t.short(jwt.Claim("nonce"))), "  nonce=")
+	}
+	parties := "iss=" + jwt.Claim("iss") + "  sub=" + jwt.Claim("sub")
+	if jwt.Claim("iss") == jwt.Claim("sub") {
+		parties = "iss=sub=" + jwt.Claim("sub")
+	}
+	line := fmt.Sprintf("{%q:%q,%q:%q}  %s  aud=%s  exp=+%ds", "alg", jwt.Member("alg"), "kid", t.short(jwt.Member("kid")),
+		parties, jwt.Claim("aud"), flow.Lifetime(jwt.Claims))
+	if jkt := flow.Confirmation(jwt.Claims); jkt != "" {
+		line += "  cnf.jkt=" + t.short(jkt)
+	}
+	return line
+}
+
+// short abbreviates identifiers and secrets, unless everything is to be shown.
+func (t *transcript) short(value string) string {
+	if t.full || utf8.RuneCountInString(value) <= 12 {
+		return value
+	}
+	return string([]rune(value)[:4]) + "…"
+}
+
+// line prints one line, in a terminal style unless the output is plain.
+func (t *transcript) line(style, line string) {
+	line = strings.TrimRight(clean(line), " ")
+	if style != "" && !t.plain {
+		line = "\x1b[" + style + "m" + line + "\x1b[0m"
+	}
+	fmt.Fprintln(t.w, line)
+}
+
+// clean keeps what a server said from steering the terminal.
+func clean(line string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, line)
+}
+
+// pad fills a line up to a column, and leaves two spaces after one that is longer.
+func pad(line string, column int) string {
+	return line + strings.Repeat(" ", max(column-utf8.RuneCountInString(line), 2))
+}
+
+// curl writes an exchange's request as a command line for a POSIX shell.
+func curl(exchange *flow.Exchange) string {
+	words := []string{"curl", "-i", "-X", exchange.Method, quote(exchange.URL)}
+	for _, name := range slices.Sorted(maps.Keys(exchange.RequestHeader)) {
+		for _, value := range exchange.RequestHeader[name] {
+			words = append(words, "-H", quote(strings.Replace(name, "Dpop", "DPoP", 1)+": "+value))
+		}
+	}
+	if exchange.RequestBody != "" {
+		words = append(words, "--data-raw", quote(exchange.RequestBody))
+	}
+	return strings.Join(words, " ")
+}
+
+func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }

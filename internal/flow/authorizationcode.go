@@ -1,0 +1,202 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// The flows with a person register for three kinds of data and ask for two, so that there is one to widen to.
+const (
+	registeredScope = "fdx:accountbasic:read fdx:transactions:read fdx:statements:read"
+	pushedScope     = "fdx:accountbasic:read fdx:transactions:read"
+)
+
+// The loopback redirect URI of a native app is registered without a port, and asked for with one (RFC 8252 §7.3). Nobody
+// listens there while the flow plays the person: its browser stops before.
+const (
+	registeredRedirect = "http://127.0.0.1/callback"
+	playedRedirect     = "http://127.0.0.1:49152/callback"
+)
+
+// Authorization is what the flows with a person begin with: a request is pushed, a person allows it, and the code is
+// redeemed.
+type Authorization struct {
+	Registrant
+
+	Person Person           // whom the flow plays
+	Ask    func(url string) // optional: shows a person what to open in a browser, where the answer is then waited for
+
+	browser  *Browser
+	callback *Callback // with Ask only
+	round    *round
+	token    *Token
+}
+
+// round is one authorization request on its way from the push to the code.
+type round struct {
+	pair        PKCE
+	state       string
+	redirectURI string
+	pushed      *Pushed
+	code        string
+}
+
+func (r *round) params() url.Values { return r.pair.Parameters(r.redirectURI, pushedScope, r.state) }
+
+// cleanUp stops waiting for an answer, and deletes the clients.
+func (f *Authorization) cleanUp(ctx context.Context) {
+	if f.callback != nil {
+		f.callback.Close()
+	}
+	f.Registrant.cleanUp(ctx)
+}
+
+func (f *Authorization) discover(ctx context.Context, step *Step) error {
+	if err := f.Registrant.discover(ctx, step); err != nil {
+		return err
+	}
+	metadata := f.Server.Metadata
+	step.equal("pushed requests are the only ones", "true", metadata.RequirePushedAuthorizationRequests)
+	step.check("PKCE is offered with S256 alone", slices.Equal(metadata.CodeChallengeMethods, []string{"S256"}), "S256",
+		strings.Join(metadata.CodeChallengeMethods, " "))
+	step.equal("answers name the issuer", "true", metadata.AuthorizationResponseIss)
+	return step.named(map[string]string{"authorization_endpoint": metadata.AuthorizationEndpoint,
+		"pushed_authorization_request_endpoint": metadata.PushedAuthorizationRequestEndpoint})
+}
+
+// registration is that of a native app, which may bring a person back to any port of this machine.
+func registration() map[string]any {
+	return map[string]any{"application_type": "native", "redirect_uris": []string{registeredRedirect},
+		"grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"}, "scope": registeredScope}
+}
+
+func (f *Authorization) register(ctx context.Context, step *Step) error {
+	return f.Registrant.register(ctx, step, registration())
+}
+
+func (f *Authorization) push(ctx context.Context, step *Step) (err error) {
+	redirectURI := playedRedirect
+	if f.Ask != nil {
+		if f.callback, err = Listen(); err != nil {
+			return err
+		}
+		redirectURI = f.callback.URI
+	}
+	f.round, err = f.begin(ctx, redirectURI)
+	step.nonceChallenge(http.StatusCreated)
+	if err != nil {
+		return err
+	}
+	pushed := f.round.pushed
+	step.answers("answered with 201", pushed.Exchange, http.StatusCreated, "")
+	step.check("request_uri is given", pushed.RequestURI != "" && len(pushed.RequestURI) <= 512, "1 to 512 characters",
+		fmt.Sprint(len(pushed.RequestURI), " characters"))
+	step.check("expires_in is less than 600 s", pushed.ExpiresIn >= 5 && pushed.ExpiresIn < 600, "5 to 599", fmt.Sprint(pushed.ExpiresIn))
+	step.tidy(pushed.Exchange)
+	return nil
+}
+
+// begin pushes a fresh request.
+func (f *Authorization) begin(ctx context.Context, redirectURI string) (*round, error) {
+	r := &round{pair: NewPKCE(), state: randomID(), redirectURI: redirectURI}
+	var err error
+	r.pushed, err = f.client.Push(ctx, r.params())
+	return r, err
+}
+
+func (f *Authorization) authorize(ctx context.Context, step *Step) error {
+	var answer url.Values
+	var err error
+	if f.Ask != nil {
+		f.Ask(f.client.AuthorizeURL(f.round.pushed.RequestURI))
+		step.Did = "a person answered in a browser"
+		answer, err = f.callback.Wait(ctx)
+	} else {
+		answer, err = f.played(ctx, step)
+	}
+	if err != nil {
+		return err
+	}
+	if answer.Has("error") {
+		return fmt.Errorf("the request is answered with %s: %s", answer.Get("error"), answer.Get("error_description"))
+	}
+	f.round.code = answer.Get("code")
+	step.equal("state is what was pushed", f.round.state, answer.Get("state"))
+	step.equal("iss is the issuer", f.Server.Issuer, answer.Get("iss"))
+	step.check("the code is too long to guess", len(f.round.code) >= 22, "22 characters or more", fmt.Sprint(len(f.round.code), " characters"))
+	if f.round.code == "" {
+		return errors.New("the answer has no code")
+	}
+	return nil
+}
+
+// played lets the flow's own person answer the first request.
+func (f *Authorization) played(ctx context.Context, step *Step) (url.Values, error) {
+	f.browser = NewBrowser(f.Server)
+	did, answer, err := f.answer(ctx, f.round, Approve)
+	if f.browser.Page != nil && f.browser.Page.Location != "" {
+		step.answers("the browser is sent back with 303", f.browser.Page.Exchange, http.StatusSeeOther, "")
+		step.check("to the redirect_uri, without a fragment", err == nil, f.round.redirectURI+"?…", f.browser.Page.Location)
+	}
+	step.Did = did
+	return answer, err
+}
+
+// answer takes the browser through the pages of a request and reads what it brings back.
+func (f *Authorization) answer(ctx context.Context, r *round, decision string) (did string, answer url.Values, err error) {
+	if _, err = f.browser.Visit(ctx, f.client.AuthorizeURL(r.pushed.RequestURI)); err != nil {
+		return "", nil, err
+	}
+	if did, err = f.browser.Answer(ctx, f.Person, decision); err != nil {
+		return did, nil, err
+	}
+	answer, err = ReadReturn(f.browser.Page.Location, r.redirectURI)
+	return did, answer, err
+}
+
+func (f *Authorization) redeem(ctx context.Context, step *Step) (err error) {
+	f.token, err = f.client.Redeem(ctx, f.round.code, f.round.pair.Verifier, f.round.redirectURI)
+	step.nonceChallenge(http.StatusOK)
+	if err != nil {
+		return err
+	}
+	step.scope(pushedScope, f.token.Scope)
+	step.check("a refresh token comes with it", f.token.RefreshToken != "", "one", fmt.Sprint(len(f.token.RefreshToken), " characters"))
+	return f.inspect(ctx, step, f.token, true)
+}
+
+// AuthorizationCode is the flow `code`: push a request, let a person allow it, redeem the code, use the token, and then
+// see everything fail that has to fail.
+type AuthorizationCode struct {
+	Authorization
+}
+
+// Run plays the flow. What the server does wrong is in the Report; the only error is *Unreachable.
+func (f *AuthorizationCode) Run(ctx context.Context) (*Report, error) {
+	defer f.cleanUp(ctx)
+	return play(ctx, f.Server, "code", []stage{
+		{"discover", f.discover},
+		{"registrar token", f.askRegistrarToken},
+		{"register a client", f.register},
+		{"push the request", f.push},
+		{"authorize", f.authorize},
+		{"redeem the code", f.redeem},
+		{"call a resource", f.callResource},
+		{"introspect", f.introspect},
+		{"must fail", f.mustFail},
+		{"must fail, asked anew", f.mustFailAnew},
+	}, f.Done)
+}
+
+func (f *AuthorizationCode) callResource(ctx context.Context, step *Step) error {
+	return f.Registrant.callResource(ctx, step, f.token, "")
+}
+
+func (f *AuthorizationCode) introspect(ctx context.Context, step *Step) error {
+	return f.Registrant.introspect(ctx, step, f.token)
+}

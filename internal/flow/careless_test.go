@@ -1,0 +1,247 @@
+package flow
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// careless imitates a server that answers every request well and refuses nothing: all that a flow should find wrong.
+// bends make its answers to good requests wrong too.
+type careless struct {
+	bank
+	issuer       string
+	key          *Key
+	registration map[string]any
+	pushed       url.Values // last
+	requests     []string
+	withoutDemo  bool
+	bends        map[string]func(map[string]any) // of the JSON that answers "METHOD /path"
+}
+
+func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	route := r.Method + " " + r.URL.Path
+	s.requests = append(s.requests, route)
+	w.Header().Set("Cache-Control", "no-store")
+	r.ParseForm()
+	answer := func(status int, body map[string]any) {
+		if bend := s.bends[route]; bend != nil {
+			bend(body)
+		}
+		w.WriteHeader(status)
+		json.NewEncoder(w).Encode(body)
+	}
+	switch route {
+	case "GET /.well-known/oauth-authorization-server":
+		answer(200, s.metadata())
+	case "GET /jwks":
+		answer(200, map[string]any{"keys": []JWK{s.key.PublicJWK()}})
+	case "POST /token":
+		answer(200, s.token(r))
+	case "POST /par":
+		s.pushed = r.PostForm
+		answer(201, map[string]any{"request_uri": "urn:ietf:params:oauth:request_uri:secret-request", "expires_in": 90})
+	case "POST /introspect":
+		token, err := Decode(r.Form.Get("token"))
+		if err != nil {
+			token.Claims = map[string]any{}
+		}
+		token.Claims["active"], token.Claims["token_type"] = true, "DPoP"
+		answer(200, token.Claims)
+	case "POST /register", "PUT /register/c1":
+		json.NewDecoder(r.Body).Decode(&s.registration)
+		s.registration["client_id"], s.registration["registration_access_token"] = "c1", "secret-registration-token"
+		s.registration["registration_client_uri"] = s.issuer + "/register/c1"
+		answer(map[string]int{"POST": 201, "PUT": 200}[r.Method], s.registration)
+	case "GET /register/c1":
+		answer(200, s.registration)
+	case "DELETE /register/c1":
+		w.WriteHeader(204)
+	case "GET /demo/accounts":
+		if s.withoutDemo {
+			w.WriteHeader(404)
+		} else if r.Header.Get("Authorization") == "" {
+			w.Header().Set("WWW-Authenticate", `DPoP algs="ES256"`)
+			w.WriteHeader(401)
+		}
+	default:
+		s.bank.ServeHTTP(w, r)
+	}
+}
+
+func (s *careless) metadata() map[string]any {
+	return map[string]any{"issuer": s.issuer, "token_endpoint": s.issuer + "/token", "jwks_uri": s.issuer + "/jwks",
+		"registration_endpoint": s.issuer + "/register", "introspection_endpoint": s.issuer + "/introspect",
+		"revocation_endpoint":                              s.issuer + "/revoke",
+		"token_endpoint_auth_signing_alg_values_supported": []string{"ES256"}, "dpop_signing_alg_values_supported": []string{"ES256"},
+		"authorization_endpoint": s.issuer + "/authorize", "pushed_authorization_request_endpoint": s.issuer + "/par",
+		"require_pushed_authorization_requests": true, "code_challenge_methods_supported": []string{"S256"},
+		"authorization_response_iss_parameter_supported": true}
+}
+
+// token is a client's own, or alex's.
+func (s *careless) token(r *http.Request) map[string]any {
+	proof, _ := Decode(r.Header.Get("DPoP"))
+	assertion, _ := Decode(r.Form.Get("client_assertion"))
+	client, scope := assertion.Claim("sub"), r.Form.Get("scope")
+	subject := client
+	answer := map[string]any{"token_type": "DPoP", "expires_in": 300}
+	if r.Form.Get("grant_type") != "client_credentials" {
+		subject, answer["refresh_token"] = "alex-1", "secret-refresh-token"
+		if scope == "" {
+			scope = s.pushed.Get("scope")
+		}
+	}
+	answer["scope"] = scope
+	answer["access_token"], _ = Draft{Key: s.key, Alg: "ES256", Header: map[string]any{"alg": "ES256", "typ": "at+jwt", "kid": s.key.ID},
+		Claims: map[string]any{"iss": s.issuer, "sub": subject, "client_id": client, "aud": s.issuer, "iat": 1_700_000_000,
+			"exp": 1_700_000_300, "jti": randomID(), "cnf": map[string]string{"jkt": proof.JKT}}}.Sign()
+	return answer
+}
+
+// allow sends every browser back with a code, also after Don't allow.
+func (s *careless) allow(string) string {
+	return withQuery(s.pushed.Get("redirect_uri"), url.Values{"code": {"secret-authorization-code"}, "state": s.pushed["state"], "iss": {s.issuer}})
+}
+
+// start runs a careless server, and makes what every flow against it begins with.
+func start(t *testing.T) (*careless, Registrant) {
+	t.Helper()
+	key, err := GenerateKey("ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	registrar, resourceServer := *key, *key
+	registrar.ClientID, resourceServer.ClientID = "registrar", "resource-server"
+	server := &careless{key: key, bank: bank{status: http.StatusSeeOther}}
+	server.leave = server.allow
+	listener := httptest.NewServer(server)
+	t.Cleanup(listener.Close)
+	server.issuer = listener.URL
+	return server, Registrant{RegistrarKey: &registrar, ResourceServerKey: &resourceServer,
+		Server: &Server{Issuer: listener.URL, HTTP: NewHTTPClient(http.DefaultTransport, time.Minute), Now: time.Now}}
+}
+
+func failed(report *Report) []string {
+	var names []string
+	for _, step := range report.Steps {
+		for _, check := range step.Checks {
+			if !check.OK {
+				names = append(names, fmt.Sprint(step.Number, " ", check.Name))
+			}
+		}
+	}
+	return names
+}
+
+// bank imitates the pages of an authorization server that believes everybody: one browser, one request at a time.
+type bank struct {
+	prefix  string // of its cookies
+	secure  bool
+	leave   func(decision string) string // where it sends the browser at the end
+	status  int                          // of its redirects
+	visits  []string
+	posted  []url.Values
+	headers []http.Header // of posts
+}
+
+func (s *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.ParseForm()
+	s.visits = append(s.visits, r.Method+" "+r.URL.RequestURI())
+	if r.Method == http.MethodPost {
+		s.posted, s.headers = append(s.posted, r.PostForm), append(s.headers, r.Header)
+	}
+	cookie, err := r.Cookie(s.prefix + "session")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	switch r.URL.Path {
+	case "/authorize":
+		http.SetCookie(w, &http.Cookie{Name: s.prefix + "interaction", Value: "secret-i1", Path: "/", Secure: s.secure, HttpOnly: true})
+		if err == nil {
+			s.redirect(w, "/accounts")
+			return
+		}
+		s.redirect(w, "login?interaction=h1")
+	case "/login":
+		s.page(w, 200, "Sign in", `<form method="post" action="/login/attempt"><input type="hidden" name="interaction" value="h1">
+			<input type="hidden" name="form_token" value="secret-token&amp;1"><input name="username" value=""><input type="password" name="password">
+			<input name="off" disabled value="x"><button id="submit">Sign in</button></form>`)
+	case "/login/attempt":
+		if r.PostFormValue("password") != "alex-demo" {
+			s.page(w, 403, "Sign in", `<p role="alert">That is not
+				right.</p><form method="POST"><input name="username"><input name="password"></form>`)
+			return
+		}
+		http.SetCookie(w, &http.Cookie{Name: s.prefix + "session", Value: "secret-s1", Path: "/", Secure: s.secure})
+		s.redirect(w, "/accounts")
+	case "/accounts":
+		s.page(w, 200, "Accounts", `<form method="post" action="/sign-out"><button>Sign out</button></form>
+			<form method="post" action="/accounts/choice"><input type="checkbox" name="accounts" value="a1" checked>
+			<input type="checkbox" name="accounts" value="a2"><button>Go on</button></form>`)
+	case "/accounts/choice":
+		s.redirect(w, "/consent")
+	case "/consent":
+		s.page(w, 200, "Allow?", `<form method="post" action="/consent/decision">
+			<input type="hidden" name="form_token" value="secret-token-2"><button name="decision" value="approve">Yes</button>
+			<button name="decision" value="deny">No</button></form>`)
+	case "/consent/decision":
+		if err != nil || cookie.Value != "secret-s1" {
+			s.page(w, 403, "Somebody else", "")
+			return
+		}
+		s.redirect(w, s.leave(r.PostFormValue("decision")))
+	}
+}
+
+func (s *bank) redirect(w http.ResponseWriter, location string) {
+	w.Header().Set("Location", location)
+	w.WriteHeader(s.status)
+}
+
+func (s *bank) page(w http.ResponseWriter, status int, heading, body string) {
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "<!doctype html><title>x</title><main><h1>%s</h1>%s</main>", heading, body)
+}
+
+// checkRedacted sees that no credential is left in a redacted report, and that the report itself keeps at least as many
+// as there should be.
+func checkRedacted(t *testing.T, report *Report, most int) {
+	shown, err := json.Marshal(report.Redacted())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := json.Marshal(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"secret-", "alex-demo"} {
+		if before, after, found := strings.Cut(string(shown), secret); found {
+			t.Errorf("a secret is shown: …%s%s%s…", before[max(len(before)-200, 0):], secret, after[:min(200, len(after))])
+		}
+	}
+	secrets := strings.Count(string(kept), "secret-") + strings.Count(string(kept), "alex-demo")
+	for _, step := range report.Steps {
+		for _, exchange := range step.Exchanges {
+			_, token, _ := strings.Cut(exchange.RequestHeader.Get("Authorization"), " ")
+			form := exchange.Form()
+			for _, secret := range []string{token, exchange.RequestHeader.Get("DPoP"), form.Get("client_assertion"),
+				form.Get("token"), form.Get("code_verifier"), text(exchange.JSON()["access_token"])} {
+				if secret == "" {
+					continue
+				}
+				secrets++
+				if strings.Contains(string(shown), secret) {
+					t.Errorf("%s %s shows %s", exchange.Method, exchange.URL, secret)
+				}
+			}
+		}
+	}
+	if secrets < most {
+		t.Errorf("only %d secrets to look for", secrets)
+	}
+}

@@ -1,0 +1,268 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Registrant is what all flows begin with: it discovers a server and registers clients of the flow's own there. They are
+// deleted at the end, also when the flow breaks off.
+type Registrant struct {
+	Server *Server
+
+	// One of these two authorises the registration; with neither it is tried openly.
+	RegistrarKey       *Key // of a client that may ask for scope client.create
+	InitialAccessToken string
+
+	ResourceServerKey *Key        // optional: of a client that may introspect everybody's tokens
+	Done              func(*Step) // optional: called after each step
+
+	registrarToken *Token
+	registrar      *Client
+	client         *Client // the flow's own; nil before registration
+	registered     []*Client
+	resource       string
+}
+
+// cleanUp deletes the clients that are left, even those of a flow that was interrupted.
+func (f *Registrant) cleanUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	for _, client := range f.registered {
+		f.Server.Do(ctx, client.ManageRequest(http.MethodDelete, nil)) // Best effort: the flow's own fault is told already.
+	}
+}
+
+func (f *Registrant) discover(ctx context.Context, step *Step) error {
+	if err := f.Server.Discover(ctx); err != nil {
+		return err
+	}
+	metadata := f.Server.Metadata
+	step.equal("issuer is the URL asked for", f.Server.Issuer, metadata.Issuer)
+	algs := append(slices.Clone(metadata.AssertionAlgs), metadata.ProofAlgs...)
+	offered := len(metadata.AssertionAlgs) > 0 && len(metadata.ProofAlgs) > 0
+	step.check("algorithms are offered, RS256 and none are not",
+		offered && !slices.Contains(algs, "RS256") && !slices.Contains(algs, "none"),
+		"PS256 ES256 EdDSA", strings.Join(metadata.AssertionAlgs, " "))
+	return step.named(map[string]string{"token_endpoint": metadata.TokenEndpoint, "jwks_uri": metadata.JWKSURI,
+		"registration_endpoint": metadata.RegistrationEndpoint, "introspection_endpoint": metadata.IntrospectionEndpoint,
+		"revocation_endpoint":                              metadata.RevocationEndpoint,
+		"token_endpoint_auth_signing_alg_values_supported": strings.Join(metadata.AssertionAlgs, " ")})
+}
+
+// named records whether the metadata has every member that the flow needs, and is an error when it has not.
+func (s *Step) named(members map[string]string) error {
+	var missing []string
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if members[name] == "" {
+			missing = append(missing, name)
+		}
+	}
+	s.check("what this flow needs is named", len(missing) == 0, "none missing", strings.Join(missing, " "))
+	if len(missing) > 0 {
+		return errors.New("the metadata lacks what this flow needs")
+	}
+	return nil
+}
+
+func (f *Registrant) askRegistrarToken(ctx context.Context, step *Step) error {
+	switch {
+	case f.InitialAccessToken != "":
+		step.Skipped = "an initial access token is given"
+		return nil
+	case f.RegistrarKey == nil:
+		step.Skipped = "no registrar key: registering openly"
+		return nil
+	}
+	proofKey, err := GenerateKey("ES256")
+	if err != nil {
+		return err
+	}
+	f.registrar = &Client{Server: f.Server, ID: f.RegistrarKey.ClientID, Key: f.RegistrarKey, DPoPKey: proofKey}
+	f.registrarToken, err = f.registrar.Token(ctx, url.Values{"scope": {"client.create"}})
+	step.nonceChallenge(http.StatusOK)
+	if err != nil {
+		return err
+	}
+	step.equal("token_type is DPoP", "DPoP", f.registrarToken.Type)
+	step.scope("client.create", f.registrarToken.Scope)
+	step.tidy(f.registrarToken.Exchange)
+	return nil
+}
+
+// enrol registers one more client. It prefers PS256 for assertions and signs proofs with ES256: two algorithms in one
+// run, and the RSA key lets an RS256 assertion fail for its algorithm alone.
+func (f *Registrant) enrol(ctx context.Context, metadata map[string]any) (*Client, error) {
+	alg := f.Server.Metadata.AssertionAlgs[0]
+	if slices.Contains(f.Server.Metadata.AssertionAlgs, "PS256") {
+		alg = "PS256"
+	}
+	key, err := GenerateKey(alg)
+	if err != nil {
+		return nil, err
+	}
+	proofKey, err := GenerateKey("ES256")
+	if err != nil {
+		return nil, err
+	}
+	whole := map[string]any{"client_name": "authserver try", "dpop_bound_access_tokens": true,
+		"token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": alg,
+		"jwks": map[string]any{"keys": []JWK{key.PublicJWK()}}}
+	maps.Copy(whole, metadata)
+	request := f.Server.RegisterRequest(whole)
+	switch {
+	case f.InitialAccessToken != "":
+		request.SetHeader("Authorization", "Bearer "+f.InitialAccessToken)
+	case f.registrar != nil:
+		f.registrar.Present(request, f.registrarToken.AccessToken)
+	}
+	client, err := f.Server.Register(ctx, request, key, proofKey)
+	if err != nil {
+		return nil, err
+	}
+	f.registered = append(f.registered, client)
+	return client, nil
+}
+
+// register enrols the flow's own client and looks at the answer.
+func (f *Registrant) register(ctx context.Context, step *Step, metadata map[string]any) (err error) {
+	if f.client, err = f.enrol(ctx, metadata); err != nil {
+		return err
+	}
+	exchange := step.Exchanges[len(step.Exchanges)-1]
+	step.answers("answered with 201", exchange, http.StatusCreated, "")
+	step.check("client_id and registration_access_token are given", f.client.ID != "" && f.client.RegistrationToken != "", "both",
+		strings.Join(slices.Sorted(maps.Keys(exchange.JSON())), " "))
+	step.check("registration_client_uri is under the registration endpoint",
+		strings.HasPrefix(f.client.RegistrationURI, f.Server.Metadata.RegistrationEndpoint+"/"),
+		f.Server.Metadata.RegistrationEndpoint+"/…", f.client.RegistrationURI)
+	step.scope(text(metadata["scope"]), text(exchange.JSON()["scope"]))
+	step.tidy(exchange)
+	return nil
+}
+
+// inspect looks into an access token of the flow's client, which a person granted or which is the client's own.
+func (f *Registrant) inspect(ctx context.Context, step *Step, issued *Token, ofPerson bool) error {
+	step.equal("token_type is DPoP", "DPoP", issued.Type)
+	step.tidy(issued.Exchange)
+	token, err := Decode(issued.AccessToken)
+	if err != nil {
+		return fmt.Errorf("the access token is not a JWT: %w", err)
+	}
+	step.equal("typ is at+jwt", "at+jwt", token.Member("typ"))
+	step.equal("cnf.jkt is the thumbprint of the proof's key", f.client.DPoPKey.Thumbprint(), Confirmation(token.Claims))
+	step.equal("iss is the issuer", f.Server.Issuer, token.Claim("iss"))
+	if ofPerson {
+		step.check("sub is somebody else than the client", token.Claim("sub") != "" && token.Claim("sub") != f.client.ID,
+			"a person", token.Claim("sub"))
+	} else {
+		step.equal("sub is the client", f.client.ID, token.Claim("sub"))
+	}
+	step.equal("client_id is the client", f.client.ID, token.Claim("client_id"))
+	step.check("aud names a resource", token.Claim("aud") != "", "a resource", token.Claim("aud"))
+	lifetime := Lifetime(token.Claims)
+	step.check("expires_in is the token's lifetime",
+		issued.ExpiresIn > 0 && lifetime-issued.ExpiresIn >= 0 && lifetime-issued.ExpiresIn <= 1,
+		fmt.Sprint(lifetime, ", or a second less"), fmt.Sprint(issued.ExpiresIn))
+	keys, err := f.Server.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	verdict := "verified"
+	if err := token.Verify(keys); err != nil {
+		verdict = err.Error()
+	}
+	step.equal("the signature, with the key at jwks_uri", "verified", verdict)
+	return nil
+}
+
+// callResource uses a token at the demo accounts of a dev server, or else at standIn, which takes it with client.read.
+// Without either there is nothing to call.
+func (f *Registrant) callResource(ctx context.Context, step *Step, token *Token, standIn string) error {
+	f.resource = strings.TrimSuffix(f.Server.Issuer, "/") + "/demo/accounts"
+	bare, err := f.Server.Do(ctx, &Request{Method: http.MethodGet, URL: f.resource})
+	if err != nil {
+		return err
+	}
+	challenge := "DPoP"
+	if bare.Status == http.StatusNotFound {
+		if standIn == "" {
+			bare.Note = "no demo accounts here: the token is tried at introspection only"
+			return nil
+		}
+		bare.Note = "no demo accounts here: the client's own registration stands in"
+		// A registration is asked for with its own Bearer token first of all, so that its challenge may be either.
+		f.resource, challenge = standIn, ""
+		if bare, err = f.Server.Do(ctx, &Request{Method: http.MethodGet, URL: f.resource}); err != nil {
+			return err
+		}
+	}
+	step.answers("refused without a token", bare, http.StatusUnauthorized, "")
+	offered := strings.Join(bare.ResponseHeader.Values("WWW-Authenticate"), ", ")
+	bareChallenge := strings.HasPrefix(offered, challenge) && !strings.Contains(offered, "error=")
+	step.check("WWW-Authenticate names the scheme", offered != "" && (challenge == "" || bareChallenge),
+		challenge+" …, without an error", offered)
+	called, err := f.Server.Do(ctx, f.callWith(f.client, token))
+	if err != nil {
+		return err
+	}
+	step.answers("answered with the token and a proof", called, http.StatusOK, "")
+	return nil
+}
+
+func (f *Registrant) callWith(client *Client, token *Token) *Request {
+	return client.Present(&Request{Method: http.MethodGet, URL: f.resource}, token.AccessToken)
+}
+
+// introspect asks about a token as the client and, where there is one, as a resource server.
+func (f *Registrant) introspect(ctx context.Context, step *Step, token *Token) error {
+	answer, err := f.client.Introspect(ctx, token.AccessToken)
+	if err != nil {
+		return err
+	}
+	step.equal("active, says the server to the client", "true", answer["active"])
+	step.equal("client_id is the client", f.client.ID, answer["client_id"])
+	step.equal("token_type is DPoP", "DPoP", answer["token_type"])
+	step.equal("cnf.jkt is the thumbprint of the proof's key", f.client.DPoPKey.Thumbprint(), Confirmation(answer))
+	if f.ResourceServerKey == nil {
+		return nil
+	}
+	answer, err = f.resourceServer().Introspect(ctx, token.AccessToken)
+	if err != nil {
+		return err
+	}
+	step.equal("active, says the server to a resource server", "true", answer["active"])
+	return nil
+}
+
+func (f *Registrant) resourceServer() *Client {
+	return &Client{Server: f.Server, ID: f.ResourceServerKey.ClientID, Key: f.ResourceServerKey}
+}
+
+// refused sends a request that must fail with this status and, unless it is empty, this error.
+func (f *Registrant) refused(ctx context.Context, step *Step, name string, status int, code string, request *Request) error {
+	exchange, err := f.Server.Do(ctx, request)
+	if err != nil {
+		return err
+	}
+	step.judged(name, exchange, status, code)
+	return nil
+}
+
+// dead records that introspection says of a token nothing but that it is inactive.
+func (f *Registrant) dead(ctx context.Context, step *Step, name string, teller *Client, token string) error {
+	answer, err := f.Server.Do(ctx, teller.IntrospectRequest(token))
+	if err != nil {
+		return err
+	}
+	step.equal(name, `{"active":false}`, answer.JSON())
+	step.about(answer)
+	return nil
+}
