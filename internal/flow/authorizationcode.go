@@ -65,7 +65,7 @@ func (f *Authorization) discover(ctx context.Context, step *Step) error {
 	step.check("PKCE is offered with S256 alone", slices.Equal(metadata.CodeChallengeMethods, []string{"S256"}), "S256",
 		strings.Join(metadata.CodeChallengeMethods, " "))
 	step.equal("answers name the issuer", "true", metadata.AuthorizationResponseIss)
-	return step.named(map[string]string{"authorization_endpoint": metadata.AuthorizationEndpoint,
+	return step.named("what asking a person needs", map[string]string{"authorization_endpoint": metadata.AuthorizationEndpoint,
 		"pushed_authorization_request_endpoint": metadata.PushedAuthorizationRequestEndpoint})
 }
 
@@ -189,7 +189,7 @@ func (f *AuthorizationCode) Run(ctx context.Context) (*Report, error) {
 		{"call a resource", f.callResource},
 		{"introspect", f.introspect},
 		{"must fail", f.mustFail},
-		{"must fail, asked anew", f.mustFailAnew},
+		{"must fail, anew", f.mustFailAnew},
 	}, f.Done)
 }
 

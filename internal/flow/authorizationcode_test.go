@@ -88,7 +88,7 @@ func TestEveryMistakeIsFound(t *testing.T) {
 		"PAR is optional":            {set(discovery, "require_pushed_authorization_requests", false), "1 pushed requests are the only ones"},
 		"plain is offered":           {set(discovery, "code_challenge_methods_supported", []string{"S256", "plain"}), "1 PKCE is offered with S256 alone"},
 		"no iss is promised":         {set(discovery, "authorization_response_iss_parameter_supported", nil), "1 answers name the issuer"},
-		"no PAR endpoint":            {set(discovery, "pushed_authorization_request_endpoint", ""), "1 what this flow needs is named"},
+		"no PAR endpoint":            {set(discovery, "pushed_authorization_request_endpoint", ""), "1 what asking a person needs is named"},
 		"another scope is kept":      {set("POST /register", "scope", "a"), "3 scope is what was asked for"},
 		"an hour to arrive":          {set("POST /par", "expires_in", 3600), "4 expires_in is less than 600 s"},
 		"no request_uri":             {set("POST /par", "request_uri", ""), "4 request_uri is given"},

@@ -51,21 +51,21 @@ func (f *Registrant) discover(ctx context.Context, step *Step) error {
 	step.check("algorithms are offered, RS256 and none are not",
 		offered && !slices.Contains(algs, "RS256") && !slices.Contains(algs, "none"),
 		"PS256 ES256 EdDSA", strings.Join(metadata.AssertionAlgs, " "))
-	return step.named(map[string]string{"token_endpoint": metadata.TokenEndpoint, "jwks_uri": metadata.JWKSURI,
+	return step.named("what this flow needs", map[string]string{"token_endpoint": metadata.TokenEndpoint, "jwks_uri": metadata.JWKSURI,
 		"registration_endpoint": metadata.RegistrationEndpoint, "introspection_endpoint": metadata.IntrospectionEndpoint,
 		"revocation_endpoint":                              metadata.RevocationEndpoint,
 		"token_endpoint_auth_signing_alg_values_supported": strings.Join(metadata.AssertionAlgs, " ")})
 }
 
-// named records whether the metadata has every member that the flow needs, and is an error when it has not.
-func (s *Step) named(members map[string]string) error {
+// named records whether the metadata has every member that is needed, and is an error when it has not.
+func (s *Step) named(what string, members map[string]string) error {
 	var missing []string
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if members[name] == "" {
 			missing = append(missing, name)
 		}
 	}
-	s.check("what this flow needs is named", len(missing) == 0, "none missing", strings.Join(missing, " "))
+	s.check(what+" is named", len(missing) == 0, "none missing", strings.Join(missing, " "))
 	if len(missing) > 0 {
 		return errors.New("the metadata lacks what this flow needs")
 	}
