@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net/url"
 
 	"authserver/internal/authorize"
@@ -38,7 +37,10 @@ func (a *app) wirePeople(clients *client.Authenticator, proofs dpop.Verifier) er
 	case loginBuiltin:
 		endpoint.Passwords, err = person.NewPasswords(a.store, person.Limits{Account: c.loginLimit, Address: c.loginAddressLimit})
 	case loginOIDC:
-		err = errors.New("not wired yet")
+		endpoint.Upstream, err = person.NewUpstream(person.UpstreamSettings{
+			Issuer: c.upstream.issuer, ClientID: c.upstream.clientID, ClientSecret: c.upstream.clientSecret, ClientKey: c.upstream.clientKey,
+			RedirectURL: c.issuer + "/login/callback", Key: c.encryptionKeys[0], Now: a.now,
+		})
 	}
 	if err != nil {
 		return err
