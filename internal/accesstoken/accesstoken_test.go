@@ -56,6 +56,13 @@ func granted(audience ...string) accesstoken.Token {
 	}
 }
 
+// ofPerson is what it hands over for a person's grant.
+func ofPerson() accesstoken.Token {
+	g := granted("https://api.example")
+	g.Subject, g.GrantID, g.AuthTime, g.ACR, g.AMR = "_alex", "grant 1", 1_772_366_340, "urn:example:acr", []string{"pwd"}
+	return g
+}
+
 func issue(t *testing.T, tokens accesstoken.Tokens, g accesstoken.Token) (string, accesstoken.Token) {
 	t.Helper()
 	compact, issued, err := tokens.Issue(g, lifetime, now)
@@ -76,6 +83,7 @@ func TestClaims(t *testing.T) {
 	}{
 		"one audience":      {jose.ES256, granted("https://api.example"), "https://api.example", "fdx:accountbasic:read client.read"},
 		"several audiences": {jose.ES256, granted("https://a.example", "https://b.example"), []any{"https://a.example", "https://b.example"}, "fdx:accountbasic:read client.read"},
+		"AT-05 a person's":  {jose.ES256, ofPerson(), "https://api.example", "fdx:accountbasic:read client.read"},
 		"PS256":             {jose.PS256, granted("https://api.example"), "https://api.example", "fdx:accountbasic:read client.read"},
 		"without scope": {jose.ES256, func() accesstoken.Token { g := granted("https://api.example"); g.Scope = ""; return g }(),
 			"https://api.example", nil},
@@ -108,6 +116,10 @@ func TestClaims(t *testing.T) {
 			}
 			if issued.Type() != wantType || issued.Bound() != (wantType == "DPoP") {
 				t.Errorf("token_type %s, bound %v", issued.Type(), issued.Bound())
+			}
+			if test.granted.GrantID != "" {
+				want["sub"], want["grant_id"], want["auth_time"], want["acr"] = "_alex", "grant 1", 1_772_366_340.0, "urn:example:acr"
+				want["amr"] = []any{"pwd"}
 			}
 			if diff := cmp.Diff(want, claims); diff != "" {
 				t.Errorf("claims (-want +got):\n%s", diff)
@@ -168,7 +180,7 @@ func TestRecognise(t *testing.T) {
 	tokens := accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: newKeys(t)}
 	unbound := granted("https://api.example")
 	unbound.Confirmation = accesstoken.Confirmation{}
-	for _, g := range []accesstoken.Token{granted("https://api.example"), granted("https://a.example", "https://b.example"), unbound} {
+	for _, g := range []accesstoken.Token{granted("https://api.example"), granted("https://a.example", "https://b.example"), unbound, ofPerson()} {
 		compact, issued := issue(t, tokens, g)
 		for _, test := range []struct {
 			after time.Duration
