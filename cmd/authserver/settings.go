@@ -20,6 +20,7 @@ import (
 	"authserver/internal/jose"
 	"authserver/internal/keys"
 	"authserver/internal/oauth"
+	"authserver/internal/page"
 	"authserver/internal/person"
 	"authserver/internal/store"
 )
@@ -91,7 +92,7 @@ type config struct {
 	loginLimit         int      // of attempts, in person.AttemptWindow and for an account; 0: none
 	loginAddressLimit  int      // the same for an address
 	sessions           person.Lifetimes
-	brand              brand
+	brand              page.Brand
 }
 
 // builtinScopes are known to every deployment.

@@ -13,13 +13,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
 	"authserver/internal/grant"
 	"authserver/internal/jose"
 	"authserver/internal/oauth"
+	"authserver/internal/page"
 	"authserver/internal/person"
 )
 
@@ -217,23 +217,16 @@ func (u *understanding) logo(file string) (picture []byte, mediaType string) {
 }
 
 // brand is what makes the pages the bank's.
-type brand struct {
-	name     string
-	color    string // #rrggbb; "": the pages' own
-	logo     []byte
-	logoType string
-}
-
-var hexColor = regexp.MustCompile(`^#[0-9A-Fa-f]{6}$`)
-
-func (u *understanding) brand(s brandSettings, issuer string) brand {
-	b := brand{name: s.BrandName, color: s.BrandColor}
-	if parsed, err := url.Parse(issuer); b.name == "" && err == nil {
-		b.name = parsed.Hostname()
+func (u *understanding) brand(s brandSettings, issuer string) page.Brand {
+	b := page.Brand{Name: s.BrandName, Color: s.BrandColor}
+	if parsed, err := url.Parse(issuer); b.Name == "" && err == nil {
+		b.Name = parsed.Hostname()
 	}
-	if b.color != "" && !hexColor.MatchString(b.color) {
-		u.problem("brand-color must be a colour such as #1a5276; it is %q", b.color)
+	if b.Color != "" {
+		if err := page.CheckColor(b.Color); err != nil {
+			u.problem("brand-color: %v", err)
+		}
 	}
-	b.logo, b.logoType = u.logo(s.BrandLogoFile)
+	b.Logo, b.LogoType = u.logo(s.BrandLogoFile)
 	return b
 }

@@ -165,18 +165,19 @@ func TestBrandSettings(t *testing.T) {
 		"a colour's name":    {color: "navy", want: "brand-color"},
 		"a short colour":     {color: "#123", want: "brand-color"},
 		"more than a colour": {color: "#1a5276;}", want: "brand-color"},
+		"too pale":           {color: "#dddddd", want: "brand-color"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, problems := understood(func(s *settings) { s.BrandLogoFile, s.BrandColor = test.logo, test.color }, false)
 			if got := strings.Join(problems, "\n"); (got == "") != (test.want == "") || !strings.Contains(got, test.want) || len(problems) > 1 {
 				t.Errorf("%q, want %q", got, test.want)
 			}
-			if c.brand.name != "as.bank.example" || test.want == "" && c.brand.logoType != test.mediaType {
+			if c.brand.Name != "as.bank.example" || test.want == "" && c.brand.LogoType != test.mediaType {
 				t.Errorf("%+v", c.brand)
 			}
 		})
 	}
-	if c, _ := understood(func(s *settings) { s.BrandName = "Bank of Examples" }, false); c.brand.name != "Bank of Examples" {
+	if c, _ := understood(func(s *settings) { s.BrandName = "Bank of Examples" }, false); c.brand.Name != "Bank of Examples" {
 		t.Errorf("%+v", c.brand)
 	}
 }

@@ -67,7 +67,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"registration-limit must be", "introspection-limit must be", "database-url: it cannot be read", "key-encryption-key: key 1 of the list",
 		"initial-access-token must have at least 22", "AUTHSERVER_ISSUR is no setting; did you mean AUTHSERVER_ISSUER?",
 		"login must be one of off, builtin, oidc", "login-oidc-client-id: only for login oidc", "login-limit must be", "login-address-limit must be", "par-limit must be",
-		"par-expires-in must be", "session-idle must be", "session-lifetime must be", "brand-color must be", "brand-logo-file: ",
+		"par-expires-in must be", "session-idle must be", "session-lifetime must be", "brand-color: ", "brand-logo-file: ",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
