@@ -25,7 +25,7 @@ type clientCmd struct {
 	Import      clientImportCmd      `cmd:"" help:"Make clients what a YAML file says. What it does not name stays."`
 }
 
-// registry is the clients of one deployment, as a sub-command changes them.
+// registry is the clients and the people of one deployment, as a sub-command changes them.
 type registry struct {
 	*opened
 	rules dcr.Rules // only of those that judge metadata
@@ -56,11 +56,16 @@ func (r *registry) close() {
 	r.store.Close()
 }
 
-// record writes the audit record of a change that was made. Should that fail, the change stands all the same.
+// record writes the audit record of a change that was made to a client.
 func (r *registry) record(event audit.Event, c client.Client) {
-	err := r.trail.Write(audit.Record{Time: r.now, Event: event, Actor: audit.Operator, ClientID: c.ID, Scope: c.Metadata.Scope})
-	if err != nil {
-		fmt.Fprintf(r.talk, "authserver: no audit record %s of the client %q could be written: %v\n", event, c.ID, err)
+	r.write(audit.Record{Event: event, ClientID: c.ID, Scope: c.Metadata.Scope}, fmt.Sprintf("the client %q", c.ID))
+}
+
+// write writes an audit record. Should that fail, the change that was made stands all the same.
+func (r *registry) write(a audit.Record, whose string) {
+	a.Time, a.Actor = r.now, audit.Operator
+	if err := r.trail.Write(a); err != nil {
+		fmt.Fprintf(r.talk, "authserver: no audit record %s of %s could be written: %v\n", a.Event, whose, err)
 	}
 }
 

@@ -15,8 +15,9 @@ import (
 // version is set by the release build (-ldflags "-X main.version=…").
 var version = "0.1.0"
 
-// streams are where a sub-command writes: data to Stdout, talk to Stderr.
+// streams are where a sub-command reads and writes: secrets that are typed from Stdin, data to Stdout, talk to Stderr.
 type streams struct {
+	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Plain          bool // no colours: not a terminal, or NO_COLOR
 }
@@ -43,6 +44,7 @@ type cli struct {
 	Try         tryCmd         `cmd:"" help:"Drive a real flow against an issuer and show every step, then what must fail."`
 	Doctor      doctorCmd      `cmd:"" help:"Examine this deployment: settings, public URL, TLS, clock, database, keys, guards; exit code 1 on a failure."`
 	Client      clientCmd      `cmd:"" help:"Register clients by hand, with what registration over the network cannot set."`
+	User        userCmd        `cmd:"" help:"Add, list and disable the people who sign in."`
 	Migrate     migrateCmd     `cmd:"" help:"Change the database's schema."`
 	Keys        keysCmd        `cmd:"" help:"Show, rotate, retire and reseal the signing keys."`
 	Config      configCmd      `cmd:"" help:"Show or check the settings."`
@@ -53,7 +55,7 @@ type cli struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	out := &streams{Stdout: os.Stdout, Stderr: os.Stderr, Plain: !isTerminal(os.Stdout) || os.Getenv("NO_COLOR") != ""}
+	out := &streams{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Plain: !isTerminal(os.Stdout) || os.Getenv("NO_COLOR") != ""}
 	os.Exit(run(ctx, os.Args[1:], os.Environ(), out))
 }
 

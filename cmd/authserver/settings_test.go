@@ -20,8 +20,14 @@ import (
 // program runs the program with an environment of its own and returns what it leaves behind.
 func program(t *testing.T, environ []string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	return programReading(t, "", environ, args...)
+}
+
+// programReading runs it with something on its standard input.
+func programReading(t *testing.T, stdin string, environ []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	var out, errs bytes.Buffer
-	code = run(t.Context(), args, environ, &streams{Stdout: &out, Stderr: &errs, Plain: true})
+	code = run(t.Context(), args, environ, &streams{Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Plain: true})
 	return code, out.String(), errs.String()
 }
 
