@@ -22,7 +22,7 @@ func (a *app) wirePeople(clients *client.Authenticator, proofs dpop.Verifier) er
 	if err != nil {
 		return err
 	}
-	pages, err := page.New(page.Brand{Name: c.brand.name, Color: c.brand.color, Logo: c.brand.logo, LogoType: c.brand.logoType}, base.EscapedPath())
+	pages, err := page.New(c.brand, base.EscapedPath())
 	if err != nil {
 		return err
 	}
@@ -37,10 +37,9 @@ func (a *app) wirePeople(clients *client.Authenticator, proofs dpop.Verifier) er
 	case loginBuiltin:
 		endpoint.Passwords, err = person.NewPasswords(a.store, person.Limits{Account: c.loginLimit, Address: c.loginAddressLimit})
 	case loginOIDC:
-		endpoint.Upstream, err = person.NewUpstream(person.UpstreamSettings{
-			Issuer: c.upstream.issuer, ClientID: c.upstream.clientID, ClientSecret: c.upstream.clientSecret, ClientKey: c.upstream.clientKey,
-			RedirectURL: c.issuer + "/login/callback", Key: c.encryptionKeys[0], Now: a.now,
-		})
+		upstream := c.upstream
+		upstream.RedirectURL, upstream.Key, upstream.Now = c.issuer+"/login/callback", c.encryptionKeys[0], a.now
+		endpoint.Upstream, err = person.NewUpstream(upstream)
 	}
 	if err != nil {
 		return err

@@ -87,10 +87,10 @@ type config struct {
 	introspectionLimit int // of inactive answers, a minute and client; 0: none
 	parLimit           int // of pushed requests, a minute and client; 0: none
 	parExpiresIn       time.Duration
-	login              string   // off, builtin or oidc
-	upstream           upstream // of login oidc
-	loginLimit         int      // of attempts, in person.AttemptWindow and for an account; 0: none
-	loginAddressLimit  int      // the same for an address
+	login              string                  // off, builtin or oidc
+	upstream           person.UpstreamSettings // of login oidc, as far as they are set by the operator
+	loginLimit         int                     // of attempts, in person.AttemptWindow and for an account; 0: none
+	loginAddressLimit  int                     // the same for an address
 	sessions           person.Lifetimes
 	brand              page.Brand
 }

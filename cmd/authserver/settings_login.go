@@ -74,22 +74,14 @@ func (s *loginSettings) upstream() []string {
 	return names
 }
 
-// upstream is the OpenID provider that signs people in, and how this server authenticates there: by one of the two.
-type upstream struct {
-	issuer       string
-	clientID     string
-	clientSecret oauth.Secret
-	clientKey    *jose.Signer
-}
-
-// upstream wants all of an OpenID provider, or nothing.
-func (u *understanding) upstream(s loginSettings, loopback bool) upstream {
+// upstream wants all of an OpenID provider, or nothing. This server authenticates there by a secret or by a key.
+func (u *understanding) upstream(s loginSettings, loopback bool) person.UpstreamSettings {
 	named := s.upstream()
 	if s.Login != loginOIDC {
 		if len(named) > 0 {
 			u.problem("%s: only for login oidc; login is %q", strings.Join(named, ", "), s.Login)
 		}
-		return upstream{}
+		return person.UpstreamSettings{}
 	}
 	if s.LoginOIDCIssuer == "" {
 		u.problem("login is oidc, and there is no login-oidc-issuer")
@@ -102,7 +94,9 @@ func (u *understanding) upstream(s loginSettings, loopback bool) upstream {
 	if (s.LoginOIDCClientSecret == "") == (s.LoginOIDCClientKey == "") {
 		u.problem("login oidc needs either login-oidc-client-secret or login-oidc-client-key")
 	}
-	return upstream{s.LoginOIDCIssuer, s.LoginOIDCClientID, s.LoginOIDCClientSecret, u.clientKey(s.LoginOIDCClientKey)}
+	return person.UpstreamSettings{
+		Issuer: s.LoginOIDCIssuer, ClientID: s.LoginOIDCClientID, ClientSecret: s.LoginOIDCClientSecret, ClientKey: u.clientKey(s.LoginOIDCClientKey),
+	}
 }
 
 // upstreamIssuer asks for less than of an issuer of ours: how others spell theirs is their matter.

@@ -74,8 +74,8 @@ func TestLoginSettings(t *testing.T) {
 			if got := strings.Join(problems, "\n"); (got == "") != (test.want == "") || !strings.Contains(got, test.want) || len(problems) > 1 {
 				t.Errorf("%q, want %q", got, test.want)
 			}
-			if (c.upstream != upstream{}) != (c.login == loginOIDC) {
-				t.Errorf("%+v with login %s", c.upstream, c.login)
+			if got := c.upstream; (got.Issuer+got.ClientID != "" || got.ClientSecret != "") != (c.login == loginOIDC) {
+				t.Errorf("%+v with login %s", got, c.login)
 			}
 		})
 	}
@@ -99,7 +99,7 @@ func TestLoginClientKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, problems := ask(t, pkcs8(t, key)+"\n")
-		if len(problems) > 0 || c.upstream.clientKey.Key().Alg() != alg || c.upstream.clientKey.Key().Kid() != c.upstream.clientKey.Key().Thumbprint() {
+		if len(problems) > 0 || c.upstream.ClientKey.Key().Alg() != alg || c.upstream.ClientKey.Key().Kid() != c.upstream.ClientKey.Key().Thumbprint() {
 			t.Errorf("%s: %v %+v", alg, problems, c.upstream)
 		}
 	}
@@ -112,7 +112,7 @@ func TestLoginClientKey(t *testing.T) {
 		"another curve": good, "no PEM": "canary", "another form": strings.ReplaceAll(good, "PRIVATE KEY", "EC PRIVATE KEY"), "two": good + good,
 		"not PKCS #8": "-----BEGIN PRIVATE KEY-----\nY2FuYXJ5\n-----END PRIVATE KEY-----\n",
 	} {
-		if c, problems := ask(t, text); len(problems) != 1 || !strings.HasPrefix(problems[0], "login-oidc-client-key: ") || c.upstream.clientKey != nil ||
+		if c, problems := ask(t, text); len(problems) != 1 || !strings.HasPrefix(problems[0], "login-oidc-client-key: ") || c.upstream.ClientKey != nil ||
 			strings.Contains(problems[0], "canary") || strings.Contains(problems[0], "Y2FuYXJ5") {
 			t.Errorf("%s: %q", name, problems)
 		}
