@@ -3,12 +3,13 @@
 .PHONY: dev try test postgres
 
 TESTFLAGS =
+FLOW = cc
 
 dev: postgres ## everything for a laptop, at http://localhost:8080
 	go run ./cmd/authserver dev
 
-try: ## drive a real flow against it, in another terminal
-	go run ./cmd/authserver try --flow cc
+try: ## drive a real flow against it, in another terminal: make try FLOW=code
+	go run ./cmd/authserver try --flow $(FLOW)
 
 test: postgres ## all tests; they bring their own PostgreSQL
 	go test $(TESTFLAGS) ./...

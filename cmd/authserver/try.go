@@ -47,7 +47,7 @@ func (c *tryCmd) Run(ctx context.Context, out *streams) error {
 		fmt.Fprintf(out.Stdout, "FAPI 2.0 Security Profile, private_key_jwt + DPoP, against %s\n\n", c.Issuer)
 		registrant.Done = t.step
 	}
-	run := c.choose(registrant, func(url string) { invite(out.Stderr, url) })
+	run := c.choose(registrant, func(url string, seconds int64) { invite(out.Stderr, url, seconds) })
 	report, err := run.Run(ctx)
 	summary := fmt.Sprintf("%d checks passed in %d ms", report.Passed, report.Duration.Milliseconds())
 	if report.Failed > 0 {
@@ -79,7 +79,7 @@ type driver interface {
 }
 
 // choose picks the flow. With a person at the browser, ask shows where to go.
-func (c *tryCmd) choose(registrant flow.Registrant, ask func(url string)) driver {
+func (c *tryCmd) choose(registrant flow.Registrant, ask func(string, int64)) driver {
 	authorization := flow.Authorization{Registrant: registrant, Person: flow.Person{Username: c.Username, Password: c.Password}}
 	if c.Browser {
 		authorization.Ask = ask
@@ -94,8 +94,8 @@ func (c *tryCmd) choose(registrant flow.Registrant, ask func(url string)) driver
 }
 
 // invite shows a person the page to open, and opens it where the desktop has a command for that.
-func invite(talk io.Writer, url string) {
-	fmt.Fprintf(talk, "open this page and answer it within 10 minutes:\n\n  %s\n\n", clean(url))
+func invite(talk io.Writer, url string, seconds int64) {
+	fmt.Fprintf(talk, "open this page within %d seconds, and answer it within 10 minutes:\n\n  %s\n\n", seconds, clean(url))
 	if !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://") {
 		return // The issuer named it: a desktop would open anything.
 	}

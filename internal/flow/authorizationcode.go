@@ -28,8 +28,9 @@ const (
 type Authorization struct {
 	Registrant
 
-	Person Person           // whom the flow plays
-	Ask    func(url string) // optional: shows a person what to open in a browser, where the answer is then waited for
+	Person Person // whom the flow plays
+	// Ask is optional: it shows a person what to open in a browser, and in how many seconds. Their answer is waited for.
+	Ask func(url string, seconds int64)
 
 	browser  *Browser
 	callback *Callback // with Ask only
@@ -72,7 +73,8 @@ func (f *Authorization) discover(ctx context.Context, step *Step) error {
 // registration is that of a native app, which may bring a person back to any port of this machine.
 func registration() map[string]any {
 	return map[string]any{"application_type": "native", "redirect_uris": []string{registeredRedirect},
-		"grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"}, "scope": registeredScope}
+		"grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"},
+		"scope": registeredScope}
 }
 
 func (f *Authorization) register(ctx context.Context, step *Step) error {
@@ -96,7 +98,8 @@ func (f *Authorization) push(ctx context.Context, step *Step) (err error) {
 	step.answers("answered with 201", pushed.Exchange, http.StatusCreated, "")
 	step.check("request_uri is given", pushed.RequestURI != "" && len(pushed.RequestURI) <= 512, "1 to 512 characters",
 		fmt.Sprint(len(pushed.RequestURI), " characters"))
-	step.check("expires_in is less than 600 s", pushed.ExpiresIn >= 5 && pushed.ExpiresIn < 600, "5 to 599", fmt.Sprint(pushed.ExpiresIn))
+	step.check("expires_in is less than 600 s", pushed.ExpiresIn >= 5 && pushed.ExpiresIn < 600, "5 to 599",
+		fmt.Sprint(pushed.ExpiresIn))
 	step.tidy(pushed.Exchange)
 	return nil
 }
@@ -113,7 +116,7 @@ func (f *Authorization) authorize(ctx context.Context, step *Step) error {
 	var answer url.Values
 	var err error
 	if f.Ask != nil {
-		f.Ask(f.client.AuthorizeURL(f.round.pushed.RequestURI))
+		f.Ask(f.client.AuthorizeURL(f.round.pushed.RequestURI), f.round.pushed.ExpiresIn)
 		step.Did = "a person answered in a browser"
 		answer, err = f.callback.Wait(ctx)
 	} else {
@@ -128,7 +131,8 @@ func (f *Authorization) authorize(ctx context.Context, step *Step) error {
 	f.round.code = answer.Get("code")
 	step.equal("state is what was pushed", f.round.state, answer.Get("state"))
 	step.equal("iss is the issuer", f.Server.Issuer, answer.Get("iss"))
-	step.check("the code is too long to guess", len(f.round.code) >= 22, "22 characters or more", fmt.Sprint(len(f.round.code), " characters"))
+	step.check("the code is too long to guess", len(f.round.code) >= 22, "22 characters or more",
+		fmt.Sprint(len(f.round.code), " characters"))
 	if f.round.code == "" {
 		return errors.New("the answer has no code")
 	}
@@ -166,7 +170,8 @@ func (f *Authorization) redeem(ctx context.Context, step *Step) (err error) {
 		return err
 	}
 	step.scope(pushedScope, f.token.Scope)
-	step.check("a refresh token comes with it", f.token.RefreshToken != "", "one", fmt.Sprint(len(f.token.RefreshToken), " characters"))
+	step.check("a refresh token comes with it", f.token.RefreshToken != "", "one",
+		fmt.Sprint(len(f.token.RefreshToken), " characters"))
 	return f.inspect(ctx, step, f.token, true)
 }
 

@@ -130,8 +130,12 @@ func TestWithoutDemoAccountsNothingIsCalled(t *testing.T) {
 
 // A person at a browser of their own does what the flow would have played, and does it once.
 func TestAPersonAnswersInABrowser(t *testing.T) {
+	var callback string
 	report := playCode(t, func(s *careless, run *AuthorizationCode) {
-		run.Ask = func(target string) {
+		run.Ask = func(target string, seconds int64) {
+			if seconds != 90 {
+				t.Errorf("%d seconds to arrive", seconds)
+			}
 			person := NewBrowser(&Server{Issuer: s.issuer, HTTP: run.Server.HTTP, Now: run.Server.Now})
 			if _, err := person.Visit(t.Context(), target); err != nil {
 				t.Error(err)
@@ -140,7 +144,7 @@ func TestAPersonAnswersInABrowser(t *testing.T) {
 				t.Error(err)
 			}
 			location := person.Page.Location
-			callback, _, _ := strings.Cut(location, "?")
+			callback, _, _ = strings.Cut(location, "?")
 			for target, want := range map[string]string{callback: "400, This is no answer", callback + "/favicon.ico": "404",
 				location: "200, You can close this window"} {
 				if page, err := person.Visit(t.Context(), target); err != nil || page.String() != want {
@@ -149,6 +153,9 @@ func TestAPersonAnswersInABrowser(t *testing.T) {
 			}
 		}
 	})
+	if _, err := http.Get(callback); err == nil {
+		t.Errorf("somebody still listens at %s", callback)
+	}
 	if got := report.Steps[4]; got.Did != "a person answered in a browser" || len(got.Checks) != 3 || len(got.Exchanges) != 0 {
 		t.Errorf("step 5 is %v", got)
 	}

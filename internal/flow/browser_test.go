@@ -113,6 +113,34 @@ func TestRedirectsThatAreNotFollowed(t *testing.T) {
 	}
 }
 
+// An error page says something, and leads nowhere.
+func TestErrorPage(t *testing.T) {
+	answer := func(status int, body string, header ...string) *Page {
+		exchange := &Exchange{URL: "https://as.example/a", Status: status, ResponseBody: body, ResponseHeader: http.Header{"Content-Type": {"text/html"}}}
+		for i := 0; i < len(header); i += 2 {
+			exchange.ResponseHeader.Set(header[i], header[i+1])
+		}
+		return readPage(exchange)
+	}
+	const body = "<h1>No such request</h1>"
+	for name, test := range map[string]struct {
+		page *Page
+		want bool
+	}{
+		"400":               {answer(400, body), true},
+		"503":               {answer(503, body), true},
+		"200":               {answer(200, body), false},
+		"303":               {answer(303, body, "Location", "/b"), false},
+		"400 says nothing":  {answer(400, ""), false},
+		"400 in JSON":       {answer(400, body, "Content-Type", "application/json"), false},
+		"200 with Location": {answer(200, body, "Location", "/b"), false},
+	} {
+		if test.page.Refused() != test.want {
+			t.Errorf("%s: want %t", name, test.want)
+		}
+	}
+}
+
 // A form can be bent, and sent twice.
 func TestBentForms(t *testing.T) {
 	s := &bank{}

@@ -51,8 +51,9 @@ func (f *Registrant) discover(ctx context.Context, step *Step) error {
 	step.check("algorithms are offered, RS256 and none are not",
 		offered && !slices.Contains(algs, "RS256") && !slices.Contains(algs, "none"),
 		"PS256 ES256 EdDSA", strings.Join(metadata.AssertionAlgs, " "))
-	return step.named("what this flow needs", map[string]string{"token_endpoint": metadata.TokenEndpoint, "jwks_uri": metadata.JWKSURI,
-		"registration_endpoint": metadata.RegistrationEndpoint, "introspection_endpoint": metadata.IntrospectionEndpoint,
+	return step.named("what this flow needs", map[string]string{
+		"token_endpoint": metadata.TokenEndpoint, "jwks_uri": metadata.JWKSURI, "registration_endpoint": metadata.RegistrationEndpoint,
+		"introspection_endpoint":                           metadata.IntrospectionEndpoint,
 		"revocation_endpoint":                              metadata.RevocationEndpoint,
 		"token_endpoint_auth_signing_alg_values_supported": strings.Join(metadata.AssertionAlgs, " ")})
 }
@@ -138,8 +139,8 @@ func (f *Registrant) register(ctx context.Context, step *Step, metadata map[stri
 	}
 	exchange := step.Exchanges[len(step.Exchanges)-1]
 	step.answers("answered with 201", exchange, http.StatusCreated, "")
-	step.check("client_id and registration_access_token are given", f.client.ID != "" && f.client.RegistrationToken != "", "both",
-		strings.Join(slices.Sorted(maps.Keys(exchange.JSON())), " "))
+	step.check("client_id and registration_access_token are given", f.client.ID != "" && f.client.RegistrationToken != "",
+		"both", strings.Join(slices.Sorted(maps.Keys(exchange.JSON())), " "))
 	step.check("registration_client_uri is under the registration endpoint",
 		strings.HasPrefix(f.client.RegistrationURI, f.Server.Metadata.RegistrationEndpoint+"/"),
 		f.Server.Metadata.RegistrationEndpoint+"/…", f.client.RegistrationURI)
