@@ -96,15 +96,19 @@ func (s *Store) FindGrant(ctx context.Context, id string) (g grant.Grant, found 
 }
 
 // RevokeRefreshToken ends the grant of a client's own refresh token, by its SHA-256, and all its tokens. revoked is false
-// when there is no such grant, and when it was revoked before.
+// when it is another client's, and when it was revoked before; grantID is "" when there is no such grant.
 func (s *Store) RevokeRefreshToken(ctx context.Context, token []byte, clientID string, now time.Time) (grantID string, revoked bool, err error) {
 	err = s.pool.QueryRow(ctx, `
-		UPDATE authorization_grant SET revoked_at = $3 WHERE refresh_token = $1 AND client_id = $2 AND revoked_at IS NULL
-		RETURNING id`, token, clientID, now).Scan(&grantID)
+		WITH revoked AS (
+			UPDATE authorization_grant SET revoked_at = $3 WHERE refresh_token = $1 AND client_id = $2 AND revoked_at IS NULL
+			RETURNING id
+		)
+		SELECT id, EXISTS (SELECT FROM revoked) FROM authorization_grant WHERE refresh_token = $1`,
+		token, clientID, now).Scan(&grantID, &revoked)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", false, nil
 	}
-	return grantID, err == nil, failure("revoke refresh token", err)
+	return grantID, revoked, failure("revoke refresh token", err)
 }
 
 // RevokeGrant ends a grant and all its tokens. revoked is false when there is none, and when it was revoked before.

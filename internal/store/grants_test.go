@@ -282,7 +282,7 @@ func TestRefresh(t *testing.T) {
 	if _, alive, err := s.Refresh(t.Context(), hash("forged"), "c1", noon); alive || err != nil {
 		t.Errorf("a forged token refreshes: %v, %v", alive, err)
 	}
-	if id, revoked, err := s.RevokeRefreshToken(t.Context(), hash("refresh"), "c2", noon); id != "" || revoked || err != nil {
+	if id, revoked, err := s.RevokeRefreshToken(t.Context(), hash("refresh"), "c2", noon); id != "grant 1" || revoked || err != nil {
 		t.Errorf("another client revokes %q: %v, %v", id, revoked, err)
 	}
 	refreshes(t, s, noon, true)
@@ -290,8 +290,11 @@ func TestRefresh(t *testing.T) {
 		t.Errorf("its client revokes %q: %v, %v", id, revoked, err)
 	}
 	refreshes(t, s, noon, false)
-	if id, revoked, err := s.RevokeRefreshToken(t.Context(), hash("refresh"), "c1", noon); id != "" || revoked || err != nil {
+	if id, revoked, err := s.RevokeRefreshToken(t.Context(), hash("refresh"), "c1", noon); id != "grant 1" || revoked || err != nil {
 		t.Errorf("its client revokes again %q: %v, %v", id, revoked, err)
+	}
+	if id, revoked, err := s.RevokeRefreshToken(t.Context(), hash("forged"), "c1", noon); id != "" || revoked || err != nil {
+		t.Errorf("a forged token revokes %q: %v, %v", id, revoked, err)
 	}
 	if revoked, err := s.RevokeGrant(t.Context(), "grant 1", noon); revoked || err != nil {
 		t.Errorf("revoked again: %v, %v", revoked, err)
