@@ -174,7 +174,7 @@ func (b *Browser) Answer(ctx context.Context, person Person, decision string) (d
 	for err == nil && b.Page.Location == "" {
 		field := b.Page.asks()
 		if seen[field] {
-			return strings.Join(deeds, ", "), fmt.Errorf("the page comes again: %s", b.Page)
+			return strings.Join(deeds[:len(deeds)-1], ", "), fmt.Errorf("the page comes again: %s", b.Page)
 		}
 		seen[field] = true
 		switch field {

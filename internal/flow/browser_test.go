@@ -91,8 +91,9 @@ func TestAnswerEndsWhereAPersonWould(t *testing.T) {
 		"a page of no answer": {bank{prefix: "__Host-"}, alex, "a person could answer: 403, Somebody else"}, // its cookies are not kept
 	}
 	for name, test := range tests {
-		if _, err := test.bank.open(t).Answer(t.Context(), test.person, Approve); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: %v", name, err)
+		did, err := test.bank.open(t).Answer(t.Context(), test.person, Approve)
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(did, "signed in") == (test.person != alex) {
+			t.Errorf("%s: did %q, %v", name, did, err)
 		}
 	}
 }
