@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"authserver/internal/store/storetest"
 )
@@ -89,6 +90,9 @@ func TestDoctor(t *testing.T) {
 		{"a proxy ends TLS and is not trusted", "proxies", warning, "limits and logs see the proxy", []string{"AUTHSERVER_TLS_CERT_FILE=", "AUTHSERVER_TLS_KEY_FILE="}, []string{"--ca-cert", ca}},
 		{"the cloud's metadata service is open", "key fetch", failed, "metadata service", []string{"AUTHSERVER_JWKS_ALLOW_CIDRS=169.254.0.0/16"}, []string{"--ca-cert", ca}},
 		{"a private range is open", "key fetch", warning, "10.0.0.1", []string{"AUTHSERVER_JWKS_ALLOW_CIDRS=10.0.0.0/8"}, []string{"--ca-cert", ca}},
+		{"people sign in with a password", "login", warning, "nobody can sign in yet", []string{"AUTHSERVER_LOGIN=builtin"}, []string{"--ca-cert", ca}},
+		{"the OpenID provider is away", "login", failed, "refused", upstreamOf("https://127.0.0.1:1"), []string{"--ca-cert", ca}},
+		{"the OpenID provider has a certificate that nobody knows", "login", failed, "unknown authority", upstreamOf(other.URL), []string{"--ca-cert", ca}},
 		{"no replica here", "replica", skipped, "none answers", []string{"AUTHSERVER_MANAGEMENT_LISTEN=127.0.0.1:1"}, []string{"--ca-cert", ca}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -100,6 +104,10 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("%+v, want %s with %q", f, test.state, test.detail)
 			}
 		})
+	}
+	desk{t: t, env: p.environ}.user("", "add", "kim", "--generate", "--audit-log", "off")
+	if f := p.examine(t, 0, p.with("AUTHSERVER_LOGIN=builtin"), "--ca-cert", ca)["login"]; f.State != warning || !strings.Contains(f.Detail, "no second factor") {
+		t.Errorf("people with a password: %+v", f)
 	}
 	storetest.Execute(t, storetest.As(t, "authserver", serving), `UPDATE signing_key SET activates_at = activates_at - interval '60 days'`)
 	if f := p.examine(t, 0, p.environ, "--ca-cert", ca)["keys"]; f.State != warning || !strings.Contains(f.Detail, "overdue") {
@@ -113,6 +121,33 @@ func TestDoctor(t *testing.T) {
 	storetest.Execute(t, storetest.As(t, "authserver", serving), `INSERT INTO spent SELECT n, 'x' FROM generate_series(0, 7) n`)
 	if f := p.examine(t, exitFailed, p.environ, "--ca-cert", ca)["sweeper"]; f.State != warning {
 		t.Errorf("slots that nobody sweeps: %+v", f)
+	}
+}
+
+// upstreamOf are the settings of an OpenID provider.
+func upstreamOf(issuer string) []string {
+	return []string{"AUTHSERVER_LOGIN_OIDC_ISSUER=" + issuer, "AUTHSERVER_LOGIN_OIDC_CLIENT_ID=bank", "AUTHSERVER_LOGIN_OIDC_CLIENT_SECRET=secret"}
+}
+
+// An OpenID provider that publishes what it must can be signed in at.
+func TestDoctorMeetsUpstream(t *testing.T) {
+	provider := httptest.NewUnstartedServer(nil)
+	provider.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at := provider.URL
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": at, "authorization_endpoint": at + "/a", "token_endpoint": at + "/t", "jwks_uri": at + "/k"})
+	})
+	provider.Start()
+	defer provider.Close()
+	c, problems := understood(func(s *settings) { s.Issuer = "http://localhost:8080"; s.upstreamOf(provider.URL, "bank", "secret") }, true)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	e := &examination{config: c, timeout: time.Minute}
+	e.checkLogin(t.Context())
+	want := finding{"login", passed, "people sign in at " + provider.URL + ", which knows this server as bank", ""}
+	if len(e.findings) != 1 || e.findings[0] != want {
+		t.Errorf("%+v, want %+v", e.findings, want)
 	}
 }
 
