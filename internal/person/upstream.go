@@ -119,8 +119,8 @@ func (u *Upstream) Depart(ctx context.Context, w Wish, state string) (string, er
 		options = append(options, oauth2.SetAuthURLParam(name, value))
 	}
 	if d.metadata.ClaimsParameter {
-		// Otherwise an upstream need not say when a person authenticated who was signed in there already.
-		options = append(options, oauth2.SetAuthURLParam("claims", `{"id_token":{"auth_time":{"essential":true}}}`))
+		// Otherwise an upstream need not say when, and how, a person authenticated who was signed in there already.
+		options = append(options, oauth2.SetAuthURLParam("claims", `{"id_token":{"auth_time":{"essential":true},"amr":null}}`))
 	}
 	return u.client(d).AuthCodeURL(state, options...), nil
 }

@@ -190,7 +190,7 @@ func TestUpstreamWishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"login_hint": "kim&prompt=none", "ui_locales": "es fr", "prompt": "consent", "claims": `{"id_token":{"auth_time":{"essential":true}}}`,
+		"login_hint": "kim&prompt=none", "ui_locales": "es fr", "prompt": "consent", "claims": `{"id_token":{"auth_time":{"essential":true},"amr":null}}`,
 	} {
 		if got := o.asked.Get(name); got != value {
 			t.Errorf("%s is %q, want %q", name, got, value)
