@@ -125,7 +125,7 @@ func failed(err error) error {
 
 // away is the refusal while the upstream does not answer, or not as a provider does.
 func away(cause error) error {
-	refusal := oauth.Refuse(oauth.Unavailable, "the login service does not answer just now, try again shortly").Because(brief(cause))
+	refusal := oauth.Refuse(oauth.Unavailable, "the login service does not answer just now, try again shortly").Because(brief{cause})
 	refusal.RetryAfter = answerWithin
 	return refusal
 }
@@ -133,8 +133,11 @@ func away(cause error) error {
 // unproven is the refusal of what proves nobody; the sentence is for the log alone.
 func unproven(sentence string, args ...any) error {
 	return oauth.Refuse(oauth.UpstreamRefused, "the login service did not prove who the person is").
-		Because(brief(fmt.Errorf(sentence, args...)))
+		Because(brief{fmt.Errorf(sentence, args...)})
 }
 
 // brief keeps what a stranger's answer puts into an error from filling the log.
-func brief(err error) error { return errors.New(oauth.Printable(err.Error())) }
+type brief struct{ error }
+
+func (b brief) Error() string { return oauth.Printable(b.error.Error()) }
+func (b brief) Unwrap() error { return b.error }

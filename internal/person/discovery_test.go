@@ -1,6 +1,8 @@
 package person
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -44,6 +46,14 @@ func TestUpstreamAway(t *testing.T) {
 		o.metadata["jwks_uri"] = "http://127.0.0.1:1/keys"
 		_, err := o.trip(o.upstream(), Wish{}, nil)
 		refused(t, err, oauth.Unavailable)
+	})
+	t.Run("somebody who leaves", func(t *testing.T) {
+		ctx, leave := context.WithCancel(t.Context())
+		leave()
+		_, err := newOP(t).upstream().Depart(ctx, Wish{}, state)
+		if refused(t, err, oauth.Unavailable); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v hides that it was the browser who left", err)
+		}
 	})
 	t.Run("at once", func(t *testing.T) {
 		o := newOP(t)
