@@ -53,7 +53,7 @@ func checkAnswer(t testing.TB, e *flow.Exchange) {
 
 // isConfidential tells whether no cache may keep what an endpoint answers (G6).
 func isConfidential(target string) bool {
-	return slices.ContainsFunc([]string{"/oauth2/token", "/oauth/token", "/oauth2/introspect", "/oauth2/revoke", "/fdx/v6/register", "/demo/"},
+	return slices.ContainsFunc([]string{"/oauth2/token", "/oauth/token", "/oauth2/par", "/oauth2/introspect", "/oauth2/revoke", "/fdx/v6/register", "/demo/"},
 		func(path string) bool { return strings.Contains(target, path) })
 }
 

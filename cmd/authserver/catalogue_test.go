@@ -23,6 +23,9 @@ var later = map[string]string{
 	"CC-06": "JWT bearer", "CC-07": "JWT bearer", "CC-08": "JWT bearer", "CC-09": "JWT bearer", "CC-10": "JWT bearer",
 	"CC-11": "JWT bearer", "CC-13": "JWT bearer",
 	"RV-03": "refresh tokens",
+	"PR-24": "request objects", "PR-25": "request objects", "PR-26": "request objects", "PR-27": "request objects",
+	"PR-28": "request objects", "PR-29": "request objects", "PR-30": "request objects", "PR-31": "request objects",
+	"PR-32": "request objects", "PR-42": "request objects", "PR-40": "authorization details",
 	"DR-23": "mutual TLS", "DR-24": "a load of its own",
 	"KY-04": "ID tokens", "KY-05": "ID tokens", "KY-06": "request objects",
 }
@@ -36,7 +39,7 @@ func TestCatalogue(t *testing.T) {
 	for name, section := range map[string]func() []attack{
 		"client assertions": attacksOnAssertions, "key sets": attacksOnKeySets, "server-side requests": attacksOnOutbound,
 		"DPoP": attacksOnProofs, "client credentials": attacksOnGrants, "introspection and revocation": attacksOnIntrospection,
-		"registration": attacksOnRegistration, "HTTP": attacksOnHTTP, "own keys": attacksOnKeys,
+		"registration": attacksOnRegistration, "HTTP": attacksOnHTTP, "own keys": attacksOnKeys, "pushed requests": attacksOnPushes,
 	} {
 		for _, a := range section() {
 			if seen[a.id] {

@@ -152,6 +152,32 @@ func (a *asking) redeem(code string) *flow.Token {
 	return token
 }
 
+// upTo plays the demo person up to the page that has a field, and returns its form.
+func (a *asking) upTo(b *flow.Browser, field string) *flow.Form {
+	a.t.Helper()
+	visit(a.t, b, a.url())
+	for b.Page.Form(field) == nil {
+		var err error
+		switch {
+		case b.Page.Form("password") != nil:
+			_, err = b.SignIn(a.t.Context(), alex.Username, alex.Password)
+		case b.Page.Form("accounts") != nil:
+			_, err = b.ChooseAccounts(a.t.Context(), b.Page.Form("accounts").Choices["accounts"]...)
+		default:
+			a.t.Fatalf("no way to %s: %s", field, b.Page)
+		}
+		checked(a.t, b, b.Page, err)
+	}
+	return b.Page.Form(field)
+}
+
+// submit sends a form, of this page or an earlier one.
+func submit(t testing.TB, b *flow.Browser, form *flow.Form) *flow.Page {
+	t.Helper()
+	p, err := b.Submit(t.Context(), form)
+	return checked(t, b, p, err)
+}
+
 // refusedPage wants an error page for a reason: a status of its own, and no redirect.
 func refusedPage(t testing.TB, p *flow.Page, status int, reason oauth.Reason) {
 	t.Helper()

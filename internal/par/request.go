@@ -118,11 +118,11 @@ func scopeFor(c client.Client, requested string) (oauth.Scope, error) {
 	if scope == nil {
 		scope = ofPerson
 	}
-	// Without ID tokens openid would promise something that does not come; the response's scope says that it was left out.
-	scope = slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return s == "openid" })
 	if beyond := scope.Beyond(ofPerson); beyond != "" {
 		return nil, oauth.Refuse(oauth.ScopeNotRegistered, "the client may not ask a person for all of the requested scope; it may for: %s", ofPerson)
 	}
+	// Without ID tokens openid would promise something that does not come; the response's scope says that it was left out.
+	scope = slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return s == "openid" })
 	if len(scope) == 0 {
 		return nil, oauth.Refuse(oauth.ScopeEmpty, "no scope is left that a person could grant")
 	}

@@ -123,6 +123,7 @@ func TestJudgeRefuses(t *testing.T) {
 		"PR-17 plain base64":                   {recipient(), []string{"code_challenge", strings.Replace(challenge, "-", "+", 1)}, oauth.ChallengeRefused},
 		"a second spelling":                    {recipient(), []string{"code_challenge", challenge[:42] + "N"}, oauth.ChallengeRefused},
 		"PR-23 a scope beyond":                 {recipient(), []string{"scope", "fdx:tax:read"}, oauth.ScopeNotRegistered},
+		"openid, which is not registered":      {recipient(func(c *client.Client) { c.Metadata.Scope = "fdx:accountbasic:read" }), []string{"scope", "openid fdx:accountbasic:read"}, oauth.ScopeNotRegistered},
 		"a scope that no person grants":        {recipient(), []string{"scope", "client.read"}, oauth.ScopeNotRegistered},
 		"only such scopes":                     {recipient(func(c *client.Client) { c.Metadata.Scope = "client.read" }), []string{"scope", ""}, oauth.ScopeEmpty},
 		"another grant":                        {recipient(func(c *client.Client) { c.Metadata.GrantTypes = []string{"client_credentials"} }), nil, oauth.GrantTypeNotRegistered},
