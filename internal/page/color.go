@@ -6,8 +6,11 @@ import (
 	"strconv"
 )
 
-// minContrast is what text needs (WCAG 2.2, 1.4.3).
-const minContrast = 4.5
+// minContrast is what text needs (WCAG 2.2, 1.4.3); darkContrast is more, so that a grey does not look switched off.
+const (
+	minContrast  = 4.5
+	darkContrast = 6.5
+)
 
 var (
 	white = color{0xff, 0xff, 0xff}
@@ -59,18 +62,25 @@ func contrast(a, b color) float64 {
 	return (light + 0.05) / (dark + 0.05)
 }
 
-// lightened is the color for the dark scheme: as much white in it as links on a dark card need.
+// lightened is the color for the dark scheme: light enough that links on a dark card can be read.
 func (c color) lightened() color {
-	for part := 0.0; part < 1; part += 0.02 {
-		var mixed color
-		for i, channel := range c {
-			mixed[i] = uint8(math.Round(float64(channel) + (255-float64(channel))*part))
-		}
-		if contrast(mixed, darkSurface) >= minContrast+0.5 {
-			return mixed
+	for step := 0.0; step < 2; step += 0.01 {
+		if lighter := c.lighter(step); contrast(lighter, darkSurface) >= darkContrast {
+			return lighter
 		}
 	}
 	return white
+}
+
+// lighter goes from the color itself, at 0, over the brightest of its hue, at 1, to white, at 2.
+func (c color) lighter(step float64) color {
+	brightest := 255 / float64(max(c[0], c[1], c[2], 1))
+	brighter, whiter := 1+(brightest-1)*min(step, 1), max(step-1, 0)
+	for i, channel := range c {
+		bright := float64(channel) * brighter
+		c[i] = uint8(math.Round(bright + (255-bright)*whiter))
+	}
+	return c
 }
 
 // stylesheet is brand.css: the variables that style.css paints with.

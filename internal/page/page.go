@@ -10,7 +10,6 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -125,8 +124,8 @@ func (p *Pages) parse(l Language) error {
 	return nil
 }
 
-// Write answers with a page. Its forms may be sent to this server and, since browsers hold the redirect after a form
-// against form-action too, to where the URLs of formAction are.
+// Write answers with a page. formAction are URLs on other hosts that the answer to its form may redirect to, since browsers
+// hold redirects after a form against the policy too.
 func (p *Pages) Write(w http.ResponseWriter, l Language, status int, m Model, formAction ...string) {
 	if !slices.Contains(languages, l) {
 		l = languages[0]
@@ -156,26 +155,22 @@ func (p *Pages) view(l Language, m Model) view {
 
 // policy lets a page load its two stylesheets and the logo, and nothing run.
 func policy(formAction []string) string {
-	targets := "'self'"
+	targets := []string{"'self'"}
 	for _, target := range formAction {
-		if source := source(target); source != "" {
-			targets += " " + source
+		if source := source(target); source != "" && !slices.Contains(targets, source) {
+			targets = append(targets, source)
 		}
 	}
-	return "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + targets + "; base-uri 'none'; frame-ancestors 'none'"
+	return "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + strings.Join(targets, " ") +
+		"; base-uri 'none'; frame-ancestors 'none'"
 }
 
-// hosts are those that a policy can name.
-var hosts = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]+)?$`)
-
-// source is the origin of a URL as a policy names it. A literal IPv6 address has no name there, so that its scheme must do.
+// source is the scheme of a URL as a policy names it. The host would be too narrow: Chromium holds every hop of the
+// redirect against the policy, also where a client sends its person on to a host of its own, and silently stays here.
 func source(target string) string {
 	u, err := url.Parse(target)
-	switch {
-	case err != nil || u.Scheme == "":
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
 		return ""
-	case hosts.MatchString(u.Host):
-		return u.Scheme + "://" + u.Host
 	}
 	return u.Scheme + ":"
 }

@@ -1,58 +1,216 @@
 package page_test
 
 import (
+	"bytes"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
-	"authserver/internal/oauth"
 	"authserver/internal/page"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
 )
 
-// theForm and theSignOut are what every page of these tests carries.
-var (
-	theForm    = page.Form{Action: "/oauth2/next", Interaction: "interaction-0001", Token: "token-of-the-form"}
-	theSignOut = page.Form{Action: "/oauth2/sign-out", Interaction: "interaction-0001", Token: "token-of-sign-out"}
-)
+// TestAZ05Headers: no page is framed, kept, or named to another site, and nothing in it runs (also AZ-23).
+func TestAZ05Headers(t *testing.T) {
+	want := http.Header{
+		"Content-Type": {"text/html; charset=utf-8"}, "Cache-Control": {"no-store"}, "Pragma": {"no-cache"},
+		"X-Frame-Options": {"DENY"}, "Referrer-Policy": {"no-referrer"}, "X-Content-Type-Options": {"nosniff"},
+		"Content-Security-Policy": {"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
+	}
+	each(t, func(t *testing.T, l string, m page.Model) {
+		want.Set("Content-Language", l)
+		if diff := cmp.Diff(want, write(t, l, m).Header); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
 
-// accounts are two of the demo person's.
-var accounts = []page.Account{{ID: "acc-1", Name: "Everyday", Number: "****4021"}, {ID: "acc-2", Name: "Savings", Number: "****7788"}}
-
-func models() map[string]page.Model {
-	return map[string]page.Model{
-		"login": page.Login{Form: theForm, Client: "Budget Buddy", Username: "alex"},
-		"accounts": page.Accounts{
-			Form: theForm, SignOut: theSignOut, Client: "Budget Buddy", Person: "alex", Accounts: accounts, Chosen: []string{"acc-2"},
-		},
-		"consent": page.Consent{
-			Form: theForm, SignOut: theSignOut, Client: "Budget Buddy", Person: "alex", Accounts: accounts,
-			Scopes: []string{"fdx:transactions:read"}, Until: time.Date(2027, time.November, 22, 0, 0, 0, 0, time.UTC),
-		},
-		"signed-out": page.SignedOut{Again: "/login?interaction=interaction-0001"},
-		"failure":    page.Failure{Reason: oauth.RequestURIExpired, Status: http.StatusBadRequest, ID: "c6f2a9d8-0001"},
+// TestFormAction: the policy names the scheme of a redirect, and nothing that stands in a URL can add to it.
+func TestFormAction(t *testing.T) {
+	tests := map[string]string{
+		"https://client.example/callback": "'self' https:",
+		"http://127.0.0.1:8000/callback":  "'self' http:",
+		"http://[::1]:8000/callback":      "'self' http:",
+		"https://a; script-src *":         "'self'",
+		"https://a/;script-src%20*":       "'self' https:",
+		"javascript:alert(1)":             "'self'",
+		"/relative":                       "'self'",
+		"":                                "'self'",
+	}
+	for target, want := range tests {
+		policy := write(t, "en", sights()["consent"], target).Header.Get("Content-Security-Policy")
+		if !strings.Contains(policy, "; form-action "+want+"; base-uri 'none'; frame-ancestors 'none'") {
+			t.Errorf("%q: %s", target, policy)
+		}
+	}
+	policy := write(t, "en", sights()["consent"], "https://a.example", "https://b.example").Header.Get("Content-Security-Policy")
+	if strings.Count(policy, "https:") != 1 {
+		t.Error(policy)
 	}
 }
 
-func newPages(t *testing.T) *page.Pages {
-	t.Helper()
-	pages, err := page.New(page.Brand{Name: "Example Bank"}, "")
-	if err != nil {
-		t.Fatal(err)
+// TestAZ11HostileNames: whatever a client, a person or an account is called, the page has the same elements and attributes,
+// and the name stands in it as text, in an element that holds its direction.
+func TestAZ11HostileNames(t *testing.T) {
+	names := []string{
+		`<img src=x onerror=alert(1)>`, `{{7*7}}`, "${7*7}", "\u202egnp.exe", `" autofocus onfocus="alert(1)`, `'><script>alert(1)</script>`,
+		`</title><script>alert(1)</script>`, `javascript:alert(1)`, "\x00\xff", `{client}`, strings.Repeat("W", 500),
 	}
-	return pages
-}
-
-func TestWrite(t *testing.T) {
-	pages := newPages(t)
-	for name, model := range models() {
-		for _, l := range page.Languages() {
-			w := httptest.NewRecorder()
-			pages.Write(w, page.Language(l), http.StatusOK, model)
-			if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "<h1>") {
-				t.Errorf("%s in %s: %d %s", name, l, w.Code, w.Body)
+	for _, l := range page.Languages() {
+		for _, name := range names {
+			login := page.Login{Form: theForm, Client: name, Username: name}
+			choice := page.Accounts{
+				Form: theForm, SignOut: theSignOut, Client: name, Person: name, Accounts: []page.Account{{ID: name, Name: name, Number: name}},
+			}
+			consent := page.Consent{
+				Form: theForm, SignOut: theSignOut, Client: name, Person: name, Scopes: []string{name}, Accounts: choice.Accounts,
+			}
+			for _, m := range []page.Model{login, choice, consent} {
+				d := read(t, write(t, l, m))
+				harmless := read(t, write(t, l, rename(m, "harmless")))
+				if diff := cmp.Diff(skeleton(harmless), skeleton(d)); diff != "" {
+					t.Errorf("%q changes the page: %s", name, diff)
+				}
+				if strings.ContainsAny(name, "\x00\xff") {
+					continue // What is no text is shown as something else.
+				}
+				shown := d.all(func(n *html.Node) bool {
+					return n.DataAtom == atom.Bdi && n.FirstChild != nil && n.FirstChild.Data == name
+				})
+				if len(shown) == 0 {
+					t.Errorf("%q is not shown as it is", name)
+				}
+				for n := range d.root.Descendants() {
+					if n.Type == html.TextNode && strings.Contains(n.Data, name) && n.Parent.DataAtom != atom.Bdi && n.Parent.DataAtom != atom.Code {
+						t.Errorf("%q stands in <%s>, beside other text", name, n.Parent.Data)
+					}
+				}
 			}
 		}
+	}
+}
+
+// rename gives everything in a page the same name.
+func rename(m page.Model, name string) page.Model {
+	switch m := m.(type) {
+	case page.Login:
+		m.Client, m.Username = name, name
+		return m
+	case page.Accounts:
+		m.Client, m.Person, m.Accounts = name, name, []page.Account{{ID: name, Name: name, Number: name}}
+		return m
+	case page.Consent:
+		m.Client, m.Person, m.Scopes, m.Accounts = name, name, []string{name}, []page.Account{{ID: name, Name: name, Number: name}}
+		return m
+	}
+	return m
+}
+
+// skeleton is a page without its text: elements, and names of attributes.
+func skeleton(d document) string {
+	var b strings.Builder
+	for _, n := range d.all(func(*html.Node) bool { return true }) {
+		b.WriteString("<" + n.Data)
+		for _, a := range n.Attr {
+			b.WriteString(" " + a.Key)
+		}
+		b.WriteString(">\n")
+	}
+	return b.String()
+}
+
+// TestAZ13Onward: the link on the signed-out page never leads to another host.
+func TestAZ13Onward(t *testing.T) {
+	tests := map[string]string{
+		"/login?interaction=a": "/login?interaction=a", "": "", "//evil.example": "", `/\evil.example`: "", `/a\b`: "", "https:evil": "",
+		"https://evil.example": "", "javascript:alert(1)": "", "/\t/evil.example": "/%09/evil.example", "/\n/evil.example": "/%0a/evil.example", "evil": "",
+	}
+	for again, want := range tests {
+		link := read(t, write(t, "en", page.SignedOut{Again: again})).byID("again")
+		if got := attribute(link, "href"); got != want {
+			t.Errorf("%q leads to %q, expected %q", again, got, want)
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	tests := map[string]page.Brand{
+		"needs a name": {}, "not of the form #rrggbb": {Name: "Bank", Color: "red"}, "contrast of 1.00:1": {Name: "Bank", Color: "#ffffff"},
+		"at most 262144":   {Name: "Bank", Logo: make([]byte, 262145), LogoType: "image/png"},
+		`type "text/html"`: {Name: "Bank", Logo: []byte("<p>"), LogoType: "text/html"},
+	}
+	for want, brand := range tests {
+		if _, err := page.New(brand, ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+// TestAssets: the pages load what is there, and a URL changes with what it gives.
+func TestAssets(t *testing.T) {
+	brand := page.Brand{Name: "Example Bank", Color: "#0b6b3a", Logo: []byte(logo), LogoType: "image/svg+xml"}
+	pages := newPages(t, brand, "")
+	for name, want := range map[string]string{"style.css": "text/css; charset=utf-8", "brand.css": "text/css; charset=utf-8", "logo": "image/svg+xml"} {
+		contentType, body, ok := pages.Asset(name)
+		if !ok || contentType != want || len(body) == 0 {
+			t.Errorf("%s: %v, %s, %d bytes", name, ok, contentType, len(body))
+		}
+	}
+	if _, body, _ := pages.Asset("brand.css"); !bytes.Contains(body, []byte("--brand: #0b6b3a;")) {
+		t.Errorf("brand.css has another color: %s", body)
+	}
+	for _, name := range []string{"", "../page.go", "layout.html", "LOGO"} {
+		if _, _, ok := pages.Asset(name); ok {
+			t.Errorf("there is an asset %q", name)
+		}
+	}
+	if _, _, ok := newPages(t, exampleBank, "").Asset("logo"); ok {
+		t.Error("there is a logo of a brand that has none")
+	}
+	urls := func(b page.Brand) map[string]bool {
+		w := httptest.NewRecorder()
+		newPages(t, b, "").Write(w, "en", http.StatusOK, page.SignedOut{})
+		found := map[string]bool{}
+		for _, n := range read(t, w.Result()).all(func(n *html.Node) bool { return n.DataAtom == atom.Link || n.DataAtom == atom.Img }) {
+			found[attribute(n, "href")+attribute(n, "src")] = true
+		}
+		return found
+	}
+	other := brand
+	other.Color, other.Logo = "#000000", []byte(logo+" ")
+	first, second := urls(brand), urls(other)
+	same := 0
+	for url := range first {
+		if second[url] {
+			same++
+		}
+		if !strings.HasPrefix(url, "/assets/") || !strings.Contains(url, "?v=") {
+			t.Errorf("a page loads %s", url)
+		}
+	}
+	if len(first) != 3 || same != 1 { // only style.css is the same
+		t.Errorf("%v and %v", first, second)
+	}
+}
+
+// TestHostileBrand: the operator's name is text too.
+func TestHostileBrand(t *testing.T) {
+	w := httptest.NewRecorder()
+	newPages(t, page.Brand{Name: `</title><script>alert(1)</script>`}, "").Write(w, "en", http.StatusOK, sights()["consent"])
+	if d := read(t, w.Result()); len(d.elements(atom.Script)) > 0 {
+		t.Error("the brand's name runs")
+	}
+}
+
+// TestStatus: the page is sent with the status, and a language that there is not is English.
+func TestStatus(t *testing.T) {
+	w := httptest.NewRecorder()
+	newPages(t, exampleBank, "").Write(w, "tlh", http.StatusTeapot, page.SignedOut{})
+	if r := w.Result(); r.StatusCode != http.StatusTeapot || r.Header.Get("Content-Language") != "en" {
+		t.Errorf("%d in %s", r.StatusCode, r.Header.Get("Content-Language"))
 	}
 }
