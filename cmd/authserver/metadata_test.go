@@ -71,11 +71,17 @@ func TestMetadataIsTrue(t *testing.T) {
 		}
 	})
 	t.Run("every grant type works", func(t *testing.T) {
-		if diff := cmp.Diff([]string{"client_credentials"}, list(m, "grant_types_supported")); diff != "" {
+		want := []string{"authorization_code", "refresh_token", "client_credentials"}
+		if diff := cmp.Diff(want, list(m, "grant_types_supported")); diff != "" {
 			t.Fatalf("write the request of a new grant type here: %s", diff)
 		}
-		c := d.register(0)
+		c := d.recipient(0)
 		outcome(t, do(t, c.Server, c.TokenRequest(nil)), "200")
+		a := ask(t, c)
+		redeemed := do(t, c.Server, c.CodeRequest(a.answer(flow.Approve).Get("code"), a.pkce.Verifier, callback))
+		outcome(t, redeemed, "200")
+		refreshToken, _ := redeemed.JSON()["refresh_token"].(string)
+		outcome(t, do(t, c.Server, c.RefreshRequest(refreshToken, nil)), "200")
 	})
 	t.Run("every algorithm signs", func(t *testing.T) { useAlgorithms(t, d, m) })
 	t.Run("nothing weak is listed", func(t *testing.T) {

@@ -127,6 +127,20 @@ func TestVerifier(t *testing.T) {
 	}
 }
 
+// TestCodeOfEndedGrant (CG-11): it gives nothing, and is not used up by that; redeemed before, it is still told as a replay.
+func TestCodeOfEndedGrant(t *testing.T) {
+	code := fresh()
+	code.GrantEnded = true
+	after, got := code.Redeem(good(), noon)
+	if got != (grant.Redemption{Outcome: grant.CodeUnknown}) || !cmp.Equal(code, after) {
+		t.Errorf("%+v: %s", got, cmp.Diff(code, after))
+	}
+	code.Spent, code.Redeemed = true, true
+	if _, got := code.Redeem(good(), noon); got.Outcome != grant.CodeReplayed {
+		t.Errorf("redeemed before: %s", got.Outcome)
+	}
+}
+
 // TestRedirectNamesSomething: no redirect_uri is never the right one.
 func TestRedirectNamesSomething(t *testing.T) {
 	code, a := fresh(), good()
