@@ -59,7 +59,7 @@ func newStage(t *testing.T) stage {
 }
 
 // play schedules the ops in every order, each time from the same world.
-func (s stage) play(name string, ops ...op) {
+func (s stage) play(name string, ops ...op[world]) {
 	s.t.Run(name, func(t *testing.T) {
 		reset := func() {
 			execute(t, s.conn, `TRUNCATE spent`)
@@ -114,9 +114,9 @@ func seen(t *testing.T, conn *pgx.Conn, r ring) world {
 
 // spending is a Spend of the client c. Its pure rule: stale first, then the first use that was used before; a use of a
 // refused request may still be spent, since only its own client could have sent it.
-func spending(name string, sp replay.Spend) op {
+func spending(name string, sp replay.Spend) op[world] {
 	named := map[replay.Kind]string{replay.Assertion: "assertion", replay.Proof: "proof"}
-	return op{
+	return op[world]{
 		name: name,
 		call: func(ctx context.Context, s *store.Store) string {
 			type end struct {
@@ -150,8 +150,8 @@ func spending(name string, sp replay.Spend) op {
 	}
 }
 
-func updating() op {
-	return op{
+func updating() op[world] {
+	return op[world]{
 		name: "update",
 		call: func(ctx context.Context, s *store.Store) string {
 			version, updated, err := s.UpdateClient(ctx, "c", nil, client.Metadata{ClientName: "changed"}, noon)
@@ -167,8 +167,8 @@ func updating() op {
 	}
 }
 
-func deleting() op {
-	return op{
+func deleting() op[world] {
+	return op[world]{
 		name: "delete",
 		call: func(ctx context.Context, s *store.Store) string {
 			deleted, err := s.DeleteClient(ctx, "c", nil, noon)
@@ -185,8 +185,8 @@ func deleting() op {
 }
 
 // sweeping may find a slot locked and leave it for the next time; then nothing has changed.
-func sweeping() op {
-	return op{
+func sweeping() op[world] {
+	return op[world]{
 		name: "sweep",
 		call: func(ctx context.Context, s *store.Store) string {
 			err := s.Sweep(ctx)
@@ -205,8 +205,8 @@ func sweeping() op {
 	}
 }
 
-func denying(r ring) op {
-	return op{
+func denying(r ring) op[world] {
+	return op[world]{
 		name: "revoke",
 		call: func(ctx context.Context, s *store.Store) string { return fmt.Sprint(s.Deny(ctx, r.token)) },
 		model: func(w *world, _ string) string {
@@ -216,8 +216,8 @@ func denying(r ring) op {
 	}
 }
 
-func introspecting(r ring) op {
-	return op{
+func introspecting(r ring) op[world] {
+	return op[world]{
 		name: "introspect",
 		call: func(ctx context.Context, s *store.Store) string {
 			denied, err := s.Denied(ctx, r.token, "c", "")

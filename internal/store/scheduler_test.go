@@ -14,9 +14,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// changed is what a play can change: a copy of it is independent.
+type changed[W any] interface{ clone() W }
+
 // actor makes one call on a Store of its own, on a connection of its own. Its statements wait for the scheduler.
-type actor struct {
-	op     op
+type actor[W changed[W]] struct {
+	op     op[W]
 	store  *store.Store
 	events chan event
 	grant  chan struct{}
@@ -29,11 +32,11 @@ type actor struct {
 }
 
 // op is a call and what it does to the world if nothing else happens at the same time.
-type op struct {
+type op[W changed[W]] struct {
 	name string
 	call func(ctx context.Context, s *store.Store) string
 	// model is told what was observed, for calls that may also give up; it returns what they should have observed.
-	model func(w *world, observed string) string
+	model func(w *W, observed string) string
 }
 
 type event struct {
@@ -50,30 +53,30 @@ const (
 )
 
 // TraceQueryStart and TraceQueryEnd make actor a pgx.QueryTracer that stops before every statement.
-func (a *actor) TraceQueryStart(ctx context.Context, conn *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+func (a *actor[W]) TraceQueryStart(ctx context.Context, conn *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
 	a.events <- event{pid: conn.PgConn().PID()}
 	<-a.grant
 	return ctx
 }
 
-func (a *actor) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+func (a *actor[W]) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // scheduler plays calls statement by statement on a real PostgreSQL, in every order there is.
-type scheduler struct {
+type scheduler[W changed[W]] struct {
 	t       *testing.T
 	monitor *pgx.Conn
-	actors  []*actor
+	actors  []*actor[W]
 	reset   func()
-	look    func() world
+	look    func() W
 }
 
 // schedule plays every order of the statements of ops, each from the world that reset makes. Every end must be one that
 // the ops could have reached one after the other, in an order in which no op comes after one that began when it was done.
-func schedule(t *testing.T, url string, reset func(), look func() world, ops ...op) (orders int) {
+func schedule[W changed[W]](t *testing.T, url string, reset func(), look func() W, ops ...op[W]) (orders int) {
 	t.Helper()
-	s := &scheduler{t: t, monitor: connect(t, url), reset: reset, look: look}
+	s := &scheduler[W]{t: t, monitor: connect(t, url), reset: reset, look: look}
 	for _, o := range ops {
-		a := &actor{op: o}
+		a := &actor[W]{op: o}
 		st, err := store.OpenTraced(t.Context(), url, a)
 		if err != nil {
 			t.Fatal(err)
@@ -104,7 +107,7 @@ func schedule(t *testing.T, url string, reset func(), look func() world, ops ...
 type choice struct{ options, picked int }
 
 // play runs the ops once, taking the choices of prefix first and then always the first actor that can go on.
-func (s *scheduler) play(prefix []int) (choices []choice) {
+func (s *scheduler[W]) play(prefix []int) (choices []choice) {
 	s.reset()
 	before := s.look()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -120,7 +123,7 @@ func (s *scheduler) play(prefix []int) (choices []choice) {
 	}
 	var trace []string
 	for step := 0; ; step++ {
-		ready := slices.DeleteFunc(slices.Clone(s.actors), func(a *actor) bool { return a.state != paused })
+		ready := slices.DeleteFunc(slices.Clone(s.actors), func(a *actor[W]) bool { return a.state != paused })
 		if len(ready) == 0 {
 			if !s.wake(step) {
 				break
@@ -142,7 +145,7 @@ func (s *scheduler) play(prefix []int) (choices []choice) {
 }
 
 // take notes that an actor has come to its next statement or to its end.
-func (s *scheduler) take(a *actor, e event, step int) {
+func (s *scheduler[W]) take(a *actor[W], e event, step int) {
 	if e.pid == 0 {
 		a.state, a.result, a.last = done, e.result, step
 		return
@@ -151,7 +154,7 @@ func (s *scheduler) take(a *actor, e event, step int) {
 }
 
 // let lets one statement go and waits until it has run, or waits for a lock that another actor holds.
-func (s *scheduler) let(a *actor, step int) {
+func (s *scheduler[W]) let(a *actor[W], step int) {
 	if a.first < 0 {
 		a.first = step
 	}
@@ -161,7 +164,7 @@ func (s *scheduler) let(a *actor, step int) {
 }
 
 // await waits for an actor whose statement runs.
-func (s *scheduler) await(a *actor, step int) {
+func (s *scheduler[W]) await(a *actor[W], step int) {
 	for {
 		select {
 		case e := <-a.events:
@@ -176,7 +179,7 @@ func (s *scheduler) await(a *actor, step int) {
 }
 
 // settle lets actors that another one's commit has set free come to their next statement.
-func (s *scheduler) settle(step int) {
+func (s *scheduler[W]) settle(step int) {
 	for _, a := range s.actors {
 		if a.state == waiting && !s.waitsForLock(a) {
 			s.await(a, step)
@@ -184,22 +187,27 @@ func (s *scheduler) settle(step int) {
 	}
 }
 
-// wake waits for actors that are blocked although nobody can go on: a lock_timeout sets them free. It tells whether there
-// were any.
-func (s *scheduler) wake(step int) bool {
-	for _, a := range s.actors {
-		if a.state == waiting {
-			s.take(a, <-a.events, step)
-			return true
+// wake waits for the first of the actors that are blocked although nobody can go on: a lock_timeout sets it free, or a commit
+// that it has not noticed yet. It tells whether there were any.
+func (s *scheduler[W]) wake(step int) bool {
+	blocked := slices.DeleteFunc(slices.Clone(s.actors), func(a *actor[W]) bool { return a.state != waiting })
+	for len(blocked) > 0 {
+		for _, a := range blocked {
+			select {
+			case e := <-a.events:
+				s.take(a, e, step)
+				return true
+			case <-time.After(time.Millisecond):
+			}
 		}
 	}
 	return false
 }
 
-func (s *scheduler) waitsForLock(a *actor) bool {
+func (s *scheduler[W]) waitsForLock(a *actor[W]) bool {
 	var waits bool
 	err := s.monitor.QueryRow(context.Background(),
-		`SELECT coalesce(bool_or(wait_event_type = 'Lock'), false) FROM pg_stat_activity WHERE pid = $1`, int64(a.pid)).Scan(&waits)
+		`SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)`, int64(a.pid)).Scan(&waits)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -207,7 +215,7 @@ func (s *scheduler) waitsForLock(a *actor) bool {
 }
 
 // judge looks for an order of whole calls that explains what was observed.
-func (s *scheduler) judge(before world, trace []string) {
+func (s *scheduler[W]) judge(before W, trace []string) {
 	s.t.Helper()
 	after := s.look()
 	var tried []string
@@ -231,7 +239,7 @@ func (s *scheduler) judge(before world, trace []string) {
 }
 
 // possible tells whether an order of calls keeps to the clock: a call that was done before another began comes first.
-func (s *scheduler) possible(order []int) bool {
+func (s *scheduler[W]) possible(order []int) bool {
 	for i, earlier := range order {
 		for _, later := range order[i+1:] {
 			if s.actors[later].last < s.actors[earlier].first {
