@@ -221,12 +221,41 @@ func TestMigrateCommand(t *testing.T) {
 	}
 }
 
+// TestServeSaysWhoSignsPeopleIn: nobody unless it is set, a password only with a warning, and an OpenID provider also while it
+// is away.
+func TestServeSaysWhoSignsPeopleIn(t *testing.T) {
+	const off, warned = "login (no person can say yes", "there is no second factor and no recovery"
+	p := newProduction(t, storetest.Empty(t))
+	p.must("migrate", "up")
+	for name, test := range map[string]struct {
+		settings     []string
+		off, warning bool
+	}{
+		"nobody":             {nil, true, false},
+		"this server":        {[]string{"AUTHSERVER_LOGIN=builtin"}, false, true},
+		"an OpenID provider": {upstreamOf("https://127.0.0.1:1"), false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := p.start(test.settings...)
+			defer s.end()
+			log := s.stderr.String()
+			if strings.Contains(log, off) != test.off || strings.Contains(log, warned) != test.warning {
+				t.Errorf("the boot log: %s", log)
+			}
+			if pushes := s.server().Metadata.PushedAuthorizationRequestEndpoint != ""; pushes == test.off {
+				t.Errorf("the metadata has an endpoint for pushed requests: %v", pushes)
+			}
+		})
+	}
+}
+
 // TestConfigPrint: every setting with its value and its source, and no secret.
 func TestConfigPrint(t *testing.T) {
 	issuer := writeText(t, "issuer", "https://as.example\n")
 	yaml := writeText(t, "config.yaml", "scopes: [a, b]\nregistration: open\n")
 	code, stdout, stderr := program(t, []string{"AUTHSERVER_ISSUER_FILE=" + issuer, "AUTHSERVER_CONFIG=" + yaml,
-		"AUTHSERVER_DATABASE_URL=postgres://user:hunter2@db/x", "AUTHSERVER_KEY_ENCRYPTION_KEY=c2hvcnQ="}, "config", "print", "--json", "--dpop-nonce", "optional")
+		"AUTHSERVER_DATABASE_URL=postgres://user:hunter2@db/x", "AUTHSERVER_KEY_ENCRYPTION_KEY=c2hvcnQ=",
+		"AUTHSERVER_LOGIN_OIDC_ISSUER=https://login.example", "AUTHSERVER_LOGIN_OIDC_CLIENT_ID=bank", "AUTHSERVER_LOGIN_OIDC_CLIENT_SECRET=hunter2"}, "config", "print", "--json", "--dpop-nonce", "optional")
 	if code != exitUsage || !strings.Contains(stderr, "1 problem") {
 		t.Errorf("code %d: %s", code, stderr)
 	}
@@ -242,6 +271,7 @@ func TestConfigPrint(t *testing.T) {
 		{"issuer", "https://as.example", issuer + ", named by AUTHSERVER_ISSUER_FILE"}, {"scopes", "a,b", yaml}, {"registration", "open", yaml},
 		{"dpop-nonce", "optional", "flag"}, {"listen", ":8080", "default"},
 		{"database-url", "[redacted]", "AUTHSERVER_DATABASE_URL"}, {"key-encryption-key", "[redacted]", "AUTHSERVER_KEY_ENCRYPTION_KEY"},
+		{"login-oidc-client-secret", "[redacted]", "AUTHSERVER_LOGIN_OIDC_CLIENT_SECRET"}, {"login", "oidc", "default"},
 	} {
 		if diff := cmp.Diff(want, got[want.Name]); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
