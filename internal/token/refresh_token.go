@@ -19,13 +19,9 @@ func (e *Endpoint) judgeRefreshToken(c client.Client, form oauth.Form, now time.
 	if err != nil {
 		return nil, err
 	}
-	asked, err := scopeOf(c, form)
+	scope, err := refreshScope(c, form)
 	if err != nil {
 		return nil, err
-	}
-	scope := slices.DeleteFunc(slices.Clone(asked), isOpenID)
-	if len(asked) > 0 && len(scope) == 0 {
-		return nil, oauth.Refuse(oauth.ScopeEmpty, "scope asks for openid alone; this server issues no ID tokens")
 	}
 	resources, err := e.resourcesOf(form)
 	if err != nil {
@@ -44,4 +40,18 @@ func (e *Endpoint) judgeRefreshToken(c client.Client, form oauth.Form, now time.
 		result.refreshToken = token
 		return result, err
 	}, nil
+}
+
+// refreshScope is the requested scope; nil asks for all that there is. openid is left out of it, as it was when the request
+// was pushed: clients ask again for what they asked for then.
+func refreshScope(c client.Client, form oauth.Form) (oauth.Scope, error) {
+	requested, err := oauth.ParseScope(form.Get("scope"))
+	if err != nil || requested == nil {
+		return nil, err
+	}
+	scope := slices.DeleteFunc(requested, isOpenID)
+	if len(scope) == 0 {
+		return nil, oauth.Refuse(oauth.ScopeEmpty, "scope asks for openid alone; this server issues no ID tokens")
+	}
+	return scope, checkScope(c, scope)
 }

@@ -11,14 +11,12 @@ import (
 // maxResources is how many resource parameters one request may have.
 const maxResources = 20
 
-// scopeOf is the scope that a request asks for, of which the client must be registered for all; nil: it names none.
-func scopeOf(c client.Client, form oauth.Form) (oauth.Scope, error) {
-	scope, err := oauth.ParseScope(form.Get("scope"))
-	if err == nil && scope.Beyond(c.Scope()) != "" {
-		err = oauth.Refuse(oauth.ScopeNotRegistered,
-			"the client is not registered for all of the requested scope; registered: %s", c.Scope())
+// checkScope refuses a scope that the client is not registered for.
+func checkScope(c client.Client, requested oauth.Scope) error {
+	if requested.Beyond(c.Scope()) == "" {
+		return nil
 	}
-	return scope, err
+	return oauth.Refuse(oauth.ScopeNotRegistered, "the client is not registered for all of the requested scope; registered: %s", c.Scope())
 }
 
 // resourcesOf are the resources that a request asks for, each once (RFC 8707 §2.2); nil: it names none.
