@@ -29,7 +29,8 @@ func CheckColor(hex string) error {
 		return err
 	}
 	if got := contrast(c, white); got < minContrast {
-		return fmt.Errorf("white text on %s has a contrast of %.2f:1, and needs 4.5:1: take a darker color", hex, math.Floor(got*100)/100)
+		shown := math.Floor(got*100) / 100 // never rounded up to what it lacks
+		return fmt.Errorf("white text on %s has a contrast of %.2f:1, and needs 4.5:1: take a darker color", hex, shown)
 	}
 	return nil
 }

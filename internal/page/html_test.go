@@ -239,7 +239,8 @@ func TestProblem(t *testing.T) {
 	if title := words(d.elements(atom.Title)[0]); title != "Sign in – Example Bank" || d.byID("problem") != nil {
 		t.Errorf("without a problem the title is %q", title)
 	}
-	for l, want := range map[string]string{"es": "Error: Iniciar sesión – Example Bank", "fr": "Erreur : Connexion – Example Bank"} {
+	titles := map[string]string{"es": "Error: Iniciar sesión – Example Bank", "fr": "Erreur : Connexion – Example Bank"}
+	for l, want := range titles {
 		d := read(t, write(t, l, sights()["login-wrong"]))
 		if title := words(d.elements(atom.Title)[0]); title != want {
 			t.Errorf("the title is %q, expected %q", title, want)
@@ -250,7 +251,8 @@ func TestProblem(t *testing.T) {
 // TestWait: minutes begun, and nothing about time where it is not known.
 func TestWait(t *testing.T) {
 	tests := map[time.Duration]string{
-		0: "Please try again later.", time.Second: "Please try again in one minute.", time.Minute: "Please try again in one minute.",
+		0:           "Please try again later.",
+		time.Second: "Please try again in one minute.", time.Minute: "Please try again in one minute.",
 		61 * time.Second: "Please try again in 2 minutes.", 10 * time.Minute: "Please try again in 10 minutes.",
 	}
 	for wait, want := range tests {
@@ -297,11 +299,15 @@ func TestAUTHZ06Consent(t *testing.T) {
 		t.Error("the answers do not weigh the same")
 	}
 	dates := map[string][2]string{
-		"en": {"Until November 22, 2027", "Until March 1, 2028"}, "es": {"Hasta el 22 de noviembre de 2027", "Hasta el 1 de marzo de 2028"},
+		"en": {"Until November 22, 2027", "Until March 1, 2028"},
+		"es": {"Hasta el 22 de noviembre de 2027", "Hasta el 1 de marzo de 2028"},
 		"fr": {"Jusqu’au 22 novembre 2027", "Jusqu’au 1er mars 2028"},
 	}
+	ends := []time.Time{
+		time.Date(2027, 11, 22, 23, 59, 0, 0, time.UTC), time.Date(2028, 2, 29, 22, 0, 0, 0, time.FixedZone("", -4*3600)),
+	}
 	for l, want := range dates {
-		for i, until := range []time.Time{time.Date(2027, 11, 22, 23, 59, 0, 0, time.UTC), time.Date(2028, 2, 29, 22, 0, 0, 0, time.FixedZone("", -4*3600))} {
+		for i, until := range ends {
 			d := read(t, write(t, l, page.Consent{Until: until}))
 			if said := words(d.elements(atom.Main)[0]); !strings.Contains(said, want[i]) {
 				t.Errorf("%s does not say %q: %s", l, want[i], said)
@@ -361,7 +367,8 @@ func TestFailure(t *testing.T) {
 			t.Errorf("%s: the developer's line does not say request_uri: %s", e.Reason, developer)
 		}
 	}
-	for status, kind := range map[int]string{400: "request", 401: "request", 429: "attempts", 500: "ours", 502: "ours", 503: "unavailable"} {
+	byStatus := map[int]string{400: "request", 401: "request", 429: "attempts", 500: "ours", 502: "ours", 503: "unavailable"}
+	for status, kind := range byStatus {
 		if got := (page.Failure{Reason: "no_such_reason", Status: status}).Kind(); got != kind {
 			t.Errorf("status %d is told as %s, expected %s", status, got, kind)
 		}

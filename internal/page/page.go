@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -124,8 +124,8 @@ func (p *Pages) parse(l Language) error {
 	return nil
 }
 
-// Write answers with a page. formAction are URLs on other hosts that the answer to its form may redirect to, since browsers
-// hold redirects after a form against the policy too.
+// Write answers with a page. formAction are the origins, or schemes (https:), that the answer to its form may redirect to,
+// hop by hop: Chromium holds every redirect behind a form against the policy. What is neither is left out.
 func (p *Pages) Write(w http.ResponseWriter, l Language, status int, m Model, formAction ...string) {
 	if !slices.Contains(languages, l) {
 		l = languages[0]
@@ -155,25 +155,18 @@ func (p *Pages) view(l Language, m Model) view {
 
 // policy lets a page load its two stylesheets and the logo, and nothing run.
 func policy(formAction []string) string {
-	targets := []string{"'self'"}
-	for _, target := range formAction {
-		if source := source(target); source != "" && !slices.Contains(targets, source) {
-			targets = append(targets, source)
+	targets := "'self'"
+	for _, origin := range formAction {
+		if origins.MatchString(origin) {
+			targets += " " + origin
 		}
 	}
-	return "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + strings.Join(targets, " ") +
+	return "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + targets +
 		"; base-uri 'none'; frame-ancestors 'none'"
 }
 
-// source is the scheme of a URL as a policy names it. The host would be too narrow: Chromium holds every hop of the
-// redirect against the policy, also where a client sends its person on to a host of its own, and silently stays here.
-func source(target string) string {
-	u, err := url.Parse(target)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return ""
-	}
-	return u.Scheme + ":"
-}
+// origins are those that a policy has words for: not literal IPv6 addresses, and nothing that could end a directive.
+var origins = regexp.MustCompile(`^https?:(//[A-Za-z0-9.-]+(:[0-9]+)?)?$`)
 
 // Asset is what stands at /assets/{name}: style.css, brand.css and, if there is one, logo. An SVG is a document of its own
 // when it is opened alone: whoever serves it adds a policy that lets nothing in it run.

@@ -19,7 +19,8 @@ func TestAZ05Headers(t *testing.T) {
 	want := http.Header{
 		"Content-Type": {"text/html; charset=utf-8"}, "Cache-Control": {"no-store"}, "Pragma": {"no-cache"},
 		"X-Frame-Options": {"DENY"}, "Referrer-Policy": {"no-referrer"}, "X-Content-Type-Options": {"nosniff"},
-		"Content-Security-Policy": {"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
+		"Content-Security-Policy": {"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; " +
+			"base-uri 'none'; frame-ancestors 'none'"},
 	}
 	each(t, func(t *testing.T, l string, m page.Model) {
 		want.Set("Content-Language", l)
@@ -29,27 +30,29 @@ func TestAZ05Headers(t *testing.T) {
 	})
 }
 
-// TestFormAction: the policy names the scheme of a redirect, and nothing that stands in a URL can add to it.
+// TestFormAction: the policy names where an answer may lead, and nothing that is given there can add to it.
 func TestFormAction(t *testing.T) {
 	tests := map[string]string{
-		"https://client.example/callback": "'self' https:",
-		"http://127.0.0.1:8000/callback":  "'self' http:",
-		"http://[::1]:8000/callback":      "'self' http:",
-		"https://a; script-src *":         "'self'",
-		"https://a/;script-src%20*":       "'self' https:",
-		"javascript:alert(1)":             "'self'",
-		"/relative":                       "'self'",
-		"":                                "'self'",
+		"https://client.example":      "'self' https://client.example",
+		"https://client.example:8443": "'self' https://client.example:8443",
+		"http://127.0.0.1:8000":       "'self' http://127.0.0.1:8000",
+		"https:":                      "'self' https:",
+		"http://[::1]:8000":           "'self'",
+		"https://a; script-src *":     "'self'",
+		"https://a;script-src":        "'self'",
+		"https://a\r\nX: y":           "'self'",
+		"https://a\n":                 "'self'",
+		"https://*":                   "'self'",
+		"*":                           "'self'",
+		"javascript:":                 "'self'",
+		"data:":                       "'self'",
+		"":                            "'self'",
 	}
-	for target, want := range tests {
-		policy := write(t, "en", sights()["consent"], target).Header.Get("Content-Security-Policy")
+	for origin, want := range tests {
+		policy := write(t, "en", sights()["consent"], origin).Header.Get("Content-Security-Policy")
 		if !strings.Contains(policy, "; form-action "+want+"; base-uri 'none'; frame-ancestors 'none'") {
-			t.Errorf("%q: %s", target, policy)
+			t.Errorf("%q: %s", origin, policy)
 		}
-	}
-	policy := write(t, "en", sights()["consent"], "https://a.example", "https://b.example").Header.Get("Content-Security-Policy")
-	if strings.Count(policy, "https:") != 1 {
-		t.Error(policy)
 	}
 }
 
@@ -57,14 +60,16 @@ func TestFormAction(t *testing.T) {
 // and the name stands in it as text, in an element that holds its direction.
 func TestAZ11HostileNames(t *testing.T) {
 	names := []string{
-		`<img src=x onerror=alert(1)>`, `{{7*7}}`, "${7*7}", "\u202egnp.exe", `" autofocus onfocus="alert(1)`, `'><script>alert(1)</script>`,
+		`<img src=x onerror=alert(1)>`, `{{7*7}}`, "${7*7}", "\u202egnp.exe", `" autofocus onfocus="alert(1)`,
+		`'><script>alert(1)</script>`,
 		`</title><script>alert(1)</script>`, `javascript:alert(1)`, "\x00\xff", `{client}`, strings.Repeat("W", 500),
 	}
 	for _, l := range page.Languages() {
 		for _, name := range names {
 			login := page.Login{Form: theForm, Client: name, Username: name}
 			choice := page.Accounts{
-				Form: theForm, SignOut: theSignOut, Client: name, Person: name, Accounts: []page.Account{{ID: name, Name: name, Number: name}},
+				Form: theForm, SignOut: theSignOut, Client: name, Person: name,
+				Accounts: []page.Account{{ID: name, Name: name, Number: name}},
 			}
 			consent := page.Consent{
 				Form: theForm, SignOut: theSignOut, Client: name, Person: name, Scopes: []string{name}, Accounts: choice.Accounts,
@@ -85,7 +90,8 @@ func TestAZ11HostileNames(t *testing.T) {
 					t.Errorf("%q is not shown as it is", name)
 				}
 				for n := range d.root.Descendants() {
-					if n.Type == html.TextNode && strings.Contains(n.Data, name) && n.Parent.DataAtom != atom.Bdi && n.Parent.DataAtom != atom.Code {
+					alone := n.Parent.DataAtom == atom.Bdi || n.Parent.DataAtom == atom.Code
+					if n.Type == html.TextNode && strings.Contains(n.Data, name) && !alone {
 						t.Errorf("%q stands in <%s>, beside other text", name, n.Parent.Data)
 					}
 				}
@@ -126,8 +132,9 @@ func skeleton(d document) string {
 // TestAZ13Onward: the link on the signed-out page never leads to another host.
 func TestAZ13Onward(t *testing.T) {
 	tests := map[string]string{
-		"/login?interaction=a": "/login?interaction=a", "": "", "//evil.example": "", `/\evil.example`: "", `/a\b`: "", "https:evil": "",
-		"https://evil.example": "", "javascript:alert(1)": "", "/\t/evil.example": "/%09/evil.example", "/\n/evil.example": "/%0a/evil.example", "evil": "",
+		"/login?interaction=a": "/login?interaction=a", "": "", "//evil.example": "", `/\evil.example`: "", `/a\b`: "",
+		"https:evil": "", "https://evil.example": "", "javascript:alert(1)": "", "evil": "",
+		"/\t/evil.example": "/%09/evil.example", "/\n/evil.example": "/%0a/evil.example",
 	}
 	for again, want := range tests {
 		link := read(t, write(t, "en", page.SignedOut{Again: again})).byID("again")
@@ -139,9 +146,10 @@ func TestAZ13Onward(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	tests := map[string]page.Brand{
-		"needs a name": {}, "not of the form #rrggbb": {Name: "Bank", Color: "red"}, "contrast of 1.00:1": {Name: "Bank", Color: "#ffffff"},
-		"at most 262144":   {Name: "Bank", Logo: make([]byte, 262145), LogoType: "image/png"},
-		`type "text/html"`: {Name: "Bank", Logo: []byte("<p>"), LogoType: "text/html"},
+		"needs a name": {}, "not of the form #rrggbb": {Name: "Bank", Color: "red"},
+		"contrast of 1.00:1": {Name: "Bank", Color: "#ffffff"},
+		"at most 262144":     {Name: "Bank", Logo: make([]byte, 262145), LogoType: "image/png"},
+		`type "text/html"`:   {Name: "Bank", Logo: []byte("<p>"), LogoType: "text/html"},
 	}
 	for want, brand := range tests {
 		if _, err := page.New(brand, ""); err == nil || !strings.Contains(err.Error(), want) {
@@ -154,7 +162,9 @@ func TestNewRefuses(t *testing.T) {
 func TestAssets(t *testing.T) {
 	brand := page.Brand{Name: "Example Bank", Color: "#0b6b3a", Logo: []byte(logo), LogoType: "image/svg+xml"}
 	pages := newPages(t, brand, "")
-	for name, want := range map[string]string{"style.css": "text/css; charset=utf-8", "brand.css": "text/css; charset=utf-8", "logo": "image/svg+xml"} {
+	const css = "text/css; charset=utf-8"
+	types := map[string]string{"style.css": css, "brand.css": css, "logo": "image/svg+xml"}
+	for name, want := range types {
 		contentType, body, ok := pages.Asset(name)
 		if !ok || contentType != want || len(body) == 0 {
 			t.Errorf("%s: %v, %s, %d bytes", name, ok, contentType, len(body))
@@ -174,8 +184,8 @@ func TestAssets(t *testing.T) {
 	urls := func(b page.Brand) map[string]bool {
 		w := httptest.NewRecorder()
 		newPages(t, b, "").Write(w, "en", http.StatusOK, page.SignedOut{})
-		found := map[string]bool{}
-		for _, n := range read(t, w.Result()).all(func(n *html.Node) bool { return n.DataAtom == atom.Link || n.DataAtom == atom.Img }) {
+		found, d := map[string]bool{}, read(t, w.Result())
+		for _, n := range append(d.elements(atom.Link), d.elements(atom.Img)...) {
 			found[attribute(n, "href")+attribute(n, "src")] = true
 		}
 		return found

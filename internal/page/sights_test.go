@@ -65,7 +65,8 @@ func sights() map[string]page.Model {
 	everything.Client = "International Association of Budget Buddies and Bookkeepers (Open Finance Division)"
 	everything.Person = "alexandria.featherstonehaugh@long-host-name.example"
 	everything.Scopes = append(fdx.Scopes(), "openid", "offline_access", "example:loyalty")
-	everything.Accounts = append([]page.Account{{ID: "acc-0", Name: "Joint household and holiday savings account", Number: "****1234"}}, accounts...)
+	joint := page.Account{ID: "acc-0", Name: "Joint household and holiday savings account", Number: "****1234"}
+	everything.Accounts = append([]page.Account{joint}, accounts...)
 	personal := consent
 	personal.Scopes, personal.Accounts = []string{"fdx:customercontact:read"}, nil
 
