@@ -33,12 +33,13 @@ func (e *Endpoint) SignOut(w http.ResponseWriter, r *http.Request) error {
 	return e.toPage(w, "/signed-out", t.handle)
 }
 
-// SignedOut says that nobody is signed in, and how to go on as somebody else.
+// SignedOut says that nobody is signed in, and how to go on as somebody else, if there is something to go on with.
 func (e *Endpoint) SignedOut(w http.ResponseWriter, r *http.Request) error {
-	model := page.SignedOut{}
-	if handle := r.URL.Query().Get("interaction"); isHandle(handle) && e.cookie(r, interactionCookie(handle)) != "" {
-		model.Again = e.path(loginPage) + "?interaction=" + handle
+	t, err := e.find(w, r, r.URL.Query().Get("interaction"), e.Now())
+	if err != nil {
+		e.show(w, r, turn{}, http.StatusOK, page.SignedOut{})
+		return nil
 	}
-	e.Pages.Write(w, e.Pages.Language(nil, r.Header.Get("Accept-Language")), http.StatusOK, model)
+	e.show(w, r, t, http.StatusOK, page.SignedOut{Again: e.path(loginPage) + "?interaction=" + t.handle})
 	return nil
 }

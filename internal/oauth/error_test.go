@@ -46,7 +46,6 @@ func TestStatus(t *testing.T) {
 		"content_type_refused": 415, // RFC 9110 §15.5.16
 		"rate_limited":         429, // RFC 9126 §2.3
 		"login_refused":        401, // RFC 9110 §15.5.2; without a challenge, for which a form has no scheme
-		"upstream_refused":     502, // RFC 9110 §15.6.3
 		"form_refused":         403, // RFC 9110 §15.5.4
 		"cross_site":           403, // RFC 9110 §15.5.4
 		"person_changed":       403, // RFC 9110 §15.5.4

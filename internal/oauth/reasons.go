@@ -89,7 +89,7 @@ var reasons = []Explanation{
 	{CrossSite, InvalidRequest, http.StatusForbidden, "Another site sent this form.", "Send the form from this server's own page."},
 	{PersonChanged, InvalidRequest, http.StatusForbidden, "Somebody else has signed in in this browser since the page was made.", "Load the page again."},
 	{LoginRefused, AccessDenied, http.StatusUnauthorized, "The username or the password is wrong. Which one is not said.", "Try again."},
-	{UpstreamRefused, AccessDenied, http.StatusBadGateway, "The login service that this server relies on did not prove who the person is.", "Try again; the operator finds the cause in the log."},
+	{UpstreamRefused, AccessDenied, 0, "The login service that this server relies on did not prove who the person is.", "Try again; the operator finds the cause in the log."},
 	{LoginNeeded, LoginRequired, 0, "prompt=none was asked for, and nobody is signed in (or not recently enough).", "Send the person without prompt=none."},
 	{ConsentNeeded, ConsentRequired, 0, "prompt=none was asked for, and the person has to say yes: every grant of this server is asked for.", "Send the person without prompt=none."},
 	{AuthenticationTooWeak, UnmetAuthentication, 0, "The person signed in, but in none of the ways that acr_values asks for.", "Ask for one of acr_values_supported, or leave acr_values out."},

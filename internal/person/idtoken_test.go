@@ -67,7 +67,7 @@ func TestUpstreamForged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := newOP(t)
 			_, err := o.trip(o.upstream(), Wish{}, func(url.Values) { change(o) })
-			if refusal := refused(t, err, oauth.UpstreamRefused); refusal.Cause == nil || refusal.Status() != http.StatusBadGateway {
+			if refusal := refused(t, err, oauth.UpstreamRefused); refusal.Cause == nil || refusal.Status() != http.StatusForbidden {
 				t.Errorf("refused with %d and the cause %v", refusal.Status(), refusal.Cause)
 			}
 		})
