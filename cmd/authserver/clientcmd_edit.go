@@ -31,7 +31,7 @@ type clientFlags struct {
 
 	TokenLifetime     *time.Duration `placeholder:"DURATION" help:"How long its access tokens live, 30s to 15m; 0: the server's own."`
 	AssertionAudience *string        `placeholder:"issuer|issuer_or_endpoint" help:"What its assertions may name as aud."`
-	Unbound           *bool          `negatable:"" help:"Let it have Bearer tokens without proof of possession."`
+	Unbound           *bool          `negatable:"" help:"Let it have Bearer tokens in its own name, without proof of possession."`
 	Registrar         *bool          `negatable:"" help:"Let it register others, with a token of the scope client.create."`
 	Serves            []string       `sep:"none" placeholder:"URI" help:"Audience whose tokens it may introspect, as a resource server; may be repeated. Empty: none."`
 }

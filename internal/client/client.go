@@ -27,7 +27,7 @@ type Client struct {
 	TokenLifetime time.Duration
 	// AssertionAudience is what its assertions may name as aud; "" is IssuerOnly.
 	AssertionAudience AudienceRule
-	// Unbound: it may have Bearer tokens, without proof of possession.
+	// Unbound: it may have Bearer tokens in its own name, without proof of possession.
 	Unbound bool
 
 	// LastKeySet is the last good set that was fetched from the client's jwks_uri, or nil.

@@ -82,6 +82,6 @@ func (c Client) mustBind() bool {
 	return c.Metadata.DPoPBoundAccessTokens || c.Metadata.CertificateBoundTokens
 }
 
-// TokensMayBeUnbound tells whether a token request of the client may come without proof of possession. What it registered
-// for itself goes before what the operator allows.
+// TokensMayBeUnbound tells whether a token request in the client's own name may come without proof of possession. What it
+// registered for itself goes before what the operator allows.
 func (c Client) TokensMayBeUnbound() bool { return c.Unbound && !c.mustBind() }
