@@ -58,6 +58,8 @@ var owners = map[string]string{
 	"github.com/agnivade/levenshtein": "authserver/cmd/authserver",
 	"github.com/lmittmann/tint":       "authserver/cmd/authserver",
 	"golang.org/x/net/html":           "authserver/internal/flow",
+	"golang.org/x/term":               "authserver/cmd/authserver",
+	"golang.org/x/sys/":               "(tests only)",
 	"golang.org/x/sync/singleflight":  "authserver/internal/client",
 	"golang.org/x/sync/semaphore":     "authserver/internal/person",
 	"golang.org/x/text/":              "authserver/internal/page",
