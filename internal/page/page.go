@@ -49,6 +49,7 @@ type Pages struct {
 
 // asset is a file that the pages load.
 type asset struct {
+	url         string // with a hash of the content, so that a cache may keep what it gets for ever
 	contentType string
 	body        []byte
 }
@@ -80,7 +81,7 @@ func New(b Brand, base string) (*Pages, error) {
 	if len(b.Logo) > 0 && !slices.Contains(logoTypes, b.LogoType) {
 		return nil, fmt.Errorf("the logo is of the type %q, expected one of %s", b.LogoType, strings.Join(logoTypes, ", "))
 	}
-	p := &Pages{brand: b, base: base, templates: map[Language]map[string]*template.Template{}}
+	p := &Pages{brand: b, base: base, templates: map[Language]map[string]*template.Template{}, assets: map[string]asset{}}
 	p.collectAssets()
 	for _, l := range languages {
 		if err := p.parse(l); err != nil {
@@ -91,14 +92,18 @@ func New(b Brand, base string) (*Pages, error) {
 }
 
 func (p *Pages) collectAssets() {
+	const css = "text/css; charset=utf-8"
 	color, _ := parseColor(p.brand.Color) // checked by New
-	p.assets = map[string]asset{
-		"style.css": {"text/css; charset=utf-8", style},
-		"brand.css": {"text/css; charset=utf-8", color.stylesheet()},
-	}
+	p.addAsset("style.css", css, style)
+	p.addAsset("brand.css", css, color.stylesheet())
 	if len(p.brand.Logo) > 0 {
-		p.assets["logo"] = asset{p.brand.LogoType, p.brand.Logo}
+		p.addAsset("logo", p.brand.LogoType, p.brand.Logo)
 	}
+}
+
+func (p *Pages) addAsset(name, contentType string, body []byte) {
+	sum := sha256.Sum256(body)
+	p.assets[name] = asset{p.base + "/assets/" + name + "?v=" + hex.EncodeToString(sum[:8]), contentType, body}
 }
 
 // parse makes the templates speak l.
@@ -148,9 +153,10 @@ func (p *Pages) Write(w http.ResponseWriter, l Language, status int, m Model, fo
 }
 
 func (p *Pages) view(l Language, m Model) view {
-	v := view{Language: l, Base: p.base, Brand: p.brand.Name, Problem: m.problem(), Model: m}
-	v.Style, v.Look, v.Logo = p.assetURL("style.css"), p.assetURL("brand.css"), p.assetURL("logo")
-	return v
+	return view{
+		Language: l, Base: p.base, Brand: p.brand.Name, Problem: m.problem(), Model: m,
+		Style: p.assets["style.css"].url, Look: p.assets["brand.css"].url, Logo: p.assets["logo"].url,
+	}
 }
 
 // policy lets a page load its two stylesheets and the logo, and nothing run.
@@ -173,14 +179,4 @@ var origins = regexp.MustCompile(`^https?:(//[A-Za-z0-9.-]+(:[0-9]+)?)?$`)
 func (p *Pages) Asset(name string) (contentType string, body []byte, ok bool) {
 	a, ok := p.assets[name]
 	return a.contentType, a.body, ok
-}
-
-// assetURL carries a hash of the content, so that a cache may keep what it gets for ever. It is "" where there is no asset.
-func (p *Pages) assetURL(name string) string {
-	a, ok := p.assets[name]
-	if !ok {
-		return ""
-	}
-	sum := sha256.Sum256(a.body)
-	return p.base + "/assets/" + name + "?v=" + hex.EncodeToString(sum[:8])
 }
