@@ -208,6 +208,7 @@ func TestRefusedBeforeSpend(t *testing.T) {
 		"refresh, relative resource": {nil, refreshing("resource", "/api"), oauth.ResourceRefused},
 		"refresh, malformed scope":   {nil, refreshing("scope", "a:read  b:read"), oauth.ScopeMalformed},
 		"refresh, another's scope":   {nil, refreshing("scope", "a:read x:read"), oauth.ScopeNotRegistered},
+		"refresh, no openid":         {registered("a:read b:read"), refreshing("scope", "openid a:read"), oauth.ScopeNotRegistered},
 		"refresh, openid alone":      {nil, refreshing("scope", "openid"), oauth.ScopeEmpty},
 		"refresh, scope twice":       {nil, refreshing("scope", "a:read\nb:read"), oauth.ParameterRepeated},
 		"code twice":                 {nil, redeem("code", code+"\n"+code), oauth.ParameterRepeated},

@@ -46,6 +46,9 @@ func (e *Endpoint) judgeRefreshToken(c client.Client, form oauth.Form, now time.
 // was pushed: clients ask again for what they asked for then.
 func refreshScope(c client.Client, form oauth.Form) (oauth.Scope, error) {
 	requested, err := oauth.ParseScope(form.Get("scope"))
+	if err == nil {
+		err = checkScope(c, requested)
+	}
 	if err != nil || requested == nil {
 		return nil, err
 	}
@@ -53,5 +56,5 @@ func refreshScope(c client.Client, form oauth.Form) (oauth.Scope, error) {
 	if len(scope) == 0 {
 		return nil, oauth.Refuse(oauth.ScopeEmpty, "scope asks for openid alone; this server issues no ID tokens")
 	}
-	return scope, checkScope(c, scope)
+	return scope, nil
 }

@@ -61,7 +61,6 @@ func TestRefreshNarrows(t *testing.T) {
 		"in another order":        {[]string{"scope", "b:read a:read"}, nil, "a:read b:read", accesstoken.Audience{api}},
 		"openid beside":           {[]string{"scope", "openid b:read"}, nil, "b:read", accesstoken.Audience{api}},
 		"DCR-22 less registered":  {nil, registered("b:read c:read"), "b:read", accesstoken.Audience{api}},
-		"openid, not registered":  {[]string{"scope", "openid b:read"}, registered("a:read b:read"), "b:read", accesstoken.Audience{api}},
 		"openid granted":          {nil, func(b *bench) { b.grants.grant.Scope = "openid a:read" }, "a:read", accesstoken.Audience{api}},
 		"resources of the grant":  {nil, resources(files, api), "a:read b:read", accesstoken.Audience{files, api}},
 		"one of them":             {[]string{"resource", files}, resources(files, api), "a:read b:read", accesstoken.Audience{files}},
