@@ -20,7 +20,7 @@ import (
 // attacksOnProofs are the cases about proof of possession (RFC 9449).
 func attacksOnProofs() []attack {
 	return slices.Concat(attacksOnProofShapes(), attacksOnProofKeys(), attacksOnProofURLs(), attacksOnProofTimes(),
-		attacksOnNonces(), attacksOnBoundTokens())
+		attacksOnNonces(), attacksOnBoundTokens(), attacksOnCodeKeys())
 }
 
 // tokenProof is a proof for the token endpoint, bent.

@@ -80,6 +80,7 @@ func attacksOnIntrospection() []attack {
 				d.wantActive(c, access, false)
 			}
 		}},
+		{"RV-03", revokedFamily},
 		{"RV-04", revocationWithoutStorage},
 	}
 }

