@@ -13,6 +13,7 @@ import (
 	"authserver/internal/page"
 	"authserver/internal/page/pagetest"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -43,11 +44,11 @@ func TestChromium(t *testing.T) {
 	for _, language := range page.Languages() {
 		t.Run(language, func(t *testing.T) {
 			v := &visitor{t: t, tab: pagetest.NewTab(t, browser), language: language, folder: t.ArtifactDir()}
+			v.speaks(language)
 			request := func() *asking {
 				return ask(t, c, func(p url.Values) {
 					p.Set("redirect_uri", client.URL+"/callback")
 					p.Set("scope", "fdx:accountbasic:read fdx:transactions:read")
-					p.Set("ui_locales", language)
 					p.Set("prompt", "login")
 				})
 			}
@@ -93,6 +94,15 @@ type visitor struct {
 	tab      context.Context
 	language string
 	folder   string
+}
+
+// speaks sets the language of the browser.
+func (v *visitor) speaks(language string) {
+	v.t.Helper()
+	headers := network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": language}}
+	if _, err := chromedp.Call(v.tab, network.SetExtraHTTPHeaders, headers); err != nil {
+		v.t.Fatal(err)
+	}
 }
 
 // open goes to a URL.

@@ -37,6 +37,7 @@ var floors = map[string]struct {
 	"authserver/internal/store":           {5, "PostgreSQL; keeps the records of the rooms below"},
 	"authserver/internal/server":          {5, "HTTP; routes to the endpoints below"},
 	"authserver/internal/flow":            {5, "a client from outside; see alone"},
+	"authserver/internal/page/pagetest":   {6, "a browser for tests"},
 	"authserver/internal/store/storetest": {6, "databases for tests"},
 	"authserver/cmd/authserver":           {7, "wires everything"},
 	"authserver/deploy":                   {8, "images and manifests; tests only"},
