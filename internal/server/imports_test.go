@@ -64,7 +64,7 @@ var owners = map[string]string{
 	"golang.org/x/sync/singleflight":  "authserver/internal/client",
 	"golang.org/x/sync/semaphore":     "authserver/internal/person",
 	"golang.org/x/text/":              "authserver/internal/page",
-	"github.com/chromedp/":            "(tests only)",
+	"github.com/chromedp/":            "authserver/internal/page/pagetest",
 	"github.com/maypok86/otter":       "authserver/internal/client",
 	"github.com/go-jose/go-jose":      "(tests only)",
 	"github.com/google/go-cmp":        "(tests only)",
