@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"strings"
@@ -11,7 +12,6 @@ import (
 
 	"authserver/internal/client"
 	"authserver/internal/keys"
-	"authserver/internal/person"
 	"authserver/internal/store"
 	"authserver/internal/store/storetest"
 
@@ -27,7 +27,7 @@ func calls(t *testing.T, s *store.Store) map[string]func() error {
 	c := registered(marker)
 	c.Metadata.ClientName, c.RegistrationTokenHash, c.Serves = marker, []byte(marker), []string{marker}
 	use := assertion(marker, marker)
-	return map[string]func() error{
+	all := map[string]func() error{
 		"Spend":      func() error { _, err := s.Spend(ctx, by("", 0, use)); return err },
 		"Deny":       func() error { return s.Deny(ctx, use) },
 		"Denied":     func() error { _, err := s.Denied(ctx, use, marker, marker); return err },
@@ -56,14 +56,12 @@ func calls(t *testing.T, s *store.Store) map[string]func() error {
 			})
 		},
 		"SigningKeys": func() error { _, err := s.SigningKeys(ctx); return err },
-		"AddPerson": func() error {
-			_, err := s.AddPerson(ctx, person.Person{Subject: "_" + marker, Username: marker, PasswordHash: marker})
-			return err
-		},
-		"Stamp": func() error { return s.Stamp(ctx, "serve", marker, noon) },
-		"Sweep": func() error { return s.Sweep(ctx) },
-		"Clock": func() error { _, err := s.Clock(ctx); return err },
+		"Stamp":       func() error { return s.Stamp(ctx, "serve", marker, noon) },
+		"Sweep":       func() error { return s.Sweep(ctx) },
+		"Clock":       func() error { _, err := s.Clock(ctx); return err },
 	}
+	maps.Copy(all, authorizationCalls(t, s))
+	return all
 }
 
 // silent fails when an error's text holds SQL, a value, or what the store was opened with.
@@ -95,10 +93,14 @@ func TestFaults(t *testing.T) {
 		url := storetest.URL(t)
 		s, operator := storetest.Open(t, url), connect(t, url)
 		addClients(t, s, marker)
-		for _, table := range []string{"client", "client_key_set", "spent", "signing_key", "person", "deployment"} {
+		furnish(t, s, operator)
+		for _, table := range append(lived, "login_attempt", "client", "client_key_set", "spent", "signing_key", "person", "deployment") {
 			execute(t, operator, `ALTER TABLE `+table+` ADD CONSTRAINT refused CHECK (false) NOT VALID`)
 		}
-		reads := map[string]bool{"FindClient": true, "Client": true, "Clients": true, "Denied": true, "SigningKeys": true, "Sweep": true, "Clock": true}
+		reads := map[string]bool{
+			"FindClient": true, "Client": true, "Clients": true, "Denied": true, "SigningKeys": true, "Sweep": true, "Clock": true,
+			"Refresh": true, "FindPerson": true, "People": true, "SignOut": true, "Forgive": true, "SweepAuthorizations": true,
+		}
 		for name, call := range calls(t, s) {
 			if name == "AddClient" { // the id is taken, so there is no row to refuse
 				continue

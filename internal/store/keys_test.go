@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,12 +12,8 @@ import (
 	"authserver/internal/keys"
 	"authserver/internal/store"
 	"authserver/internal/store/storetest"
-	"authserver/migrations"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
 )
 
 // sealedKey is a signing key of this kid that begins to sign some minutes after noon.
@@ -263,19 +258,7 @@ func TestSigningKeyTimesDown(t *testing.T) {
 	retired.RetiredAt = &noon
 	changeKeys(t, s, keys.Changes{Put: append(put, retired)})
 
-	config, err := pgx.ParseConfig(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := stdlib.OpenDB(*config)
-	defer db.Close()
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := provider.DownTo(context.Background(), 2); err != nil {
-		t.Fatal(err)
-	}
+	down(t, url, 2)
 	left := ask[[]string](t, operator, `SELECT array_agg(alg || ' ' || kid ORDER BY kid) FROM signing_key`)
 	if diff := cmp.Diff([]string{"ES256 active", "PS256 alone"}, left); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)

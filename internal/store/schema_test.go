@@ -46,7 +46,7 @@ func TestMigrateUpDownUp(t *testing.T) {
 	if !slices.ContainsFunc(first, func(line string) bool { return strings.Contains(line, "spent_7") }) {
 		t.Fatalf("no ring in the schema: %q", first)
 	}
-	down(t, url)
+	down(t, url, 0)
 	if diff := cmp.Diff([]string{}, schema(t, url)); diff != "" {
 		t.Errorf("left behind (-want +got):\n%s", diff)
 	}
@@ -66,8 +66,14 @@ func migrate(t *testing.T, s *store.Store) {
 	}
 }
 
-// down takes every step back, as an operator would with goose.
-func down(t *testing.T, url string) {
+// down takes the steps behind version back, as an operator would with goose.
+func down(t *testing.T, url string, version int64) {
+	t.Helper()
+	withGoose(t, url, func(p *goose.Provider) error { _, err := p.DownTo(t.Context(), version); return err })
+}
+
+// withGoose lets a test take steps of its own choice.
+func withGoose(t *testing.T, url string, take func(*goose.Provider) error) {
 	t.Helper()
 	db, err := sql.Open("pgx", url)
 	if err != nil {
@@ -78,7 +84,7 @@ func down(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := provider.DownTo(t.Context(), 0); err != nil {
+	if err := take(provider); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -232,6 +238,23 @@ func TestMigrationsOnlyAdd(t *testing.T) {
 		for _, column := range required.FindAllString(up, -1) {
 			if !strings.Contains(strings.ToUpper(column), "DEFAULT") {
 				t.Errorf("%s: an older program does not fill %q", file.Name(), column)
+			}
+		}
+	}
+}
+
+// TestHashesOnly: where a hash belongs the database takes no secret, whatever its length.
+func TestHashesOnly(t *testing.T) {
+	conn := connect(t, storetest.URL(t))
+	for table, columns := range map[string][]string{
+		"pushed_request": {"id"}, "interaction": {"id", "departure"}, "authorization_code": {"id"}, "session": {"id"},
+		"authorization_grant": {"refresh_token"},
+	} {
+		for _, column := range columns {
+			checks := ask[[]string](t, conn, `
+				SELECT coalesce(array_agg(pg_get_constraintdef(oid)), '{}') FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype = 'c'`, table)
+			if want := "CHECK ((octet_length(" + column + ") = 32))"; !slices.Contains(checks, want) {
+				t.Errorf("%s.%s may hold what is no hash: %q", table, column, checks)
 			}
 		}
 	}
