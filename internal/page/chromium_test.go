@@ -5,27 +5,19 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"authserver/internal/page"
+	"authserver/internal/page/pagetest"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/google/go-cmp/cmp"
 )
-
-// axePath is where npm puts axe-core, which judges pages by the rules of WCAG.
-const axePath = "../../deploy/clients/node_modules/axe-core/axe.min.js"
-
-// runAxe asks for every rule, also for the size of targets, which axe-core leaves out by itself.
-const runAxe = `axe.run(document, {rules: {'target-size': {enabled: true}}, preload: false}).then(found =>
-	found.violations.flatMap(v => v.nodes.map(n => v.id + ': ' + n.html + ' ' + n.failureSummary)))`
 
 // look is a way in which a page is looked at.
 type look struct {
@@ -50,49 +42,6 @@ const logo = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 40">` +
 	`<rect width="40" height="40" rx="8" fill="#0b6b3a"/>` +
 	`<path d="M8 30h24v-3H8zM8 15l12-8 12 8v2H8zM11 19h3v6h-3zm7.5 0h3v6h-3zm7.5 0h3v6h-3z" fill="#fff"/></svg>`
 
-// leaveOut skips a test that this machine cannot run, unless nothing may be left out.
-func leaveOut(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("NOTHING_LEFT_OUT") != "" {
-		t.Fatal(why)
-	}
-	t.Skip("LEFT OUT: " + why)
-}
-
-// newBrowser starts a Chromium with an empty profile.
-func newBrowser(t *testing.T) context.Context {
-	t.Helper()
-	program, err := exec.LookPath("chromium")
-	if err != nil {
-		leaveOut(t, "there is no chromium in the PATH (Debian: apt-get install chromium)")
-	}
-	options := []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(2 * time.Minute),
-	}
-	for _, flag := range []string{
-		"headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-		"disable-component-update", "disable-sync", "disable-dev-shm-usage", "hide-scrollbars",
-	} {
-		options = append(options, chromedp.Flag(flag, true))
-	}
-	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(stop)
-	browser, quit := chromedp.NewContext(allocator)
-	t.Cleanup(quit)
-	if err := chromedp.Do(browser); err != nil {
-		t.Fatalf("%s does not start: %v", program, err)
-	}
-	return browser
-}
-
-// newTab is a tab of its own.
-func newTab(t *testing.T, browser context.Context) context.Context {
-	t.Helper()
-	tab, closeTab := chromedp.NewContext(browser)
-	t.Cleanup(closeTab)
-	return tab
-}
-
 // serve has every sight at /{language}/{name}, and the assets.
 func serve(t *testing.T, b page.Brand) string {
 	t.Helper()
@@ -110,40 +59,23 @@ func serve(t *testing.T, b page.Brand) string {
 	return server.URL
 }
 
-// evaluate is the value of a script in the page. DevTools' scripts are not bound by the page's policy.
-func evaluate[T any](t *testing.T, tab context.Context, script string, options ...chromedp.EvaluateOption) T {
-	t.Helper()
-	value, err := chromedp.Run(tab, chromedp.Evaluate[T](script, options...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return value
-}
-
 // TestChromiumShows has a real browser show every page in every language, by day and by night, on wide and on narrow
 // screens, and axe-core find no fault with it. A screenshot of each stays as an artefact.
 func TestChromiumShows(t *testing.T) {
-	axe, err := os.ReadFile(axePath)
-	if err != nil {
-		leaveOut(t, "axe-core is not installed: cd deploy/clients && npm ci --ignore-scripts")
-	}
-	tab, folder := newTab(t, newBrowser(t)), t.ArtifactDir()
+	tab, folder := pagetest.NewTab(t, pagetest.NewBrowser(t)), t.ArtifactDir()
 	show := func(b page.Brand, base, l, name string, looks []look) {
 		t.Run(strings.Join([]string{b.Name, l, name}, "/"), func(t *testing.T) {
-			if err := chromedp.Do(tab, chromedp.Navigate(base+"/"+l+"/"+name)); err != nil {
-				t.Fatal(err)
-			}
+			pagetest.Do(t, tab, chromedp.Navigate(base+"/"+l+"/"+name))
 			if strings.HasSuffix(name, "-open") {
-				evaluate[chromedp.Void](t, tab, `document.querySelector("details").open = true`)
+				pagetest.Evaluate[chromedp.Void](t, tab, `document.querySelector("details").open = true`)
 			}
-			evaluate[chromedp.Void](t, tab, string(axe))
 			for _, look := range looks {
 				look.take(t, tab)
-				photograph(t, tab, filepath.Join(folder, strings.Join([]string{b.Name, name, l, look.name}, "-")))
-				if width := evaluate[int64](t, tab, `document.documentElement.scrollWidth`); width > look.width {
+				pagetest.Photograph(t, tab, filepath.Join(folder, strings.Join([]string{b.Name, name, l, look.name}, "-")))
+				if width := pagetest.Evaluate[int64](t, tab, `document.documentElement.scrollWidth`); width > look.width {
 					t.Errorf("%s: the page is %d px wide, its window %d", look.name, width, look.width)
 				}
-				for _, fault := range evaluate[[]string](t, tab, runAxe, chromedp.EvalAwaitPromise) {
+				for _, fault := range pagetest.Faults(t, tab) {
 					t.Errorf("%s: %s", look.name, fault)
 				}
 			}
@@ -170,26 +102,12 @@ func TestChromiumShows(t *testing.T) {
 // take looks at the page in this way from now on.
 func (l look) take(t *testing.T, tab context.Context) {
 	t.Helper()
-	if err := chromedp.Do(tab, chromedp.EmulateViewport(l.width, 800)); err != nil {
-		t.Fatal(err)
-	}
+	pagetest.Do(t, tab, chromedp.EmulateViewport(l.width, 800))
 	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 		{Name: "prefers-color-scheme", Value: l.scheme},
 		{Name: "prefers-reduced-motion", Value: "reduce"}, // No color is on its way to another one.
 	}}
 	if _, err := chromedp.Call(tab, emulation.SetEmulatedMedia, media); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// photograph keeps a picture of the whole page.
-func photograph(t *testing.T, tab context.Context, path string) {
-	t.Helper()
-	picture, err := chromedp.Run(tab, chromedp.FullScreenshot(100))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path+".png", picture, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -209,14 +127,12 @@ func TestChromiumKeyboard(t *testing.T) {
 		"signed-out":       {"", []string{"again"}},
 		"failure-expired":  {"", []string{"reason"}},
 	}
-	browser := newBrowser(t)
+	browser := pagetest.NewBrowser(t)
 	base := serve(t, exampleBank)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			tab := newTab(t, browser)
-			if err := chromedp.Do(tab, chromedp.Navigate(base+"/en/"+name)); err != nil {
-				t.Fatal(err)
-			}
+			tab := pagetest.NewTab(t, browser)
+			pagetest.Do(t, tab, chromedp.Navigate(base+"/en/"+name))
 			if test.first != "" { // The browser gives the focus when it first draws the page.
 				focused := fmt.Sprintf("document.activeElement.id === %q", test.first)
 				if _, err := chromedp.Run(tab, chromedp.Poll[bool](focused, chromedp.WithPollingTimeout(2*time.Minute))); err != nil {
@@ -225,11 +141,9 @@ func TestChromiumKeyboard(t *testing.T) {
 			}
 			var order []string
 			for range len(test.order) {
-				if err := chromedp.Do(tab, chromedp.KeyEvent(kb.Tab)); err != nil {
-					t.Fatal(err)
-				}
-				order = append(order, evaluate[string](t, tab, `document.activeElement.id`))
-				outline := evaluate[string](t, tab, `getComputedStyle(document.activeElement).outline`)
+				pagetest.Do(t, tab, chromedp.KeyEvent(kb.Tab))
+				order = append(order, pagetest.Evaluate[string](t, tab, `document.activeElement.id`))
+				outline := pagetest.Evaluate[string](t, tab, `getComputedStyle(document.activeElement).outline`)
 				if !strings.Contains(outline, "solid 3px") {
 					t.Errorf("the focus of %s is drawn as %q", order[len(order)-1], outline)
 				}
@@ -261,24 +175,12 @@ func TestChromiumFollowsTheAnswer(t *testing.T) {
 	server := httptest.NewServer(routes)
 	defer server.Close()
 
-	tab := newTab(t, newBrowser(t))
-	if err := chromedp.Do(tab); err != nil { // A tab lives as long as the context of its first action.
-		t.Fatal(err)
-	}
-	within, cancel := context.WithTimeout(tab, 2*time.Minute)
-	defer cancel()
-	answer := []chromedp.Action[chromedp.Void]{
-		chromedp.Navigate(server.URL + "/named"), chromedp.Click("#approve"), chromedp.WaitVisible("#arrived"),
-	}
-	if err := chromedp.Do(within, answer...); err != nil {
-		t.Fatalf("the browser did not follow the answer: %v", err)
-	}
-	if err := chromedp.Do(tab, chromedp.Navigate(server.URL+"/unnamed")); err != nil {
-		t.Fatal(err)
-	}
+	tab := pagetest.NewTab(t, pagetest.NewBrowser(t))
+	pagetest.Do(t, tab, chromedp.Navigate(server.URL+"/named"), chromedp.Click("#approve"), chromedp.WaitVisible("#arrived"))
+	pagetest.Do(t, tab, chromedp.Navigate(server.URL+"/unnamed"))
 	refused := `new Promise(done => { document.addEventListener("securitypolicyviolation", e => done(e.effectiveDirective));
 		document.getElementById("approve").click() })`
-	if directive := evaluate[string](t, tab, refused, chromedp.EvalAwaitPromise); directive != "form-action" {
+	if directive := pagetest.Evaluate[string](t, tab, refused, chromedp.EvalAwaitPromise); directive != "form-action" {
 		t.Errorf("the policy refused by %q, expected form-action", directive)
 	}
 }

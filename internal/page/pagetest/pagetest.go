@@ -66,7 +66,7 @@ func NewTab(t *testing.T, browser context.Context) context.Context {
 // Do plays actions, within two minutes.
 func Do(t *testing.T, tab context.Context, actions ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	within, cancel := context.WithTimeout(tab, 20*time.Second)
+	within, cancel := context.WithTimeout(tab, 2*time.Minute)
 	defer cancel()
 	if err := chromedp.Do(within, actions...); err != nil {
 		where, _ := chromedp.Run(tab, chromedp.Location())
