@@ -63,7 +63,7 @@ func (d desk) signedIn(username, clientID string) (left func() (session, granted
 	}
 	now, lives := time.Now(), person.Lifetimes{Idle: time.Hour, Most: time.Hour}
 	cookie, request, tab, code, refresh := oauth.NewSecret().Hash(), oauth.NewSecret().Hash(), oauth.NewSecret().Hash(), oauth.NewSecret().Hash(), oauth.NewSecret().Hash()
-	if in, err := d.store.SignIn(d.t.Context(), nil, cookie, person.Authentication{Person: p, At: now}.Session(now), lives); err != nil || !in {
+	if in, err := d.store.SignIn(d.t.Context(), nil, cookie, person.Authentication{Person: p, At: now}, lives, now); err != nil || !in {
 		d.t.Fatal(in, err)
 	}
 	verifier := strings.Repeat("v", 43)

@@ -29,8 +29,8 @@ type Store interface {
 
 	// Recognise finds a person of the upstream, or adds one with the new subject.
 	Recognise(ctx context.Context, who person.Identity, name, newSubject string, now time.Time) (person.Person, error)
-	// SignIn begins a session in the place of another; false when the person may not sign in.
-	SignIn(ctx context.Context, old, id []byte, s person.Session, l person.Lifetimes) (bool, error)
+	// SignIn begins a session in the place of another; false when the person may not sign in, or not any more with that password.
+	SignIn(ctx context.Context, old, id []byte, who person.Authentication, l person.Lifetimes, now time.Time) (bool, error)
 	Session(ctx context.Context, id []byte, l person.Lifetimes, now time.Time) (person.Session, bool, error)
 	SignOut(ctx context.Context, id []byte) error
 }

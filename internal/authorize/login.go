@@ -80,12 +80,12 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t turn, who pe
 	if former := e.cookie(r, sessionCookie); former != "" {
 		old = former.Hash()
 	}
-	ok, err := e.Store.SignIn(r.Context(), old, ticket.Hash(), session, e.Sessions)
+	ok, err := e.Store.SignIn(r.Context(), old, ticket.Hash(), who, e.Sessions, now)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		return oauth.Refuse(oauth.PersonChanged, "the person may no longer sign in")
+		return oauth.Refuse(oauth.PersonChanged, "the person may no longer sign in, or not with that password")
 	}
 	oauth.Note(w, oauth.FieldEvent, audit.PersonSignedIn)
 	oauth.Note(w, oauth.FieldSubject, session.Subject)

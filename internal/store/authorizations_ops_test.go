@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"authserver/internal/grant"
@@ -14,11 +15,12 @@ import (
 var lifetimes = person.Lifetimes{Idle: 15 * time.Minute, Most: 8 * time.Hour}
 
 // session is somebody signed in at noon.
-func session(subject string) person.Session {
-	return person.Session{
-		Subject: subject, Name: "The name", AuthTime: noon.Add(-time.Second), ACR: person.ACRPassword, AMR: []string{"pwd"},
-		StartedAt: noon, UsedAt: noon,
-	}
+func session(subject string) person.Session { return proven(subject).Session(noon) }
+
+// proven is somebody whom addPeople has added, with the password of then.
+func proven(subject string) person.Authentication {
+	who := person.Person{Subject: subject, Name: "The name", PasswordHash: "hash of " + strings.TrimPrefix(subject, "_")}
+	return person.Authentication{Person: who, At: noon.Add(-time.Second), ACR: person.ACRPassword, AMR: []string{"pwd"}}
 }
 
 // told is what a caller learns about an interaction.
@@ -233,15 +235,16 @@ func signingIn(former, fresh string) op[life] {
 			if former != "" {
 				old = hash(former)
 			}
-			signedIn, err := s.SignIn(ctx, old, hash(fresh), session("_alex"), lifetimes)
+			signedIn, err := s.SignIn(ctx, old, hash(fresh), proven("_alex"), lifetimes, noon)
 			return fmt.Sprint(signedIn, err)
 		},
 		model: func(l *life, _ string) string {
-			if !l.Disabled {
+			able := !l.Disabled && l.Password == proven("_alex").Person.PasswordHash
+			if able {
 				delete(l.Sessions, former)
 				l.Sessions[fresh] = true
 			}
-			return fmt.Sprint(!l.Disabled, nil)
+			return fmt.Sprint(able, nil)
 		},
 	}
 }

@@ -66,7 +66,7 @@ func newLifeStage(t *testing.T) lifeStage {
 	signIn(t, s, "kim's tab", "_kim")
 	_, chosen, err := s.Choose(t.Context(), hash("alex' tab"), "_alex", []string{"a1"}, noon)
 	left, err2 := s.Depart(t.Context(), hash("alex' tab"), hash("state"), noon)
-	signedIn, err3 := s.SignIn(t.Context(), nil, hash("session"), session("_alex"), lifetimes)
+	signedIn, err3 := s.SignIn(t.Context(), nil, hash("session"), proven("_alex"), lifetimes, noon)
 	if !chosen || !left || !signedIn || err != nil || err2 != nil || err3 != nil {
 		t.Fatal(chosen, err, left, err2, signedIn, err3)
 	}

@@ -45,7 +45,7 @@ func authorizationCalls(t *testing.T, s *store.Store) map[string]func() error {
 			return err
 		},
 		"SignIn": func() error {
-			_, err := s.SignIn(ctx, nil, hash("new "+marker), session(who), lifetimes)
+			_, err := s.SignIn(ctx, nil, hash("new "+marker), proven(who), lifetimes, noon)
 			return err
 		},
 		"Session":             func() error { _, _, err := s.Session(ctx, id, lifetimes, noon); return err },

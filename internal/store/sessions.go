@@ -10,20 +10,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// SignIn begins a session under the SHA-256 of its fresh cookie, and ends that of the former; nil: there is none.
-// signedIn is false, and nothing changes, when the person is disabled or unknown: a sign-in comes wholly before or wholly
-// after whatever ends the person's sessions.
-func (s *Store) SignIn(ctx context.Context, former, fresh []byte, of person.Session, l person.Lifetimes) (signedIn bool, err error) {
+// SignIn begins the session of who at now, under the SHA-256 of its fresh cookie, and ends that of the former; nil: there
+// is none. signedIn is false, and nothing changes, when the person is disabled or unknown, or has another password than the
+// one that was just proven: a sign-in comes wholly before or wholly after whatever ends the person's sessions.
+func (s *Store) SignIn(ctx context.Context, former, fresh []byte, who person.Authentication, l person.Lifetimes, now time.Time) (signedIn bool, err error) {
+	of := who.Session(now)
 	tag, err := s.pool.Exec(ctx, `
 		WITH able AS MATERIALIZED (
-			SELECT subject FROM person WHERE subject = $3 AND disabled_at IS NULL FOR SHARE
+			SELECT subject FROM person WHERE subject = $3 AND disabled_at IS NULL AND password_hash = $11 FOR SHARE
 		), ended AS (
 			DELETE FROM session WHERE id = $1 AND EXISTS (SELECT FROM able)
 		)
 		INSERT INTO session (id, subject, name, auth_time, acr, amr, started_at, used_at, ends_at)
 		SELECT $2, subject, $4, $5, $6, $7, $8, $9, $10 FROM able`,
 		former, fresh, of.Subject, of.Name, of.AuthTime, of.ACR, append([]string{}, of.AMR...), of.StartedAt, of.UsedAt,
-		of.UsedAt.Add(l.Idle))
+		of.UsedAt.Add(l.Idle), who.Person.PasswordHash)
 	return tag.RowsAffected() == 1, failure("sign in", err)
 }
 

@@ -16,7 +16,7 @@ import (
 // begin signs somebody in at noon, with a cookie of this name.
 func begin(t *testing.T, s *store.Store, cookie, subject string) {
 	t.Helper()
-	if signedIn, err := s.SignIn(t.Context(), nil, hash(cookie), session(subject), lifetimes); !signedIn || err != nil {
+	if signedIn, err := s.SignIn(t.Context(), nil, hash(cookie), proven(subject), lifetimes, noon); !signedIn || err != nil {
 		t.Fatalf("%s signs in: %v, %v", subject, signedIn, err)
 	}
 }
@@ -35,7 +35,7 @@ func TestSignIn(t *testing.T) {
 	s := storetest.New(t)
 	addPeople(t, s, "alex", "kim")
 	begin(t, s, "first", "_alex")
-	if signedIn, err := s.SignIn(t.Context(), hash("first"), hash("second"), session("_alex"), lifetimes); !signedIn || err != nil {
+	if signedIn, err := s.SignIn(t.Context(), hash("first"), hash("second"), proven("_alex"), lifetimes, noon); !signedIn || err != nil {
 		t.Fatal(signedIn, err)
 	}
 	lives(t, s, "first", noon, false)
@@ -44,7 +44,7 @@ func TestSignIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, subject := range []string{"_kim", "_nobody", ""} {
-		if signedIn, err := s.SignIn(t.Context(), hash("second"), hash("third"), session(subject), lifetimes); signedIn || err != nil {
+		if signedIn, err := s.SignIn(t.Context(), hash("second"), hash("third"), proven(subject), lifetimes, noon); signedIn || err != nil {
 			t.Errorf("%q signs in: %v, %v", subject, signedIn, err)
 		}
 		lives(t, s, "second", noon, true)
@@ -56,7 +56,7 @@ func TestSignIn(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("the session: %v (-want +got):\n%s", err, diff)
 	}
-	if signedIn, err := s.SignIn(t.Context(), hash("second"), hash("kim's"), session("_alex"), lifetimes); !signedIn || err != nil {
+	if signedIn, err := s.SignIn(t.Context(), hash("second"), hash("kim's"), proven("_alex"), lifetimes, noon); !signedIn || err != nil {
 		t.Errorf("alex again: %v, %v", signedIn, err)
 	}
 	for range 2 {
@@ -81,7 +81,7 @@ func TestSessionLives(t *testing.T) {
 			Most: time.Duration(rapid.IntRange(1, 12).Draw(r, "most")) * time.Minute,
 		}
 		want, now := session("_alex"), noon
-		if signedIn, err := s.SignIn(t.Context(), nil, hash(cookie), want, l); !signedIn || err != nil {
+		if signedIn, err := s.SignIn(t.Context(), nil, hash(cookie), proven("_alex"), l, noon); !signedIn || err != nil {
 			r.Fatal(signedIn, err)
 		}
 		for range rapid.IntRange(1, 8).Draw(r, "uses") {
