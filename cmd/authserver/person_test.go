@@ -33,6 +33,7 @@ type asking struct {
 	person flow.Person // who will be asked: alex
 	pkce   flow.PKCE
 	params url.Values
+	pushed *flow.Exchange
 	uri    string // request_uri
 }
 
@@ -43,7 +44,7 @@ func ask(t testing.TB, c *flow.Client, edits ...func(url.Values)) *asking {
 }
 
 // askWith pushes a request of which more than the parameters may be bent.
-func askWith(t testing.TB, c *flow.Client, bend func(*flow.Request), edits ...func(url.Values)) *asking {
+func askWith(t testing.TB, c *flow.Client, alter func(*flow.Request), edits ...func(url.Values)) *asking {
 	t.Helper()
 	a := &asking{t: t, client: c, person: alex, pkce: flow.NewPKCE()}
 	a.params = a.pkce.Parameters(callback, "fdx:accountbasic:read", "of the client")
@@ -51,12 +52,12 @@ func askWith(t testing.TB, c *flow.Client, bend func(*flow.Request), edits ...fu
 		edit(a.params)
 	}
 	r := c.PushRequest(a.params)
-	bend(r)
-	pushed := do(t, c.Server, r)
-	if outcome(t, pushed, "201"); pushed.Status != http.StatusCreated {
+	alter(r)
+	a.pushed = do(t, c.Server, r)
+	if outcome(t, a.pushed, "201"); a.pushed.Status != http.StatusCreated {
 		t.FailNow()
 	}
-	a.uri, _ = pushed.JSON()["request_uri"].(string)
+	a.uri, _ = a.pushed.JSON()["request_uri"].(string)
 	return a
 }
 
@@ -123,7 +124,13 @@ func (a *asking) answer(decision string) url.Values {
 // answerIn does so in a browser that may be signed in.
 func (a *asking) answerIn(b *flow.Browser, decision string) url.Values {
 	a.t.Helper()
-	visit(a.t, b, a.url())
+	return a.answerAt(b, a.url(), decision)
+}
+
+// answerAt does so from a URL that may be bent.
+func (a *asking) answerAt(b *flow.Browser, target, decision string) url.Values {
+	a.t.Helper()
+	visit(a.t, b, target)
 	if _, err := b.Answer(a.t.Context(), a.person, decision); err != nil {
 		a.t.Fatal(err)
 	}

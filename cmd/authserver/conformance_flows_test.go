@@ -1,0 +1,206 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"authserver/internal/flow"
+	"authserver/internal/oauth"
+
+	"golang.org/x/text/language"
+)
+
+// longState has 128 characters, and all that a URL may hold unescaped (RFC 3986 §2.3).
+var longState = strings.Repeat("-._~ab0Z", 16)
+
+// modulesOfFlows are those about the metadata and about flows that succeed.
+func modulesOfFlows() []module {
+	return []module{
+		{1, "discovery-end-point-verification", verifyMetadata},
+		{2, "happy-flow", happyFlow},
+		{3, "user-rejects-authentication", func(p *plan) {
+			for _, c := range []*flow.Client{p.first, p.second} {
+				a := p.ask(c, bend("state", longState))
+				answer := a.answerAt(p.browser, a.url(), flow.Deny)
+				if answer.Get("error") != "access_denied" || answer.Has("code") {
+					p.t.Errorf("%v", answer)
+				}
+				for name := range answer {
+					if !slices.Contains([]string{"error", "error_description", "error_uri", "state", "iss"}, name) {
+						p.t.Errorf("the answer has %s", name)
+					}
+				}
+			}
+		}},
+		{5, "ensure-authorization-request-without-state-success", func(p *plan) { p.flow(p.first, bend("state")) }},
+		{8, "ensure-other-scope-order-succeeds", func(p *plan) {
+			for _, scope := range []string{"fdx:transactions:read fdx:accountbasic:read", "fdx:accountbasic:read fdx:transactions:read"} {
+				granted := strings.Fields(p.flow(p.first, bend("scope", scope)).token.Scope)
+				if slices.Sort(granted); strings.Join(granted, " ") != "fdx:accountbasic:read fdx:transactions:read" {
+					p.t.Errorf("asked for %q: %q", scope, granted)
+				}
+			}
+		}},
+		{23, "ensure-authorization-request-with-long-state", func(p *plan) { p.flow(p.first, bend("state", strings.Repeat("s", 1000))) }},
+		{57, "refresh-token", refreshed},
+		{75, "par-without-duplicate-parameters", func(p *plan) {
+			a := p.ask(p.first)
+			sent, err := url.Parse(a.url())
+			if err != nil || len(sent.Query()) != 2 {
+				p.t.Fatal(err, a.url())
+			}
+			p.redeemed(a, p.approved(a))
+		}},
+	}
+}
+
+// registered are the members of metadata that have a meaning to everybody (RFC 8414, 9126, 9207, 9449; OpenID Connect
+// Discovery), as far as this server has them, with the type of each.
+var registered = map[string]string{
+	"issuer": "url", "authorization_endpoint": "url", "pushed_authorization_request_endpoint": "url", "token_endpoint": "url",
+	"registration_endpoint": "url", "introspection_endpoint": "url", "revocation_endpoint": "url", "jwks_uri": "url",
+	"require_pushed_authorization_requests": "bool", "authorization_response_iss_parameter_supported": "bool",
+	"request_parameter_supported": "bool", "request_uri_parameter_supported": "bool",
+	"scopes_supported": "list", "response_types_supported": "list", "response_modes_supported": "list", "grant_types_supported": "list",
+	"code_challenge_methods_supported": "list", "acr_values_supported": "list", "prompt_values_supported": "list", "ui_locales_supported": "list",
+	"token_endpoint_auth_methods_supported": "list", "token_endpoint_auth_signing_alg_values_supported": "list",
+	"introspection_endpoint_auth_methods_supported": "list", "introspection_endpoint_auth_signing_alg_values_supported": "list",
+	"introspection_signing_alg_values_supported": "list",
+	"revocation_endpoint_auth_methods_supported": "list", "revocation_endpoint_auth_signing_alg_values_supported": "list",
+	"dpop_signing_alg_values_supported": "list",
+}
+
+// verifyMetadata: what of conformance.md §2.1 is about members that are there, at both places where the document lies.
+func verifyMetadata(p *plan) {
+	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
+		m := document(p.t, p.first.Server, p.issuer+path)
+		for name, value := range m {
+			var ok bool
+			switch registered[name] {
+			case "url":
+				text, _ := value.(string)
+				u, err := url.Parse(text)
+				ok = err == nil && u.Scheme == "https" && u.Host == hostOf(p.issuer) && u.RawQuery == "" && !strings.Contains(text, "#") && u.User == nil
+			case "bool":
+				_, ok = value.(bool)
+			case "list":
+				words := list(m, name)
+				ok = len(words) > 0 && !slices.Contains(words, "")
+			}
+			if !ok {
+				p.t.Errorf("%s is %v", name, value)
+			}
+		}
+		if m["issuer"] != p.issuer || m["authorization_response_iss_parameter_supported"] != true || m["require_pushed_authorization_requests"] != true {
+			p.t.Errorf("%v", m)
+		}
+		for name, must := range map[string][]string{
+			"response_types_supported": {"code"}, "code_challenge_methods_supported": {"S256"}, "token_endpoint_auth_methods_supported": {"private_key_jwt"},
+			"grant_types_supported":             {"authorization_code", "client_credentials", "refresh_token"},
+			"dpop_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"}, "token_endpoint_auth_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
+		} {
+			words := list(m, name)
+			if slices.Sort(words); !slices.Equal(words, slices.Sorted(slices.Values(must))) {
+				p.t.Errorf("%s is %v, want %v", name, words, must)
+			}
+		}
+		for _, scope := range list(m, "scopes_supported") {
+			if !scopeToken.MatchString(scope) {
+				p.t.Errorf("scope %q", scope)
+			}
+		}
+		for _, locale := range list(m, "ui_locales_supported") {
+			if tag, err := language.Parse(locale); err != nil || tag.String() != locale {
+				p.t.Errorf("ui_locales %q: %v", locale, err)
+			}
+		}
+	}
+	p.verifyKeys()
+}
+
+// verifyKeys: every key has a kid and nothing private, and is long enough.
+func (p *plan) verifyKeys() {
+	p.t.Helper()
+	e := raw(p.t, p.first.Server, http.MethodGet, p.first.Server.Metadata.JWKSURI, nil, "")
+	var set struct{ Keys []map[string]string }
+	if err := json.Unmarshal([]byte(e.ResponseBody), &set); err != nil || len(set.Keys) == 0 {
+		p.t.Fatal(err)
+	}
+	for _, k := range set.Keys {
+		for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
+			if k[private] != "" {
+				p.t.Errorf("%s has %s", k["kid"], private)
+			}
+		}
+		modulus, err := base64.RawURLEncoding.DecodeString(k["n"])
+		if err != nil || k["kid"] == "" || k["kty"] == "RSA" && len(modulus) < 256 || k["kty"] == "EC" && k["crv"] != "P-256" {
+			p.t.Errorf("%v", k)
+		}
+	}
+}
+
+// happyFlow: the second client does everything in another way than the first.
+func happyFlow(p *plan) {
+	p.flow(p.first)
+
+	c := p.second
+	a := p.askWith(c, func(r *flow.Request) { r.Proof = nil }, bend("redirect_uri", suiteQuery), bend("state", longState),
+		bend("nonce", longState[:43]), bend("dpop_jkt", c.DPoPKey.Thumbprint()))
+	order := []string{"state", "scope", "redirect_uri", "response_type", "code_challenge_method", "code_challenge", "nonce"}
+	target := c.Server.Metadata.AuthorizationEndpoint + "?"
+	for _, name := range order {
+		target += name + "=" + url.QueryEscape(a.params.Get(name)) + "&"
+	}
+	target += url.Values{"request_uri": {a.uri}}.Encode() + "&" + url.Values{"client_id": {c.ID}}.Encode()
+	token := p.redeemed(a, p.approvedAt(a, target))
+	p.opens(c, token)
+
+	inQuery := raw(p.t, c.Server, http.MethodGet, p.accounts().URL+"?access_token="+token.AccessToken, nil, "")
+	refusedFor(p.t, inQuery, "400 invalid_request", oauth.ParameterInQuery)
+	thief := *p.first
+	refusedFor(p.t, do(p.t, thief.Server, thief.Present(p.accounts(), token.AccessToken)), "401 invalid_token", oauth.TokenKey)
+
+	own, err := c.Token(p.t.Context(), nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.checkToken(own, "access_token", "token_type", "expires_in", "scope")
+	nonce := freshNonce(p.t, p.first) // the suite carries it over to the other client
+	boundTo(p.t, once(p.t, c, under(c, nonce)), c.DPoPKey)
+}
+
+// refreshed: conformance.md §2.6.
+func refreshed(p *plan) {
+	var families []family
+	for _, c := range []*flow.Client{p.first, p.second} {
+		f := p.flow(c, bend("scope", "offline_access fdx:accountbasic:read"), bend("prompt", "consent"))
+		families = append(families, f)
+		renewed := *c
+		renewed.DPoPKey = key(p.t, "ES256")
+		for range 2 {
+			again, err := renewed.Refresh(p.t.Context(), f.token.RefreshToken, nil)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			p.checkToken(again, "access_token", "token_type", "expires_in", "refresh_token", "scope")
+			if again.RefreshToken != f.token.RefreshToken {
+				p.t.Error("rotated")
+			}
+			p.opens(&renewed, again)
+			p.clock.advance(30 * time.Second)
+		}
+		r := c.RefreshRequest(f.token.RefreshToken, nil)
+		r.Assertion = nil
+		outcome(p.t, do(p.t, c.Server, r), "401 invalid_client")
+		r = c.RefreshRequest(f.token.RefreshToken, nil)
+		r.Proof = nil
+		outcome(p.t, do(p.t, c.Server, r), "400 invalid_request")
+	}
+	c := p.first
+	outcome(p.t, do(p.t, c.Server, c.RefreshRequest(families[1].token.RefreshToken, nil)), "400 invalid_grant")
+}

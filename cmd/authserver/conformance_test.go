@@ -1,0 +1,237 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"authserver/internal/flow"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// module is one module of the OpenID Foundation's plans for FAPI 2.0, Security Profile and Message Signing, by its number
+// in the project's list of all.
+type module struct {
+	number int
+	name   string
+	play   func(p *plan)
+}
+
+const modules = 78
+
+// unplayed are the modules that wait for what they ask about, with the step that brings it, and those that ask about
+// something that this server has no part in.
+var unplayed = map[string][]int{
+	"request objects": {4, 11, 24, 25, 28, 29, 30, 32, 34, 35, 36, 37, 38, 74},
+	"ID tokens":       {6, 7, 9, 20, 22},
+	"other profiles":  {31, 33, 39, 44, 58, 59, 60, 61},
+}
+
+// plan is what the suite is set up with: an issuer with https, and two clients whose keys differ.
+type plan struct {
+	*deployment
+	t             *testing.T
+	first, second *flow.Client
+	browser       *flow.Browser // alex is signed in there
+}
+
+// suite is where the clients of the plan have people sent back to. Nobody goes there.
+const (
+	suite      = "https://suite.example/test/a/authserver/callback"
+	suiteQuery = suite + "?dummy1=lorem&dummy2=ipsum"
+)
+
+// TestConformance plays every module of the plans that needs no request object, no ID token and no certificate, and wants
+// the strictest of the answers that a module takes.
+func TestConformance(t *testing.T) {
+	all := slices.Concat(modulesOfFlows(), modulesOfPushes(), modulesOfBrowsers(), modulesOfCodes(), modulesOfClients(), modulesOfProofs())
+	listed := map[int]int{}
+	for _, numbers := range unplayed {
+		for _, n := range numbers {
+			listed[n]++
+		}
+	}
+	for _, m := range all {
+		listed[m.number]++
+	}
+	for n := 1; n <= modules; n++ {
+		if listed[n] != 1 {
+			t.Errorf("module %d is played or listed %d times", n, listed[n])
+		}
+		delete(listed, n)
+	}
+	if len(listed) > 0 {
+		t.Errorf("there is no module %v", listed)
+	}
+	slices.SortFunc(all, func(a, b module) int { return a.number - b.number })
+	d := deploy(t, 2, func(s *settings) { s.Issuer = "https://as.example" })
+	set := plan{deployment: d, first: d.conforming(0, "PS256"), second: d.conforming(1, "ES256")}
+	set.browser = flow.NewBrowser(set.first.Server)
+	for _, m := range all {
+		t.Run(fmt.Sprint(m.number, " ", m.name), func(t *testing.T) {
+			p := set
+			p.deployment, p.t = d.within(t), t
+			m.play(&p)
+			if written := d.checkMustNots(t); strings.Contains(written, `"level":"ERROR"`) {
+				t.Errorf("G1: the log tells of a fault of ours:\n%s", written)
+			}
+		})
+	}
+}
+
+// conforming registers a client of the plan, which signs with an algorithm.
+func (d *deployment) conforming(replica int, alg string) *flow.Client {
+	d.t.Helper()
+	s, k := d.server(replica), key(d.t, alg)
+	c, err := s.Register(d.t.Context(), s.RegisterRequest(metadata(k, recipient, func(m map[string]any) {
+		m["redirect_uris"] = []string{suite, suiteQuery}
+		m["token_endpoint_auth_signing_alg"] = alg
+		m["scope"] = "offline_access fdx:accountbasic:read fdx:transactions:read"
+	})), k, key(d.t, "ES256"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.wire.add(c.RegistrationToken)
+	return c
+}
+
+// ask pushes a request of the plan, and holds the answer to what is true of every one.
+func (p *plan) ask(c *flow.Client, edits ...func(url.Values)) *asking {
+	p.t.Helper()
+	return p.askWith(c, func(*flow.Request) {}, edits...)
+}
+
+// askWith pushes one of which more than the parameters may be bent.
+func (p *plan) askWith(c *flow.Client, alter func(*flow.Request), edits ...func(url.Values)) *asking {
+	p.t.Helper()
+	a := askWith(p.t, c, alter, append([]func(url.Values){bend("redirect_uri", suite)}, edits...)...)
+	answer := a.pushed.JSON()
+	if expiresIn := wholeSeconds(p.t, answer["expires_in"]); len(answer) != 2 || expiresIn != 90 {
+		p.t.Errorf("PAR: %s", a.pushed.ResponseBody)
+	}
+	p.random("request_uri", a.uri)
+	return a
+}
+
+// approved is the code of a request that alex has approved.
+func (p *plan) approved(a *asking) string { p.t.Helper(); return p.approvedAt(a, a.url()) }
+
+// approvedAt is that from a URL that may be bent; the answer is held to what is true of every one.
+func (p *plan) approvedAt(a *asking, target string) string {
+	p.t.Helper()
+	p.browser.Exchanges = nil
+	answer := a.answerAt(p.browser, target, flow.Approve)
+	want := map[string]bool{"code": true, "iss": true}
+	if a.params.Has("state") {
+		want["state"] = true
+	}
+	got := map[string]bool{}
+	for name := range answer {
+		got[name] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		p.t.Error("the answer's parameters:", diff)
+	}
+	p.random("code", answer.Get("code"))
+	return answer.Get("code")
+}
+
+// redeemed are the tokens for a code, held to what is true of all.
+func (p *plan) redeemed(a *asking, code string) *flow.Token {
+	p.t.Helper()
+	token := a.redeem(code)
+	p.checkToken(token, "access_token", "token_type", "expires_in", "refresh_token", "scope")
+	p.random("refresh token", token.RefreshToken)
+	return token
+}
+
+// checkToken wants a token response of certain members: an ID token, for one, is none of them.
+func (p *plan) checkToken(token *flow.Token, members ...string) {
+	p.t.Helper()
+	e := token.Exchange
+	checkAnswer(p.t, e)
+	got := []string{}
+	for name := range e.JSON() {
+		got = append(got, name)
+	}
+	slices.Sort(got)
+	slices.Sort(members)
+	if diff := cmp.Diff(members, got); diff != "" {
+		p.t.Error("token response:", diff)
+	}
+	if token.Type != "DPoP" || token.ExpiresIn < 1 || token.ExpiresIn > 300 || e.ResponseHeader.Get("Content-Type") != "application/json" {
+		p.t.Errorf("token response: %s", e.ResponseHeader)
+	}
+	p.random("access token", token.AccessToken)
+}
+
+// flow is a normal flow to the end.
+func (p *plan) flow(c *flow.Client, edits ...func(url.Values)) family {
+	p.t.Helper()
+	a := p.ask(c, edits...)
+	code := p.approved(a)
+	f := family{a, code, p.redeemed(a, code)}
+	p.opens(c, f.token)
+	return f
+}
+
+// accounts is a request for the protected resource.
+func (p *plan) accounts() *flow.Request {
+	return &flow.Request{Method: http.MethodGet, URL: p.issuer + "/demo/accounts"}
+}
+
+// opens calls the resource with all that real clients send along.
+func (p *plan) opens(c *flow.Client, token *flow.Token, edits ...flow.Edit) {
+	p.t.Helper()
+	const interaction = "5ad5d8f8-c1a5-4d0c-bd3b-9a0ee1b1f0c1"
+	for _, accept := range []string{"application/json", "application/json;charset=UTF-8", "*/*"} {
+		r := c.Present(p.accounts(), token.AccessToken, edits...).SetHeader("Accept", accept)
+		r.SetHeader("x-fapi-interaction-id", interaction).SetHeader("x-fapi-auth-date", "Sun, 22 Nov 2026 10:00:00 GMT")
+		r.SetHeader("x-fapi-customer-ip-address", "2001:db8::7")
+		e := do(p.t, c.Server, r)
+		outcome(p.t, e, "200")
+		if id := e.ResponseHeader.Get("x-fapi-interaction-id"); id != interaction {
+			p.t.Errorf("x-fapi-interaction-id %q", id)
+		}
+		date, err := http.ParseTime(e.ResponseHeader.Get("Date"))
+		if err != nil || time.Since(date).Abs() > 5*time.Minute {
+			p.t.Errorf("Date: %s %v", date, err)
+		}
+	}
+}
+
+// random wants a text that the suite takes for random: of at least 128 bits, with more than 96 bits of Shannon's entropy in
+// its characters.
+func (p *plan) random(what, text string) {
+	p.t.Helper()
+	counts, bits := map[rune]float64{}, 0.0
+	for _, c := range text {
+		counts[c]++
+	}
+	for _, n := range counts {
+		bits -= n * math.Log2(n/float64(len(text)))
+	}
+	if 8*len(text) < 128 || bits <= 96 {
+		p.t.Errorf("%s: %d characters, %.0f bits", what, len(text), bits)
+	}
+}
+
+// pushRefused wants a push refused with 400 and an error, and nothing else.
+func (p *plan) pushRefused(c *flow.Client, want string, edits ...func(url.Values)) {
+	p.t.Helper()
+	params := flow.NewPKCE().Parameters(suite, "fdx:accountbasic:read", "state")
+	for _, edit := range edits {
+		edit(params)
+	}
+	outcome(p.t, do(p.t, c.Server, c.PushRequest(params)), want)
+}
+
+// scopeToken is what a scope may be made of (RFC 6749 §3.3).
+var scopeToken = regexp.MustCompile(`^[\x21\x23-\x5B\x5D-\x7E]+$`)
