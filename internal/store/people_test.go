@@ -236,7 +236,9 @@ func TestPeopleUpAndDown(t *testing.T) {
 	if _, err := s.Recognise(t.Context(), person.Identity{Issuer: "https://login.example", Subject: "42"}, "", "_42", noon); err != nil {
 		t.Fatal(err)
 	}
-	begin(t, s, "session", people[0].Subject)
+	if signedIn, err := s.SignIn(t.Context(), nil, hash("session"), person.Authentication{Person: people[0], At: noon}, lifetimes, noon); !signedIn || err != nil {
+		t.Fatal(signedIn, err)
+	}
 	if disabled, err := s.DisablePerson(t.Context(), "kim", noon); !disabled || err != nil {
 		t.Fatal(disabled, err)
 	}
