@@ -36,10 +36,9 @@ func usedRequests(t *testing.T, d *deployment) {
 		a := ask(t, c)
 		code, grants := a.answerIn(b, decision).Get("code"), one[int](t, d, `SELECT count(*) FROM authorization_grant`)
 		for i := range d.replicas {
-			here, fresh := *b, flow.NewBrowser(d.server(i))
-			here.Server = fresh.Server
-			refusedPage(t, visit(t, &here, a.url()), http.StatusBadRequest, oauth.RequestAnswered)
-			refusedPage(t, visit(t, fresh, a.url()), http.StatusBadRequest, oauth.RequestAnswered)
+			for _, browser := range []*flow.Browser{d.tab(b, i), flow.NewBrowser(d.server(i))} {
+				refusedPage(t, visit(t, browser, a.url()), http.StatusBadRequest, oauth.RequestAnswered)
+			}
 		}
 		if n := one[int](t, d, `SELECT count(*) FROM authorization_grant`); n != grants {
 			t.Errorf("%d grants more", n-grants)
@@ -103,8 +102,7 @@ func foreignRequests(t *testing.T, d *deployment) {
 	unknown := *a
 	unknown.uri = grant.RequestURI + strings.Repeat("A", 43)
 	for i := range d.replicas {
-		fresh, here := flow.NewBrowser(d.server(i)), *b
-		for _, browser := range []*flow.Browser{fresh, &here} {
+		for _, browser := range []*flow.Browser{d.tab(b, i), flow.NewBrowser(d.server(i))} {
 			p := visit(t, browser, c2.AuthorizeURL(a.uri))
 			refusedPage(t, p, http.StatusBadRequest, oauth.RequestURIUnknown)
 			if strings.Contains(p.Exchange.ResponseBody, "client.example") || strings.Contains(p.Exchange.ResponseBody, "other.example") {
@@ -216,15 +214,8 @@ func clientsThatChange(t *testing.T, d *deployment) {
 		grants := one[int](t, d, `SELECT count(*) FROM authorization_grant`)
 		change(c)
 		for i := range d.replicas {
-			fresh := flow.NewBrowser(d.server(i))
-			if p := visit(t, fresh, early.url()); !p.Refused() || p.Exchange.Status != http.StatusBadRequest {
-				t.Errorf("%s: %s", name, p)
-			}
-			here := *b
-			here.Server = fresh.Server
-			if p := submit(t, &here, form); !p.Refused() || p.Exchange.Status != http.StatusBadRequest {
-				t.Errorf("%s: %s", name, p)
-			}
+			refusedPage(t, visit(t, flow.NewBrowser(d.server(i)), early.url()), http.StatusBadRequest, oauth.ClientChanged)
+			refusedPage(t, submit(t, d.tab(b, i), form), http.StatusBadRequest, oauth.ClientChanged)
 		}
 		if n := one[int](t, d, `SELECT count(*) FROM authorization_grant`); n != grants {
 			t.Errorf("%s: a grant was stored", name)

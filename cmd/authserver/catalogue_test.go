@@ -25,6 +25,7 @@ var later = map[string]string{
 	"PR-28": "request objects", "PR-29": "request objects", "PR-30": "request objects", "PR-31": "request objects",
 	"PR-32": "request objects", "PR-42": "request objects", "PR-40": "authorization details",
 	"RT-11": "authorization details", "RT-13": "authorization details",
+	"AZ-24": "JARM", "AZ-25": "JARM",
 	"DR-23": "mutual TLS", "DR-24": "a load of its own",
 	"KY-04": "ID tokens", "KY-05": "ID tokens", "KY-06": "request objects",
 }
@@ -40,6 +41,7 @@ func TestCatalogue(t *testing.T) {
 		"DPoP": attacksOnProofs, "client credentials": attacksOnGrants, "introspection and revocation": attacksOnIntrospection,
 		"registration": attacksOnRegistration, "HTTP": attacksOnHTTP, "own keys": attacksOnKeys, "pushed requests": attacksOnPushes,
 		"authorization codes": attacksOnCodes, "refresh tokens": attacksOnRefresh,
+		"authorization endpoint": attacksOnAuthorization,
 	} {
 		for _, a := range section() {
 			if seen[a.id] {

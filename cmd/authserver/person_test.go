@@ -3,11 +3,15 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
+
+	"golang.org/x/net/html"
 )
 
 // callback is where the clients of these tests have people sent back to. Nobody goes there.
@@ -68,6 +72,13 @@ func (a *asking) by(c *flow.Client) *asking {
 	return &moved
 }
 
+// as is the same request, before somebody else.
+func (a *asking) as(who flow.Person) *asking {
+	moved := *a
+	moved.person = who
+	return &moved
+}
+
 // url is where the client sends the browser.
 func (a *asking) url() string { return a.client.AuthorizeURL(a.uri) }
 
@@ -96,23 +107,69 @@ func checked(t testing.TB, b *flow.Browser, p *flow.Page, err error) *flow.Page 
 	return p
 }
 
-// checkPage: no fault of ours, nothing in a cache, nothing that another site can frame, and no redirect that takes a form
-// along.
+// checkPage: no fault of ours, nothing in a cache or a referrer, nothing that another site can frame, nothing that runs, and
+// no redirect that takes a form along.
 func checkPage(t testing.TB, e *flow.Exchange) {
 	t.Helper()
 	if strings.Contains(e.URL, "/assets/") {
 		return
 	}
 	h := e.ResponseHeader
+	complain := func(format string, args ...any) {
+		t.Helper()
+		t.Errorf("%s %s, %d %v: "+format, append([]any{e.Method, e.URL, e.Status, h}, args...)...)
+	}
 	if e.Status >= 500 || e.Status/100 == 3 && e.Status != http.StatusSeeOther {
-		t.Errorf("G1: %s %s: %d", e.Method, e.URL, e.Status)
+		complain("G1: %s", e.ResponseBody)
 	}
-	if h.Get("Cache-Control") != "no-store" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("%s %s: headers %v", e.Method, e.URL, h)
+	if h.Get("Cache-Control") != "no-store" || h.Get("Access-Control-Allow-Origin") != "" || !anyUUID.MatchString(h.Get("X-Fapi-Interaction-Id")) {
+		complain("the headers of all answers")
 	}
-	if e.Status != http.StatusSeeOther && (h.Get("X-Frame-Options") != "DENY" || !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'")) {
-		t.Errorf("AZ-05: %s %s may be framed: %v", e.Method, e.URL, h)
+	if e.Method == http.MethodHead && e.Status == http.StatusOK {
+		return
 	}
+	if h.Get("Referrer-Policy") != "no-referrer" || h.Get("X-Content-Type-Options") != "nosniff" {
+		complain("AZ-23: the headers of all pages")
+	}
+	if e.Status == http.StatusSeeOther {
+		return
+	}
+	policy := h.Get("Content-Security-Policy")
+	if h.Get("X-Frame-Options") != "DENY" || !strings.Contains(policy, "frame-ancestors 'none'") {
+		complain("AZ-05: it may be framed")
+	}
+	if !strings.HasPrefix(policy, "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'") || h.Get("Content-Type") != "text/html; charset=utf-8" {
+		complain("AZ-23: what it is, and may load")
+	}
+	if found := ofItsOwn(e.ResponseBody); found != "" {
+		complain("AZ-23: %s", found)
+	}
+	if found := inside.FindString(e.ResponseBody); found != "" && e.Status >= 400 {
+		complain("G3: the page holds %q", found)
+	}
+}
+
+// isOurPath are the addresses that pages lead to: on this server, and nothing that a browser reads as another host.
+var isOurPath = regexp.MustCompile(`^/[a-z][a-z0-9./_-]*(\?[a-z]+=[A-Za-z0-9_-]+)?$`)
+
+// ofItsOwn is what a page would run or paint of its own, or "".
+func ofItsOwn(page string) string {
+	root, err := html.Parse(strings.NewReader(page))
+	if err != nil {
+		return err.Error()
+	}
+	for node := range root.Descendants() {
+		if node.Type == html.ElementNode && slices.Contains([]string{"script", "style", "iframe", "object", "embed", "base", "svg"}, node.Data) {
+			return "<" + node.Data + ">"
+		}
+		for _, a := range node.Attr {
+			script := slices.Contains([]string{"href", "src", "action", "formaction"}, a.Key) && !isOurPath.MatchString(a.Val)
+			if script || a.Key == "style" || strings.HasPrefix(a.Key, "on") {
+				return a.Key + "=" + a.Val
+			}
+		}
+	}
+	return ""
 }
 
 // answer plays the person up to the decision, and returns what the client is told.
@@ -182,7 +239,7 @@ func (a *asking) redeem(code string) *flow.Token {
 	return token
 }
 
-// upTo plays the demo person up to the page that has a field, and returns its form.
+// upTo plays the person up to the page that has a field, and returns its form.
 func (a *asking) upTo(b *flow.Browser, field string) *flow.Form {
 	a.t.Helper()
 	visit(a.t, b, a.url())
@@ -190,7 +247,7 @@ func (a *asking) upTo(b *flow.Browser, field string) *flow.Form {
 		var err error
 		switch {
 		case b.Page.Form("password") != nil:
-			_, err = b.SignIn(a.t.Context(), alex.Username, alex.Password)
+			_, err = b.SignIn(a.t.Context(), a.person.Username, a.person.Password)
 		case b.Page.Form("accounts") != nil:
 			_, err = b.ChooseAccounts(a.t.Context(), b.Page.Form("accounts").Choices["accounts"]...)
 		default:
@@ -199,6 +256,60 @@ func (a *asking) upTo(b *flow.Browser, field string) *flow.Form {
 		checked(a.t, b, b.Page, err)
 	}
 	return b.Page.Form(field)
+}
+
+// tab is another tab of a browser, whose requests reach another replica.
+func (d *deployment) tab(b *flow.Browser, replica int) *flow.Browser {
+	d.t.Helper()
+	return &flow.Browser{Server: d.server(replica), Jar: b.Jar}
+}
+
+// knock sends one request with a browser's cookies, and follows nothing.
+func knock(t testing.TB, b *flow.Browser, r *flow.Request) *flow.Exchange {
+	t.Helper()
+	target, err := url.Parse(r.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := *r
+	if sent.Header = r.Header.Clone(); sent.Header == nil {
+		sent.Header = http.Header{}
+	}
+	for _, c := range b.Jar.Cookies(target) {
+		sent.Header.Add("Cookie", c.Name+"="+c.Value)
+	}
+	e, err := b.Server.Send(t.Context(), &sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkPage(t, e)
+	return e
+}
+
+// cookies are what a browser would send to the issuer.
+func (d *deployment) cookies(b *flow.Browser) map[string]string {
+	d.t.Helper()
+	issuer, err := url.Parse(d.issuer)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, c := range b.Jar.Cookies(issuer) {
+		all[c.Name] = c.Value
+	}
+	return all
+}
+
+// setCookies puts cookies into a browser, as somebody might who has been there before.
+func (d *deployment) setCookies(b *flow.Browser, all map[string]string) {
+	d.t.Helper()
+	issuer, err := url.Parse(d.issuer)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for name, value := range all {
+		b.Jar.SetCookies(issuer, []*http.Cookie{{Name: name, Value: value, Path: "/"}})
+	}
 }
 
 // submit sends a form, of this page or an earlier one.

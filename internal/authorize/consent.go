@@ -112,7 +112,7 @@ func (e *Endpoint) approve(w http.ResponseWriter, r *http.Request, t turn, now t
 		},
 		CodeHash: code.Hash(),
 	}
-	if err := e.decide(w, r, t, &approval, now); err != nil {
+	if err := e.decide(r, t, &approval, now); err != nil {
 		return err
 	}
 	oauth.Note(w, oauth.FieldEvent, audit.GrantApproved)

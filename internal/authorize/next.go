@@ -83,7 +83,7 @@ func (e *Endpoint) accounts(r *http.Request, t turn) ([]person.Account, error) {
 
 // end answers the request with a refusal, which goes to the client: the request is dead then.
 func (e *Endpoint) end(w http.ResponseWriter, r *http.Request, t turn, refusal *oauth.Error, now time.Time) error {
-	if err := e.decide(w, r, t, nil, now); err != nil {
+	if err := e.decide(r, t, nil, now); err != nil {
 		return err
 	}
 	if refusal.Reason == oauth.PersonDenied {
@@ -93,15 +93,15 @@ func (e *Endpoint) end(w http.ResponseWriter, r *http.Request, t turn, refusal *
 	return refusal.ToClient(t.to(e.Issuer))
 }
 
-// decide keeps the one answer to the request, and takes the interaction's cookie away.
-func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, t turn, approval *grant.Approval, now time.Time) error {
+// decide keeps the one answer to the request. The interaction's cookie stays until its time is over: whoever goes back to a
+// page is then told that the answer was given.
+func (e *Endpoint) decide(r *http.Request, t turn, approval *grant.Approval, now time.Time) error {
 	_, decision, err := e.Store.Decide(r.Context(), t.id(), t.session.Subject, approval, now)
 	if err != nil {
 		return err
 	}
 	switch decision {
 	case grant.Decided:
-		e.setCookie(w, interactionCookie(t.handle), "", 0)
 		return nil
 	case grant.AlreadyAnswered:
 		return oauth.Refuse(oauth.RequestAnswered, "the request has been answered")

@@ -178,12 +178,13 @@ func readOpenID(p *grant.Pushed, c client.Client, form oauth.Form) (err error) {
 	return err
 }
 
-// words are the values of a list with spaces between; nil when there are none.
+// words are the values of a list with spaces between, and nothing else; nil when there are none.
 func words(list string) []string {
-	if list = strings.TrimSpace(list); list == "" {
+	all := strings.FieldsFunc(list, func(r rune) bool { return r == ' ' })
+	if len(all) == 0 {
 		return nil
 	}
-	return strings.Fields(list)
+	return all
 }
 
 func promptOf(value string) ([]string, error) {

@@ -131,6 +131,7 @@ func TestJudgeRefuses(t *testing.T) {
 		"another resource":                     {recipient(), []string{"resource", "https://evil.example"}, oauth.ResourceRefused},
 		"AZ-12 a state beyond 2 KiB":           {recipient(), []string{"state", strings.Repeat("s", 2049)}, oauth.ParameterTooLong},
 		"AZ-16 none beside login":              {recipient(), []string{"prompt", "none login"}, oauth.PromptRefused},
+		"prompts with another space between":   {recipient(), []string{"prompt", "login\tconsent"}, oauth.PromptRefused},
 		"an unknown prompt":                    {recipient(), []string{"prompt", "create"}, oauth.PromptRefused},
 		"a negative max_age":                   {recipient(), []string{"max_age", "-1"}, oauth.MaxAgeRefused},
 		"a max_age with a sign":                {recipient(), []string{"max_age", "+1"}, oauth.MaxAgeRefused},
