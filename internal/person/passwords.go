@@ -127,14 +127,14 @@ func (p *Passwords) Authenticate(ctx context.Context, username, password, peer s
 	return Authentication{Person: person, At: now, ACR: ACRPassword, AMR: []string{"pwd"}}, nil // RFC 8176 §2
 }
 
-// count counts the attempt for the account and for the address, and refuses it when it is one too many for either. Both
-// names, those that exist and those that do not, are counted alike.
+// count counts the attempt for the address and for the account, and refuses it when it is one too many for either. Both
+// names, those that exist and those that do not, are counted alike. An address that has used up its own attempts uses up
+// nobody else's: it could lock as many people out as it knows names.
 func (p *Passwords) count(ctx context.Context, account, address []byte, now time.Time) error {
-	var wait time.Duration
 	for _, c := range []struct {
 		key   []byte
 		limit int
-	}{{account, p.limits.Account}, {address, p.limits.Address}} {
+	}{{address, p.limits.Address}, {account, p.limits.Account}} {
 		if c.limit == 0 {
 			continue
 		}
@@ -142,16 +142,14 @@ func (p *Passwords) count(ctx context.Context, account, address []byte, now time
 		if err != nil {
 			return err
 		}
-		if retryAfter, exceeded := attempts.Exceeded(c.limit, now); exceeded {
-			wait = max(wait, retryAfter, time.Second)
+		if wait, exceeded := attempts.Exceeded(c.limit, now); exceeded {
+			wait = max(wait, time.Second)
+			refusal := oauth.Refuse(oauth.RateLimited, "too many attempts to sign in; come back after %.0f s", wait.Seconds())
+			refusal.RetryAfter = wait
+			return refusal
 		}
 	}
-	if wait == 0 {
-		return nil
-	}
-	refusal := oauth.Refuse(oauth.RateLimited, "too many attempts to sign in; come back after %.0f s", wait.Seconds())
-	refusal.RetryAfter = wait
-	return refusal
+	return nil
 }
 
 // compare hashes in one of the slots, so that people who sign in do not starve those who fetch tokens.

@@ -3,6 +3,7 @@ package person
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -236,6 +237,26 @@ func TestPasswordAddress(t *testing.T) {
 	refused(t, err, oauth.RateLimited)
 	if _, err = d.Authenticate(t.Context(), "kim", kimsPassword, "198.51.100.9", noon); err != nil {
 		t.Errorf("from another address: %v", err)
+	}
+}
+
+// TestPasswordLockOut: AZ-22: an address beyond its limit takes no attempts away from the people that it names, nor does it
+// fill the store with names.
+func TestPasswordLockOut(t *testing.T) {
+	d := newDesk(t, Limits{Account: 10, Address: 5})
+	for i := range 30 {
+		if _, err := d.try(t, "kim", "wrong"); err == nil {
+			t.Fatal("a wrong password was right")
+		}
+		if _, err := d.try(t, "name"+strconv.Itoa(i), "wrong"); err == nil {
+			t.Fatal("nobody signed in")
+		}
+	}
+	if n := len(d.register.attempts); n != 4 { // the address, kim and two names
+		t.Errorf("%d counts are kept", n)
+	}
+	if _, err := d.Authenticate(t.Context(), "kim", kimsPassword, "198.51.100.9", noon); err != nil {
+		t.Errorf("kim is locked out: %v", err)
 	}
 }
 
