@@ -90,6 +90,34 @@ func codeOfAnotherKey(t *testing.T, d *deployment) {
 	boundTo(t, do(t, other.Server, a.by(&other).redemption(a.codeIn(b))), other.DPoPKey)
 }
 
+// codeRetriedWithNonce: DP-29, for each step on the way to a person's token. The nonce is found missing by one replica, and
+// another is then sent the same assertion, and the same code.
+func codeRetriedWithNonce(t *testing.T, d *deployment) {
+	clients := d.everywhere(d.recipient(0))
+	retried := func(request func(c *flow.Client) *flow.Request, want string) *flow.Exchange {
+		t.Helper()
+		before := d.rows(t)
+		r := request(clients[0])
+		r.Assertion, r.Proof = flow.Literal(compact(t, r.Assertion)), clients[0].Proof(r.Method, r.URL, flow.DropClaim("nonce"))
+		e := once(t, clients[0], r)
+		refusedFor(t, e, "400 use_dpop_nonce", oauth.NonceMissing)
+		if diff := cmp.Diff(before, d.rows(t)); diff != "" {
+			t.Error("something was kept:", diff)
+		}
+		r.Proof = clients[1].Proof(r.Method, r.URL, flow.SetClaim("nonce", e.ResponseHeader.Get("DPoP-Nonce")))
+		e = once(t, clients[1], r)
+		outcome(t, e, want)
+		return e
+	}
+	a := ask(t, clients[0])
+	pushed := retried(func(c *flow.Client) *flow.Request { return c.PushRequest(a.params) }, "201")
+	a.uri, _ = pushed.JSON()["request_uri"].(string)
+	code := a.code()
+	token := retried(func(c *flow.Client) *flow.Request { return a.by(c).redemption(code) }, "200")
+	refresh, _ := token.JSON()["refresh_token"].(string)
+	retried(func(c *flow.Client) *flow.Request { return c.RefreshRequest(refresh, nil) }, "200")
+}
+
 // noPublicClients: DP-38. There is no public client whose refresh tokens a key would have to protect: none registers, and
 // who does not prove to be the client gets nothing, not even with the key of before.
 func noPublicClients(t *testing.T, d *deployment) {

@@ -139,7 +139,10 @@ func attacksOnNonces() []attack {
 				}
 			}
 		}},
-		{"DP-29", retriedWithNonce},
+		{"DP-29", func(t *testing.T, d *deployment) {
+			retriedWithNonce(t, d)
+			codeRetriedWithNonce(t, d)
+		}},
 		{"DP-30", func(t *testing.T, d *deployment) {
 			other := deploy(t, 1, nil)
 			foreign := freshNonce(t, other.register(0))
