@@ -46,18 +46,8 @@ func shown(accounts []person.Account) []page.Account {
 // Choose keeps the accounts that the person has ticked. One that is not theirs to share ends in a refusal.
 func (e *Endpoint) Choose(w http.ResponseWriter, r *http.Request) error {
 	now := e.Now()
-	form, err := e.Forms.read(r, "accounts")
+	t, form, err := e.submitted(w, r, forAccounts, now, "accounts")
 	if err != nil {
-		return err
-	}
-	t, err := e.find(w, r, form.Get("interaction"), now)
-	if err != nil {
-		return err
-	}
-	if t.session.Subject == "" { // the session is over: nothing is done, and the person may sign in again
-		return e.goOn(w, r, t, now)
-	}
-	if err := e.Forms.check(t, forAccounts, form.Get("form_token")); err != nil {
 		return err
 	}
 	if next, refusal, err := e.next(r, t); err != nil || refusal != nil || next == loginPage {

@@ -65,18 +65,8 @@ func ids(accounts []person.Account) []string {
 // client with a code, or with access_denied.
 func (e *Endpoint) Answer(w http.ResponseWriter, r *http.Request) error {
 	now := e.Now()
-	form, err := e.Forms.read(r, "decision")
+	t, form, err := e.submitted(w, r, forConsent, now, "decision")
 	if err != nil {
-		return err
-	}
-	t, err := e.find(w, r, form.Get("interaction"), now)
-	if err != nil {
-		return err
-	}
-	if t.session.Subject == "" { // the session is over: nothing is done, and the person may sign in again
-		return e.goOn(w, r, t, now)
-	}
-	if err := e.Forms.check(t, forConsent, form.Get("form_token")); err != nil {
 		return err
 	}
 	if next, refusal, err := e.next(r, t); err != nil || refusal != nil || next != consentPage {

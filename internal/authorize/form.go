@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"net/http"
 	"net/url"
+	"time"
 
 	"authserver/internal/oauth"
 	"authserver/internal/page"
@@ -92,6 +93,20 @@ func (f Forms) read(r *http.Request, fields ...string) (oauth.Form, error) {
 		return form, err
 	}
 	return form, form.Only(append(fields, "interaction", "form_token")...)
+}
+
+// submitted reads a page's form, and finds the turn that it was made for. Where the session is over there is nobody whom a
+// token could have been made for; nothing can be done there without signing in again.
+func (e *Endpoint) submitted(w http.ResponseWriter, r *http.Request, p purpose, now time.Time, fields ...string) (turn, oauth.Form, error) {
+	form, err := e.Forms.read(r, fields...)
+	if err != nil {
+		return turn{}, form, err
+	}
+	t, err := e.find(w, r, form.Get("interaction"), now)
+	if err == nil && (p == forLogin || t.session.Subject != "") {
+		err = e.Forms.check(t, p, form.Get("form_token"))
+	}
+	return t, form, err
 }
 
 // form is the page's form, for its template.

@@ -32,15 +32,8 @@ func (e *Endpoint) loginPage(t turn, username string) page.Login {
 // Attempt reads a username and a password. The password is looked at only when the form is this browser's own.
 func (e *Endpoint) Attempt(w http.ResponseWriter, r *http.Request) error {
 	now := e.Now()
-	form, err := e.Forms.read(r, "username", "password")
+	t, form, err := e.submitted(w, r, forLogin, now, "username", "password")
 	if err != nil {
-		return err
-	}
-	t, err := e.find(w, r, form.Get("interaction"), now)
-	if err != nil {
-		return err
-	}
-	if err := e.Forms.check(t, forLogin, form.Get("form_token")); err != nil {
 		return err
 	}
 	username := form.Get("username")

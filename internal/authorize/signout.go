@@ -11,15 +11,8 @@ import (
 // SignOut ends the session. The interaction stays, for whoever signs in next.
 func (e *Endpoint) SignOut(w http.ResponseWriter, r *http.Request) error {
 	now := e.Now()
-	form, err := e.Forms.read(r)
+	t, _, err := e.submitted(w, r, forSignOut, now)
 	if err != nil {
-		return err
-	}
-	t, err := e.find(w, r, form.Get("interaction"), now)
-	if err != nil {
-		return err
-	}
-	if err := e.Forms.check(t, forSignOut, form.Get("form_token")); err != nil {
 		return err
 	}
 	if t.ticket != "" {
