@@ -49,12 +49,17 @@ const (
 	forSignOut  purpose = "sign-out"
 )
 
-// binding is what a token for a page is bound to. Nobody is signed in where a login form is shown, or it does not matter who.
+// binding is what a token for a page is bound to. Nobody is signed in where a login form is shown, or it does not matter
+// who. Consent is given to the accounts that the page shows: another tab may have chosen others since.
 func (t turn) binding(p purpose) []string {
 	if p == forLogin {
 		return []string{string(p), t.secret.Reveal()}
 	}
-	return []string{string(p), t.secret.Reveal(), t.ticket.Reveal(), t.session.Subject}
+	bound := []string{string(p), t.secret.Reveal(), t.ticket.Reveal(), t.session.Subject}
+	if p == forConsent {
+		bound = append(bound, t.interaction.Accounts...)
+	}
+	return bound
 }
 
 // token is the form token of a page.
