@@ -78,7 +78,7 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t turn, who pe
 		return err
 	}
 	if !ok {
-		return oauth.Refuse(oauth.PersonChanged, "the person may no longer sign in, or not with that password")
+		return oauth.Refuse(oauth.PersonDisabled, "the person may no longer sign in, or not with that password")
 	}
 	oauth.Note(w, oauth.FieldEvent, audit.PersonSignedIn)
 	oauth.Note(w, oauth.FieldSubject, session.Subject)

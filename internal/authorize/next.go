@@ -108,7 +108,7 @@ func (e *Endpoint) decide(r *http.Request, t turn, approval *grant.Approval, now
 	case grant.NotTheirs:
 		return oauth.Refuse(oauth.PersonChanged, "somebody else has signed in since the page was made")
 	case grant.PersonGone:
-		return oauth.Refuse(oauth.PersonChanged, "the person may no longer sign in")
+		return oauth.Refuse(oauth.PersonDisabled, "the person may no longer sign in")
 	case grant.ClientGone:
 		return oauth.Refuse(oauth.ClientChanged, "the client was deleted")
 	}

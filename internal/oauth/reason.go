@@ -130,6 +130,7 @@ const (
 	FormField             Reason = "form_field"
 	CrossSite             Reason = "cross_site"
 	PersonChanged         Reason = "person_changed"
+	PersonDisabled        Reason = "person_disabled"
 	LoginRefused          Reason = "login_refused"
 	UpstreamRefused       Reason = "upstream_refused"
 	LoginNeeded           Reason = "login_required"

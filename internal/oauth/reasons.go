@@ -88,6 +88,7 @@ var reasons = []Explanation{
 	{FormField, InvalidRequest, 0, "The form has a field that the page does not have, or a value that it did not offer.", "Send the page's own form."},
 	{CrossSite, InvalidRequest, http.StatusForbidden, "Another site sent this form.", "Send the form from this server's own page."},
 	{PersonChanged, InvalidRequest, http.StatusForbidden, "Somebody else has signed in in this browser since the page was made.", "Load the page again."},
+	{PersonDisabled, AccessDenied, 0, "The operator has disabled the person who signs in or answers, or the password was changed while it was checked.", "Begin again if the password is a new one; otherwise ask the operator."},
 	{LoginRefused, AccessDenied, http.StatusUnauthorized, "The username or the password is wrong. Which one is not said.", "Try again."},
 	{UpstreamRefused, AccessDenied, 0, "The login service that this server relies on did not prove who the person is.", "Try again; the operator finds the cause in the log."},
 	{LoginNeeded, LoginRequired, 0, "prompt=none was asked for, and nobody is signed in (or not recently enough).", "Send the person without prompt=none."},

@@ -21,6 +21,7 @@ var kinds = map[oauth.Reason]string{
 	oauth.CrossSite:             "form",
 	oauth.MethodNotAllowed:      "form",
 	oauth.PersonChanged:         "person",
+	oauth.PersonDisabled:        "disabled",
 	oauth.LoginRefused:          "login",
 	oauth.UpstreamRefused:       "login",
 	oauth.AuthenticationTooWeak: "login",

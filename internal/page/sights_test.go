@@ -32,6 +32,7 @@ var failures = map[string]page.Failure{
 	"application": {Reason: oauth.ClientChanged, Status: http.StatusBadRequest},
 	"form":        {Reason: oauth.CrossSite, Status: http.StatusForbidden},
 	"person":      {Reason: oauth.PersonChanged, Status: http.StatusForbidden},
+	"disabled":    {Reason: oauth.PersonDisabled, Status: http.StatusForbidden},
 	"login":       {Reason: oauth.UpstreamRefused, Status: http.StatusBadGateway},
 	"denied":      {Reason: oauth.PersonDenied, Status: http.StatusForbidden},
 	"attempts":    {Reason: oauth.RateLimited, Status: http.StatusTooManyRequests},
