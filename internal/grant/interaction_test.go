@@ -115,3 +115,41 @@ func TestAuthenticated(t *testing.T) {
 		}
 	}
 }
+
+// TestDeparture: a browser returns from an upstream once, with the last state that it left with, while its interaction
+// lives; neither way changes for whom the interaction goes on.
+func TestDeparture(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		i, _ := grant.Open(grant.Pushed{ArriveBy: noon.Add(1)}, false, 0, noon)
+		i, _ = i.Choose("alex", []string{"a1"}, noon)
+		now, away := noon, ""
+		for range rapid.IntRange(1, 10).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 8).Draw(t, "minutes")) * time.Minute)
+			state := rapid.SampledFrom([]string{"one", "two", ""}).Draw(t, "state")
+			alive := i.Alive(now)
+			if state != "" && rapid.Bool().Draw(t, "leaves") {
+				next, ok := i.Depart([]byte(state), now)
+				if ok != alive {
+					t.Fatalf("left at +%s: %v", now.Sub(noon), ok)
+				}
+				if ok {
+					i, away = next, state
+				}
+			} else {
+				next, ok := i.Return([]byte(state), now)
+				if ok != (alive && state != "" && state == away) {
+					t.Fatalf("returned at +%s with %q, gone with %q: %v", now.Sub(noon), state, away, ok)
+				}
+				if ok {
+					i, away = next, ""
+				} else if !cmp.Equal(i, next) {
+					t.Fatalf("a refused return changes:\n%s", cmp.Diff(i, next))
+				}
+			}
+			if i.Subject != "alex" || len(i.Accounts) != 1 {
+				t.Fatalf("goes on for %q with %q", i.Subject, i.Accounts)
+			}
+			i.Decided = rapid.IntRange(0, 9).Draw(t, "decided") == 0
+		}
+	})
+}

@@ -25,7 +25,8 @@ func proven(subject string) person.Authentication {
 
 // told is what a caller learns about an interaction.
 func told(i grant.Interaction) string {
-	return fmt.Sprintf("%q with %q until +%s, of %q, decided %v", i.Subject, i.Accounts, i.ExpiresAt.Sub(noon), i.Request.ClientID, i.Decided)
+	return fmt.Sprintf("%q with %q until +%s, of %q, decided %v",
+		i.Subject, i.Accounts, i.ExpiresAt.Sub(noon), i.Request.ClientID, i.Decided)
 }
 
 // taking is an op that a rule makes of one tab.

@@ -23,7 +23,8 @@ type life struct {
 }
 
 func (l life) clone() life {
-	l.Tabs, l.Codes, l.Revoked, l.Sessions = maps.Clone(l.Tabs), maps.Clone(l.Codes), maps.Clone(l.Revoked), maps.Clone(l.Sessions)
+	l.Tabs, l.Codes = maps.Clone(l.Tabs), maps.Clone(l.Codes)
+	l.Revoked, l.Sessions = maps.Clone(l.Revoked), maps.Clone(l.Sessions)
 	return l
 }
 
@@ -91,8 +92,17 @@ func (s lifeStage) reset() {
 
 // play schedules the ops in every order, each time from the beginning.
 func (s lifeStage) play(name string, ops ...op[life]) {
+	s.playAfter(name, `SELECT`, ops...)
+}
+
+// playAfter begins with a statement behind the beginning.
+func (s lifeStage) playAfter(name, statement string, ops ...op[life]) {
+	reset := func() {
+		s.reset()
+		execute(s.t, s.conn, statement)
+	}
 	s.t.Run(name, func(t *testing.T) {
-		orders := schedule(t, s.url, s.reset, func() life { return s.look(t) }, ops...)
+		orders := schedule(t, s.url, reset, func() life { return s.look(t) }, ops...)
 		t.Logf("%d orders", orders)
 		if orders < 2 {
 			t.Error("nothing was interleaved")
@@ -101,7 +111,9 @@ func (s lifeStage) play(name string, ops ...op[life]) {
 }
 
 // names are what is hashed in these orders.
-var names = []string{"alex' tab", "kim's tab", "new tab", "another tab", "code 1", "code 2", "code 3", "session", "new session", "another session"}
+var names = []string{
+	"alex' tab", "kim's tab", "new tab", "another tab", "code 1", "code 2", "code 3", "session", "new session", "another session",
+}
 
 // look reads the life from the database.
 func (s lifeStage) look(t *testing.T) life {
@@ -110,7 +122,9 @@ func (s lifeStage) look(t *testing.T) life {
 	for _, name := range names {
 		hashed[string(hash(name))] = name
 	}
-	l := life{Tabs: map[string]grant.Interaction{}, Codes: map[string]grant.Code{}, Revoked: map[string]bool{}, Sessions: map[string]bool{}}
+	l := life{
+		Tabs: map[string]grant.Interaction{}, Codes: map[string]grant.Code{}, Revoked: map[string]bool{}, Sessions: map[string]bool{},
+	}
 	if err := s.conn.QueryRow(t.Context(), `
 		SELECT (SELECT decided_at IS NOT NULL FROM pushed_request), (SELECT status = 'deleted' FROM client WHERE id = 'c1'),
 			(SELECT disabled_at IS NOT NULL FROM person WHERE username = 'alex'),
@@ -170,6 +184,8 @@ func TestAuthorizationOrders(t *testing.T) {
 	s.play("the client is deleted while deciding", deciding("alex' tab", "_alex", yes("_alex", 2)), deletingC1())
 	s.play("CG-03 a code is redeemed twice", redeeming(right()), redeeming(right()))
 	s.play("a code is redeemed while its grant is revoked", redeeming(right()), revokingGrant())
+	s.playAfter("CG-02 a code is replayed while its grant is revoked",
+		`UPDATE authorization_code SET spent = true, redeemed = true`, redeeming(right()), revokingGrant())
 	s.play("a code is redeemed while its person is disabled", redeeming(right()), disabling())
 	s.play("a person signs in while being disabled", signingIn("session", "new session"), disabling())
 	s.play("a person signs in while the password changes", signingIn("", "new session"), settingPassword())

@@ -15,7 +15,8 @@ var errAnothersApproval = errors.New("an approval of another person or for anoth
 // Decide keeps the answer that subject gives in an interaction at now; without an approval it is a no. Of all interactions
 // of one request exactly one decides. A decision comes wholly before or wholly after the deletion of the client and the
 // disabling of the person. The answer of the server itself has the subject "".
-func (s *Store) Decide(ctx context.Context, id []byte, subject string, approval *grant.Approval, now time.Time) (i grant.Interaction, d grant.Decision, err error) {
+func (s *Store) Decide(ctx context.Context, id []byte, subject string, approval *grant.Approval, now time.Time) (
+	i grant.Interaction, d grant.Decision, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		locked, err := lockInteraction(ctx, tx, id)
 		if err != nil {
@@ -32,7 +33,8 @@ func (s *Store) Decide(ctx context.Context, id []byte, subject string, approval 
 			return err
 		}
 		i.Decided = true
-		if _, err := tx.Exec(ctx, `UPDATE pushed_request SET decided_at = $2 WHERE id = $1`, locked.request, now); err != nil || approval == nil {
+		_, err = tx.Exec(ctx, `UPDATE pushed_request SET decided_at = $2 WHERE id = $1`, locked.request, now)
+		if err != nil || approval == nil {
 			return err
 		}
 		if g := approval.Grant; g.Subject != subject || g.ClientID != i.Request.ClientID {

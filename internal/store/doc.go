@@ -7,6 +7,11 @@
 // that the batch grows with the load and nothing waits for a timer. The statement inserts the uses of all requests whose
 // client record is still the version that they were judged by, and answers only refusals.
 //
+// What people allow is judged by the pure rules of packages grant and person, under the lock of a row: all that happens about
+// one request takes turns at that request, all that happens about one code at the code. Rows are locked in one order, so that
+// nothing waits in a circle: request, interaction, client, person; person, session, grant; code, grant. Every order of two
+// calls is played in the tests and held against the rules. Of secrets only the SHA-256 comes here.
+//
 // An Observer is told what becomes of spends, and Pool how the connections are used; what is made of it is not known here.
 //
 // READ COMMITTED throughout, columns enumerated, SQL beside the function that uses it. An error that the same request may

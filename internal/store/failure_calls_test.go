@@ -32,6 +32,7 @@ func authorizationCalls(t *testing.T, s *store.Store) map[string]func() error {
 			return err
 		},
 		"Refresh":            func() error { _, _, err := s.Refresh(ctx, id, marker, noon); return err },
+		"FindGrant":          func() error { _, _, err := s.FindGrant(ctx, marker); return err },
 		"RevokeRefreshToken": func() error { _, _, err := s.RevokeRefreshToken(ctx, id, marker, noon); return err },
 		"RevokeGrant":        func() error { _, err := s.RevokeGrant(ctx, marker, noon); return err },
 		"AddPerson":          func() error { _, err := s.AddPerson(ctx, sam); return err },
@@ -73,8 +74,10 @@ func furnish(t *testing.T, s *store.Store, operator *pgx.Conn) {
 	execute(t, operator, `UPDATE session SET id = $1`, id)
 	execute(t, operator, `INSERT INTO interaction (id, request_id, opened_at, expires_at, subject, departure)
 		VALUES ($1, $1, $2::timestamptz, $2::timestamptz + interval '15 minutes', $3, $1)`, id, noon, who)
-	execute(t, operator, `INSERT INTO authorization_grant (id, client_id, subject, scope, auth_time, created_at, expires_at, refresh_token)
+	execute(t, operator, `INSERT INTO authorization_grant
+			(id, client_id, subject, scope, auth_time, created_at, expires_at, refresh_token)
 		VALUES ($1, $1, $2, '', $3::timestamptz, $3, $3::timestamptz + interval '1 year', $4)`, marker, who, noon, id)
-	execute(t, operator, `INSERT INTO authorization_code (id, grant_id, client_id, redirect_uri, code_challenge, dpop_jkt, expires_at)
+	execute(t, operator, `INSERT INTO authorization_code
+			(id, grant_id, client_id, redirect_uri, code_challenge, dpop_jkt, expires_at)
 		VALUES ($1, $2, $2, '', '', '', $3::timestamptz + interval '1 minute')`, id, marker, noon)
 }

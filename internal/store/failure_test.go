@@ -99,7 +99,7 @@ func TestFaults(t *testing.T) {
 		}
 		reads := map[string]bool{
 			"FindClient": true, "Client": true, "Clients": true, "Denied": true, "SigningKeys": true, "Sweep": true, "Clock": true,
-			"Refresh": true, "FindPerson": true, "People": true, "SignOut": true, "Forgive": true, "SweepAuthorizations": true,
+			"Refresh": true, "FindGrant": true, "FindPerson": true, "People": true, "SignOut": true, "Forgive": true, "SweepAuthorizations": true,
 		}
 		for name, call := range calls(t, s) {
 			if name == "AddClient" { // the id is taken, so there is no row to refuse

@@ -13,7 +13,8 @@ import (
 // RedeemCode judges an attempt at the code of this SHA-256 and keeps what became of it. Redeemed returns the grant, which
 // has the refresh token of the SHA-256 refresh then; nil: none. The replay that ends a grant returns it too; a later one
 // finds nothing to end and returns none.
-func (s *Store) RedeemCode(ctx context.Context, code []byte, a grant.Attempt, refresh []byte, now time.Time) (g grant.Grant, r grant.Redemption, err error) {
+func (s *Store) RedeemCode(ctx context.Context, code []byte, a grant.Attempt, refresh []byte, now time.Time) (
+	g grant.Grant, r grant.Redemption, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		before, of, err := lockCode(ctx, tx, code, now)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -47,8 +48,8 @@ func (s *Store) RedeemCode(ctx context.Context, code []byte, a grant.Attempt, re
 	return g, r, nil
 }
 
-const grantColumns = `g.id, g.client_id, g.subject, g.scope, g.resources, g.accounts, g.auth_time, g.acr, g.amr, g.created_at,
-	g.expires_at, g.revoked_at`
+const grantColumns = `g.id, g.client_id, g.subject, g.scope, g.resources, g.accounts, g.auth_time, g.acr, g.amr,
+	g.created_at, g.expires_at, g.revoked_at`
 
 // grantFields are where grantColumns are scanned to.
 func grantFields(g *grant.Grant) []any {
@@ -73,7 +74,8 @@ func lockCode(ctx context.Context, tx pgx.Tx, code []byte, now time.Time) (c gra
 
 // Refresh finds the grant of a refresh token by its SHA-256. alive is false when there is none, when it is another client's,
 // and when it has ended, also because its person is disabled.
-func (s *Store) Refresh(ctx context.Context, token []byte, clientID string, now time.Time) (g grant.Grant, alive bool, err error) {
+func (s *Store) Refresh(ctx context.Context, token []byte, clientID string, now time.Time) (
+	g grant.Grant, alive bool, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT `+grantColumns+` FROM authorization_grant g JOIN person p ON p.subject = g.subject
 		WHERE g.refresh_token = $1 AND p.disabled_at IS NULL`, token).Scan(grantFields(&g)...)
@@ -88,7 +90,8 @@ func (s *Store) Refresh(ctx context.Context, token []byte, clientID string, now 
 
 // FindGrant finds a grant, alive or not.
 func (s *Store) FindGrant(ctx context.Context, id string) (g grant.Grant, found bool, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT `+grantColumns+` FROM authorization_grant g WHERE g.id = $1`, id).Scan(grantFields(&g)...)
+	err = s.pool.QueryRow(ctx, `
+		SELECT `+grantColumns+` FROM authorization_grant g WHERE g.id = $1`, id).Scan(grantFields(&g)...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return g, false, nil
 	}
@@ -97,7 +100,8 @@ func (s *Store) FindGrant(ctx context.Context, id string) (g grant.Grant, found 
 
 // RevokeRefreshToken ends the grant of a client's own refresh token, by its SHA-256, and all its tokens. revoked is false
 // when it is another client's, and when it was revoked before; grantID is "" when there is no such grant.
-func (s *Store) RevokeRefreshToken(ctx context.Context, token []byte, clientID string, now time.Time) (grantID string, revoked bool, err error) {
+func (s *Store) RevokeRefreshToken(ctx context.Context, token []byte, clientID string, now time.Time) (
+	grantID string, revoked bool, err error) {
 	err = s.pool.QueryRow(ctx, `
 		WITH revoked AS (
 			UPDATE authorization_grant SET revoked_at = $3 WHERE refresh_token = $1 AND client_id = $2 AND revoked_at IS NULL

@@ -66,14 +66,14 @@ func refreshes(t testing.TB, s *store.Store, now time.Time, want bool) {
 
 // TestOneDecision (AZ-19): of fifty tabs that answer at once, over three replicas, one decides.
 func TestOneDecision(t *testing.T) {
-	url, stores := replicas(t)
+	url, stores := narrow(t)
 	push(t, stores[0])
 	const tabs = 50
 	for n := range tabs {
 		visit(t, stores[0], fmt.Sprint("tab ", n))
 		signIn(t, stores[0], fmt.Sprint("tab ", n), "_alex")
 	}
-	got := tally(t, tabs, func(n int) (grant.Decision, error) {
+	got := crush(t, url, `SELECT FROM pushed_request FOR UPDATE`, tabs, func(n int) (grant.Decision, error) {
 		_, d, err := stores[n%3].Decide(t.Context(), hash(fmt.Sprint("tab ", n)), "_alex", approval(n), noon)
 		return d, err
 	})
@@ -109,7 +109,8 @@ func TestDecide(t *testing.T) {
 			visit(t, s, "tab", "nobody's tab", "other")
 			signIn(t, s, "tab", "_alex")
 			signIn(t, s, "other", "_kim")
-			i, d, err := s.Decide(t.Context(), hash(test.id), test.subject, test.approval, noon.Add(time.Duration(test.minutes)*time.Minute))
+			now := noon.Add(time.Duration(test.minutes) * time.Minute)
+			i, d, err := s.Decide(t.Context(), hash(test.id), test.subject, test.approval, now)
 			if d != test.want || err != nil || i.Decided != (d == grant.Decided) {
 				t.Errorf("%s, %v, %+v", d, err, i)
 			}
@@ -168,13 +169,13 @@ func TestDecideTooLate(t *testing.T) {
 // TestOneRedemption (CG-03): of fifty that redeem a code at once one succeeds, and since the others are replays by its own
 // client the grant is dead then, with the refresh token that the one was given.
 func TestOneRedemption(t *testing.T) {
-	_, stores := replicas(t)
+	url, stores := narrow(t)
 	approve(t, stores[0])
 	type end struct {
 		outcome grant.Outcome
 		ended   bool
 	}
-	got := tally(t, 50, func(n int) (end, error) {
+	got := crush(t, url, `SELECT FROM authorization_code FOR UPDATE`, 50, func(n int) (end, error) {
 		g, r, err := stores[n%3].RedeemCode(t.Context(), hash("code 1"), right(), hash("refresh"), noon)
 		return end{r.Outcome, g.RevokedAt != nil}, err
 	})
@@ -190,7 +191,8 @@ func TestRedeemCode(t *testing.T) {
 	s := storetest.New(t)
 	approve(t, s)
 	wrong, stranger, elsewhere, stolen := right(), right(), right(), right()
-	wrong.Verifier, stranger.ClientID, elsewhere.RedirectURI, stolen.JKT = verifier[1:]+"A", "c2", "https://c1.example/CB", "other"
+	wrong.Verifier, stranger.ClientID = verifier[1:]+"A", "c2"
+	elsewhere.RedirectURI, stolen.JKT = "https://c1.example/CB", "other"
 	redeem(t, s, stranger, noon, grant.CodeUnknown)
 	redeem(t, s, wrong, noon, grant.WrongVerifier)
 	redeem(t, s, elsewhere, noon, grant.WrongRedirect)
@@ -203,8 +205,9 @@ func TestRedeemCode(t *testing.T) {
 	}
 	redeem(t, s, stranger, noon, grant.CodeUnknown)
 	refreshes(t, s, noon, true)
-	if g, alive, err := s.Refresh(t.Context(), hash("refresh"), "c1", noon); err != nil || !alive || !cmp.Equal(g, approval(1).Grant) {
-		t.Errorf("the refresh token's grant %+v, %v, %v", g, alive, err)
+	g, alive, err := s.Refresh(t.Context(), hash("refresh"), "c1", noon)
+	if diff := cmp.Diff(approval(1).Grant, g); diff != "" || !alive || err != nil {
+		t.Errorf("the refresh token's grant: %v, %v (-approved +found):\n%s", alive, err, diff)
 	}
 	if g := redeem(t, s, wrong, noon.Add(time.Hour), grant.CodeReplayed); g.ID != "grant 1" || g.RevokedAt == nil {
 		t.Errorf("the replay ends %+v", g)
@@ -311,5 +314,25 @@ func TestNoRefreshToken(t *testing.T) {
 	refreshes(t, s, noon, false)
 	if _, alive, err := s.Refresh(t.Context(), nil, "c1", noon); alive || err != nil {
 		t.Errorf("refreshed by no token: %v, %v", alive, err)
+	}
+}
+
+// TestFindGrant: a grant is found by its id, also one that has ended.
+func TestFindGrant(t *testing.T) {
+	s := storetest.New(t)
+	approve(t, s)
+	want := approval(1).Grant
+	for _, ended := range []*time.Time{nil, &noon} {
+		want.RevokedAt = ended
+		got, found, err := s.FindGrant(t.Context(), "grant 1")
+		if diff := cmp.Diff(want, got); diff != "" || !found || err != nil {
+			t.Errorf("found %v, %v (-want +got):\n%s", found, err, diff)
+		}
+		if _, err := s.RevokeGrant(t.Context(), "grant 1", noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if g, found, err := s.FindGrant(t.Context(), "grant 2"); found || err != nil {
+		t.Errorf("found %+v, %v", g, err)
 	}
 }

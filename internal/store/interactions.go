@@ -44,7 +44,8 @@ func (s *Store) Visit(ctx context.Context, v grant.Visit, now time.Time) (i gran
 			return nil
 		}
 		var open int
-		if err := tx.QueryRow(ctx, `SELECT count(*) FROM interaction WHERE request_id = $1`, v.RequestURI).Scan(&open); err != nil {
+		err = tx.QueryRow(ctx, `SELECT count(*) FROM interaction WHERE request_id = $1`, v.RequestURI).Scan(&open)
+		if err != nil {
 			return err
 		}
 		if i, a = grant.Open(p, decided, open, now); a != grant.Opened {
@@ -63,14 +64,18 @@ func (s *Store) Visit(ctx context.Context, v grant.Visit, now time.Time) (i gran
 
 // Step has subject take a step in an interaction at now. taken is false when there is no such interaction, when it is over,
 // and when its request has been answered, which the interaction then tells.
-func (s *Store) Step(ctx context.Context, id []byte, subject string, now time.Time) (i grant.Interaction, taken bool, err error) {
+func (s *Store) Step(ctx context.Context, id []byte, subject string, now time.Time) (
+	i grant.Interaction, taken bool, err error) {
 	i, taken, err = s.change(ctx, id, func(i grant.Interaction) (grant.Interaction, bool) { return i.Step(subject, now) })
 	return i, taken, failure("step", err)
 }
 
 // Choose keeps the accounts that subject has chosen in an interaction at now. taken is as for Step, and false for nobody.
-func (s *Store) Choose(ctx context.Context, id []byte, subject string, accounts []string, now time.Time) (i grant.Interaction, taken bool, err error) {
-	i, taken, err = s.change(ctx, id, func(i grant.Interaction) (grant.Interaction, bool) { return i.Choose(subject, accounts, now) })
+func (s *Store) Choose(ctx context.Context, id []byte, subject string, accounts []string, now time.Time) (
+	i grant.Interaction, taken bool, err error) {
+	i, taken, err = s.change(ctx, id, func(i grant.Interaction) (grant.Interaction, bool) {
+		return i.Choose(subject, accounts, now)
+	})
 	return i, taken, failure("choose", err)
 }
 
@@ -83,13 +88,17 @@ func (s *Store) Depart(ctx context.Context, id, departure []byte, now time.Time)
 
 // Return ends a departure: of those that come back with it the first returns. returned is as taken of Step, and false for
 // a departure that is not this interaction's.
-func (s *Store) Return(ctx context.Context, id, departure []byte, now time.Time) (i grant.Interaction, returned bool, err error) {
-	i, returned, err = s.change(ctx, id, func(i grant.Interaction) (grant.Interaction, bool) { return i.Return(departure, now) })
+func (s *Store) Return(ctx context.Context, id, departure []byte, now time.Time) (
+	i grant.Interaction, returned bool, err error) {
+	i, returned, err = s.change(ctx, id, func(i grant.Interaction) (grant.Interaction, bool) {
+		return i.Return(departure, now)
+	})
 	return i, returned, failure("return", err)
 }
 
 // change keeps what a rule makes of an interaction; when the rule refuses, nothing changes.
-func (s *Store) change(ctx context.Context, id []byte, rule func(grant.Interaction) (grant.Interaction, bool)) (i grant.Interaction, done bool, err error) {
+func (s *Store) change(ctx context.Context, id []byte, rule func(grant.Interaction) (grant.Interaction, bool)) (
+	i grant.Interaction, done bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		locked, err := lockInteraction(ctx, tx, id)
 		if err != nil || locked.request == nil {

@@ -29,9 +29,10 @@ func request() grant.Pushed {
 	age := 600
 	return grant.Pushed{
 		ClientID: "c1", RedirectURI: "https://c1.example/cb", State: "state \x00", Scope: "fdx:accountbasic:read",
-		Resources: []string{"https://api.example"}, CodeChallenge: base64.RawURLEncoding.EncodeToString(hash(verifier)), JKT: "key",
-		Nonce: "nonce", Prompt: []string{"login", "consent"}, MaxAge: &age, ACRValues: []string{person.ACRPassword}, LoginHint: "alex",
-		UILocales: []string{"es"}, Claims: json.RawMessage(`{"id_token":{}}`), ArriveBy: noon.Add(grant.DefaultArrival),
+		Resources: []string{"https://api.example"}, JKT: "key", Nonce: "nonce", Prompt: []string{"login", "consent"},
+		MaxAge: &age, ACRValues: []string{person.ACRPassword}, LoginHint: "alex", UILocales: []string{"es"},
+		Claims: json.RawMessage(`{"id_token":{}}`), ArriveBy: noon.Add(grant.DefaultArrival),
+		CodeChallenge: base64.RawURLEncoding.EncodeToString(hash(verifier)),
 	}
 }
 
@@ -185,9 +186,9 @@ func TestSteps(t *testing.T) {
 
 // TestCrowd: a request is opened by so many browsers and no more, also when they come at once.
 func TestCrowd(t *testing.T) {
-	_, stores := replicas(t)
+	url, stores := narrow(t)
 	push(t, stores[0])
-	got := tally(t, grant.MaxInteractions+10, func(n int) (grant.Arrival, error) {
+	got := crush(t, url, `SELECT FROM pushed_request FOR UPDATE`, grant.MaxInteractions+10, func(n int) (grant.Arrival, error) {
 		v := grant.Visit{RequestURI: hash("request"), ClientID: "c1", New: hash(fmt.Sprint(n))}
 		_, a, err := stores[n%3].Visit(t.Context(), v, noon)
 		return a, err
@@ -195,6 +196,31 @@ func TestCrowd(t *testing.T) {
 	if diff := cmp.Diff(map[grant.Arrival]int{grant.Opened: grant.MaxInteractions, grant.Crowded: 10}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// narrow are replicas with so few connections that all of them are at work soon, and none waits for long.
+func narrow(t *testing.T) (url string, stores []*store.Store) {
+	t.Helper()
+	url = storetest.URL(t)
+	for range 3 {
+		stores = append(stores, storetest.Open(t, url+fmt.Sprintf("&pool_max_conns=%d", narrowPool)))
+	}
+	return url, stores
+}
+
+const narrowPool = 4
+
+// crush makes n calls of narrow replicas while a lock is held that all want, and lets them go together.
+func crush[T comparable](t *testing.T, url, lock string, n int, call func(n int) (T, error)) map[T]int {
+	t.Helper()
+	operator, observer := connect(t, url), connect(t, url)
+	execute(t, operator, `BEGIN`)
+	execute(t, operator, lock)
+	done := make(chan map[T]int)
+	go func() { done <- tally(t, n, call) }()
+	until(t, "as many wait as there are connections", func() bool { return blocked(t, observer) == 3*narrowPool })
+	execute(t, operator, `ROLLBACK`)
+	return <-done
 }
 
 // tally makes n calls at once and counts what came of them.

@@ -25,7 +25,8 @@ const personColumns = `subject, coalesce(username, ''), name, password_hash, coa
 
 // scanPerson reads personColumns.
 func scanPerson(row pgx.CollectableRow) (p person.Person, err error) {
-	err = row.Scan(&p.Subject, &p.Username, &p.Name, &p.PasswordHash, &p.Upstream.Issuer, &p.Upstream.Subject, &p.CreatedAt, &p.DisabledAt)
+	err = row.Scan(&p.Subject, &p.Username, &p.Name, &p.PasswordHash, &p.Upstream.Issuer, &p.Upstream.Subject, &p.CreatedAt,
+		&p.DisabledAt)
 	return p, err
 }
 
@@ -53,7 +54,8 @@ func (s *Store) People(ctx context.Context) ([]person.Person, error) {
 // SetPassword gives a person another password and ends the person's sessions. set is false when nobody is called so.
 func (s *Store) SetPassword(ctx context.Context, username, hash string) (set bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		subject, found, err := changePerson(ctx, tx, `UPDATE person SET password_hash = $2 WHERE username = $1 RETURNING subject`, username, hash)
+		subject, found, err := changePerson(ctx, tx, `
+			UPDATE person SET password_hash = $2 WHERE username = $1 RETURNING subject`, username, hash)
 		if set = found; err != nil || !found {
 			return err
 		}
@@ -68,14 +70,16 @@ func (s *Store) SetPassword(ctx context.Context, username, hash string) (set boo
 func (s *Store) DisablePerson(ctx context.Context, who string, now time.Time) (disabled bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		subject, found, err := changePerson(ctx, tx, `
-			UPDATE person SET disabled_at = $2 WHERE (username = $1 OR subject = $1) AND disabled_at IS NULL RETURNING subject`, who, now)
+			UPDATE person SET disabled_at = $2 WHERE (username = $1 OR subject = $1) AND disabled_at IS NULL
+			RETURNING subject`, who, now)
 		if disabled = found; err != nil || !found {
 			return err
 		}
 		if err := endSessions(ctx, tx, subject); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE authorization_grant SET revoked_at = $2 WHERE subject = $1 AND revoked_at IS NULL`, subject, now)
+		_, err = tx.Exec(ctx, `
+			UPDATE authorization_grant SET revoked_at = $2 WHERE subject = $1 AND revoked_at IS NULL`, subject, now)
 		return err
 	})
 	return disabled && err == nil, failure("disable person", err)
@@ -112,7 +116,8 @@ func endSessions(ctx context.Context, tx pgx.Tx, subject string) error {
 
 // Recognise finds the person of an upstream's identity, also a disabled one, or adds one with the subject newSubject. The
 // name follows the upstream, unless it tells none.
-func (s *Store) Recognise(ctx context.Context, identity person.Identity, name, newSubject string, now time.Time) (person.Person, error) {
+func (s *Store) Recognise(ctx context.Context, identity person.Identity, name, newSubject string, now time.Time) (
+	person.Person, error) {
 	rows, _ := s.pool.Query(ctx, `
 		INSERT INTO person AS p (subject, name, password_hash, upstream_issuer, upstream_subject, created_at)
 		VALUES ($1, $2, '', $3, $4, $5)

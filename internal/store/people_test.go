@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/grant"
 	"authserver/internal/person"
 	"authserver/internal/store"
 	"authserver/internal/store/storetest"
@@ -54,7 +55,8 @@ func TestPeople(t *testing.T) {
 func TestAddPersonOnce(t *testing.T) {
 	_, stores := replicas(t)
 	got := tally(t, 20, func(n int) (bool, error) {
-		return stores[n%3].AddPerson(t.Context(), person.Person{Subject: fmt.Sprint("_", n), Username: "alex", PasswordHash: "hash", CreatedAt: noon})
+		alex := person.Person{Subject: fmt.Sprint("_", n), Username: "alex", PasswordHash: "hash", CreatedAt: noon}
+		return stores[n%3].AddPerson(t.Context(), alex)
 	})
 	if got[true] != 1 {
 		t.Errorf("%d were added", got[true])
@@ -68,7 +70,9 @@ func TestSubjects(t *testing.T) {
 		"a client's id":       {Subject: "c1", Username: "alex", PasswordHash: "hash", CreatedAt: noon},
 		"no subject":          {Username: "alex", PasswordHash: "hash", CreatedAt: noon},
 		"neither name nor id": {Subject: "_alex", PasswordHash: "hash", CreatedAt: noon},
-		"half an identity":    {Subject: "_alex", Username: "alex", Upstream: person.Identity{Issuer: "https://login.example"}, CreatedAt: noon},
+		"half an identity": {
+			Subject: "_alex", Username: "alex", Upstream: person.Identity{Issuer: "https://login.example"}, CreatedAt: noon,
+		},
 	} {
 		if added, err := s.AddPerson(t.Context(), p); added || err == nil || isTemporary(err) {
 			t.Errorf("%s: %v, %v", name, added, err)
@@ -107,8 +111,10 @@ func TestRecognise(t *testing.T) {
 	}
 	want.DisabledAt = &noon
 	recognised("")
-	for _, other := range []person.Identity{{Issuer: identity.Issuer, Subject: "43"}, {Issuer: "https://other.example", Subject: "42"}} {
-		if p, err := s.Recognise(t.Context(), other, "", "_of "+other.Issuer+other.Subject, noon); p.Subject == want.Subject || err != nil {
+	for subject, other := range map[string]person.Identity{
+		"_one": {Issuer: identity.Issuer, Subject: "43"}, "_two": {Issuer: "https://other.example", Subject: "42"},
+	} {
+		if p, err := s.Recognise(t.Context(), other, "", subject, noon); p.Subject != subject || err != nil {
 			t.Errorf("%v is %q, %v", other, p.Subject, err)
 		}
 	}
@@ -118,7 +124,7 @@ func TestRecognise(t *testing.T) {
 func TestDisable(t *testing.T) {
 	s := storetest.New(t)
 	approve(t, s)
-	redeem(t, s, right(), noon, "redeemed")
+	redeem(t, s, right(), noon, grant.Redeemed)
 	begin(t, s, "alex' session", "_alex")
 	begin(t, s, "kim's session", "_kim")
 	for _, nobody := range []string{"", "sam", "_sam", "alex\x00"} {
@@ -141,11 +147,13 @@ func TestDisable(t *testing.T) {
 	}
 	denied(false)
 	for i, want := range []bool{true, false} {
-		if disabled, err := s.DisablePerson(t.Context(), "alex", noon.Add(time.Duration(i)*time.Minute)); disabled != want || err != nil {
+		disabled, err := s.DisablePerson(t.Context(), "alex", noon.Add(time.Duration(i)*time.Minute))
+		if disabled != want || err != nil {
 			t.Errorf("disabled: %v, %v, want %v", disabled, err, want)
 		}
 	}
-	found(t, s, "alex", person.Person{Subject: "_alex", Username: "alex", PasswordHash: "hash of alex", CreatedAt: noon, DisabledAt: &noon})
+	alex := person.Person{Subject: "_alex", Username: "alex", PasswordHash: "hash of alex", CreatedAt: noon, DisabledAt: &noon}
+	found(t, s, "alex", alex)
 	for range 2 {
 		refreshes(t, s, noon, false)
 		denied(true)
@@ -155,7 +163,8 @@ func TestDisable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	found(t, s, "alex", person.Person{Subject: "_alex", Username: "alex", PasswordHash: "hash of alex", CreatedAt: noon})
+	alex.DisabledAt = nil
+	found(t, s, "alex", alex)
 	begin(t, s, "alex' next session", "_alex")
 }
 
@@ -233,10 +242,12 @@ func TestPeopleUpAndDown(t *testing.T) {
 	if len(subjects) != 3 {
 		t.Errorf("subjects %v", subjects)
 	}
-	if _, err := s.Recognise(t.Context(), person.Identity{Issuer: "https://login.example", Subject: "42"}, "", "_42", noon); err != nil {
+	identity := person.Identity{Issuer: "https://login.example", Subject: "42"}
+	if _, err := s.Recognise(t.Context(), identity, "", "_42", noon); err != nil {
 		t.Fatal(err)
 	}
-	if signedIn, err := s.SignIn(t.Context(), nil, hash("session"), person.Authentication{Person: people[0], At: noon}, lifetimes, noon); !signedIn || err != nil {
+	who := person.Authentication{Person: people[0], At: noon}
+	if signedIn, err := s.SignIn(t.Context(), nil, hash("session"), who, lifetimes, noon); !signedIn || err != nil {
 		t.Fatal(signedIn, err)
 	}
 	if disabled, err := s.DisablePerson(t.Context(), "kim", noon); !disabled || err != nil {
@@ -251,4 +262,21 @@ func TestPeopleUpAndDown(t *testing.T) {
 		t.Errorf("people (-want +left):\n%s", diff)
 	}
 	upTo(4)
+}
+
+// TestDisabledByHand: whoever disables a person past this program, in SQL, has left the person nothing to go on with.
+func TestDisabledByHand(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.Open(t, url)
+	approve(t, s)
+	begin(t, s, "session", "_alex")
+	operator := connect(t, url)
+	execute(t, operator, `UPDATE person SET disabled_at = now() WHERE username = 'alex'`)
+	lives(t, s, "session", noon, false)
+	redeem(t, s, right(), noon, grant.CodeUnknown)
+	execute(t, operator, `UPDATE authorization_grant SET refresh_token = $1`, hash("refresh"))
+	refreshes(t, s, noon, false)
+	if denied, err := s.Denied(t.Context(), assertion("issuer", "a token"), "c1", "grant 1"); !denied || err != nil {
+		t.Errorf("a token is denied: %v, %v", denied, err)
+	}
 }

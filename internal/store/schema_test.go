@@ -251,8 +251,8 @@ func TestHashesOnly(t *testing.T) {
 		"authorization_grant": {"refresh_token"},
 	} {
 		for _, column := range columns {
-			checks := ask[[]string](t, conn, `
-				SELECT coalesce(array_agg(pg_get_constraintdef(oid)), '{}') FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype = 'c'`, table)
+			checks := ask[[]string](t, conn, `SELECT coalesce(array_agg(pg_get_constraintdef(oid)), '{}') FROM pg_constraint
+				WHERE conrelid = $1::text::regclass AND contype = 'c'`, table)
 			if want := "CHECK ((octet_length(" + column + ") = 32))"; !slices.Contains(checks, want) {
 				t.Errorf("%s.%s may hold what is no hash: %q", table, column, checks)
 			}

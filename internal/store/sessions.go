@@ -13,7 +13,8 @@ import (
 // SignIn begins the session of who at now, under the SHA-256 of its fresh cookie, and ends that of the former; nil: there
 // is none. signedIn is false, and nothing changes, when the person is disabled or unknown, or has another password than the
 // one that was just proven: a sign-in comes wholly before or wholly after whatever ends the person's sessions.
-func (s *Store) SignIn(ctx context.Context, former, fresh []byte, who person.Authentication, l person.Lifetimes, now time.Time) (signedIn bool, err error) {
+func (s *Store) SignIn(ctx context.Context, former, fresh []byte, who person.Authentication, l person.Lifetimes,
+	now time.Time) (signedIn bool, err error) {
 	of := who.Session(now)
 	tag, err := s.pool.Exec(ctx, `
 		WITH able AS MATERIALIZED (
@@ -30,7 +31,8 @@ func (s *Store) SignIn(ctx context.Context, former, fresh []byte, who person.Aut
 
 // Session finds the session of a cookie by its SHA-256 and notes that it was used at now. alive is false when there is none,
 // when its time is over (person.Session.Alive, in SQL: every page asks), and when its person is disabled.
-func (s *Store) Session(ctx context.Context, id []byte, l person.Lifetimes, now time.Time) (of person.Session, alive bool, err error) {
+func (s *Store) Session(ctx context.Context, id []byte, l person.Lifetimes, now time.Time) (
+	of person.Session, alive bool, err error) {
 	rows, _ := s.pool.Query(ctx, `
 		UPDATE session s SET used_at = greatest(s.used_at, $2), ends_at = greatest(s.ends_at, $5)
 		FROM person p WHERE s.id = $1 AND s.used_at > $3 AND s.started_at > $4 AND p.subject = s.subject AND p.disabled_at IS NULL

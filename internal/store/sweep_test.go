@@ -18,8 +18,8 @@ func remains(t *testing.T, conn *pgx.Conn, names ...string) []string {
 	t.Helper()
 	left := []string{}
 	for _, name := range names {
-		if ask[bool](t, conn, `SELECT $1 IN (SELECT id FROM pushed_request UNION SELECT id FROM interaction UNION SELECT id FROM session
-			UNION SELECT id FROM authorization_code UNION SELECT key FROM login_attempt)`, hash(name)) {
+		if ask[bool](t, conn, `SELECT $1 IN (SELECT id FROM pushed_request UNION SELECT id FROM interaction UNION
+			SELECT id FROM session UNION SELECT id FROM authorization_code UNION SELECT key FROM login_attempt)`, hash(name)) {
 			left = append(left, name)
 		}
 	}
@@ -68,8 +68,9 @@ func TestSweepAuthorizations(t *testing.T) {
 				t.Errorf("at +%s (-want +left):\n%s", step.at+after, diff)
 			}
 		}
-		if rows := ask[int](t, conn, `SELECT (SELECT count(*) FROM pushed_request) + (SELECT count(*) FROM interaction) +
-			(SELECT count(*) FROM session) + (SELECT count(*) FROM authorization_code) + (SELECT count(*) FROM login_attempt)`); rows != len(left) {
+		rows := ask[int](t, conn, `SELECT (SELECT count(*) FROM pushed_request) + (SELECT count(*) FROM interaction) +
+			(SELECT count(*) FROM session) + (SELECT count(*) FROM authorization_code) + (SELECT count(*) FROM login_attempt)`)
+		if rows != len(left) {
 			t.Errorf("after +%s %d rows are left, want %q", step.at, rows, left)
 		}
 	}
