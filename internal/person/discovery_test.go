@@ -36,14 +36,14 @@ func TestUpstreamAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOP(t)
-			o.answer = c.answer
+			o.Answer = c.answer
 			_, err := o.trip(o.upstream(), Wish{}, nil)
 			refused(t, err, c.want)
 		})
 	}
 	t.Run("keys", func(t *testing.T) {
 		o := newOP(t)
-		o.metadata["jwks_uri"] = "http://127.0.0.1:1/keys"
+		o.Metadata["jwks_uri"] = "http://127.0.0.1:1/keys"
 		_, err := o.trip(o.upstream(), Wish{}, nil)
 		refused(t, err, oauth.Unavailable)
 	})
@@ -78,8 +78,8 @@ func TestUpstreamDiscovery(t *testing.T) {
 	o := newOP(t)
 	now := noon
 	u := o.upstream(func(s *UpstreamSettings) { s.Now = func() time.Time { return now } })
-	if len(o.requests) != 0 {
-		t.Errorf("it was asked for %v before anybody departed", o.requests)
+	if len(o.Requests) != 0 {
+		t.Errorf("it was asked for %v before anybody departed", o.Requests)
 	}
 	for _, c := range []struct {
 		after time.Duration
@@ -89,8 +89,8 @@ func TestUpstreamDiscovery(t *testing.T) {
 		if _, err := o.trip(u, Wish{}, nil); err != nil {
 			t.Fatal(err)
 		}
-		if got := o.requests["/.well-known/openid-configuration"]; got != c.want || o.requests["/keys"] != c.want {
-			t.Errorf("after %s discovered %d times with keys %d times, want %d", c.after, got, o.requests["/keys"], c.want)
+		if got := o.Requests["/.well-known/openid-configuration"]; got != c.want || o.Requests["/keys"] != c.want {
+			t.Errorf("after %s discovered %d times with keys %d times, want %d", c.after, got, o.Requests["/keys"], c.want)
 		}
 	}
 	for name, change := range map[string]func(m map[string]any){
@@ -104,7 +104,7 @@ func TestUpstreamDiscovery(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOP(t)
-			change(o.metadata)
+			change(o.Metadata)
 			_, err := o.upstream().Depart(t.Context(), Wish{}, state)
 			if refusal := refused(t, err, oauth.Unavailable); len(refusal.Cause.Error()) > 500 {
 				t.Errorf("the cause has %d bytes", len(refusal.Cause.Error()))

@@ -16,53 +16,53 @@ import (
 // TestUpstreamForged: an ID token that proves nobody.
 func TestUpstreamForged(t *testing.T) {
 	for name, change := range map[string]func(o *op){
-		"wrong nonce":              func(o *op) { o.claims["nonce"] = "another" },
-		"no nonce":                 func(o *op) { delete(o.claims, "nonce") },
-		"wrong aud":                func(o *op) { o.claims["aud"] = "another" },
-		"no aud":                   func(o *op) { delete(o.claims, "aud") },
-		"two aud, no azp":          func(o *op) { o.claims["aud"] = []string{ourID, "another"} },
-		"two aud, azp another":     func(o *op) { o.claims["aud"], o.claims["azp"] = []string{ourID, "another"}, "another" },
-		"one aud, azp another":     func(o *op) { o.claims["azp"] = "another" },
-		"wrong iss":                func(o *op) { o.claims["iss"] = "https://op.example" },
-		"iss with a slash":         func(o *op) { o.claims["iss"] = o.URL + "/" },
-		"expired":                  func(o *op) { o.claims["exp"] = noon.Add(-time.Second).Unix() },
-		"no exp":                   func(o *op) { delete(o.claims, "exp") },
-		"no iat":                   func(o *op) { delete(o.claims, "iat") },
-		"iat in the future":        func(o *op) { o.claims["iat"] = noon.Add(11 * time.Second).Unix() },
-		"no sub":                   func(o *op) { delete(o.claims, "sub") },
-		"sub that is empty":        func(o *op) { o.claims["sub"] = "" },
-		"sub of 256 characters":    func(o *op) { o.claims["sub"] = strings.Repeat("a", 256) },
-		"sub with NUL":             func(o *op) { o.claims["sub"] = "kim\x00" },
-		"sub that is a number":     func(o *op) { o.claims["sub"] = 7 },
-		"sub beyond ASCII":         func(o *op) { o.claims["sub"] = "kіm" },
-		"acr with a line break":    func(o *op) { o.claims["acr"] = "a\nb" },
-		"acr that is a list":       func(o *op) { o.claims["acr"] = []string{"a"} },
-		"amr that is no list":      func(o *op) { o.claims["amr"] = "pwd" },
-		"amr with an empty word":   func(o *op) { o.claims["amr"] = []string{""} },
-		"amr of 21 words":          func(o *op) { o.claims["amr"] = slices.Repeat([]string{"pwd"}, 21) },
-		"auth_time in the future":  func(o *op) { o.claims["auth_time"] = noon.Add(11 * time.Second).Unix() },
-		"auth_time of zero":        func(o *op) { o.claims["auth_time"] = 0 },
-		"auth_time beyond time":    func(o *op) { o.claims["auth_time"] = 1e300 },
-		"auth_time that is a word": func(o *op) { o.claims["auth_time"] = "noon" },
-		"alg none":                 func(o *op) { o.sign = func() string { return unsigned(o.t, "none", o.claims) + "." } },
+		"wrong nonce":              func(o *op) { o.Claims["nonce"] = "another" },
+		"no nonce":                 func(o *op) { delete(o.Claims, "nonce") },
+		"wrong aud":                func(o *op) { o.Claims["aud"] = "another" },
+		"no aud":                   func(o *op) { delete(o.Claims, "aud") },
+		"two aud, no azp":          func(o *op) { o.Claims["aud"] = []string{ourID, "another"} },
+		"two aud, azp another":     func(o *op) { o.Claims["aud"], o.Claims["azp"] = []string{ourID, "another"}, "another" },
+		"one aud, azp another":     func(o *op) { o.Claims["azp"] = "another" },
+		"wrong iss":                func(o *op) { o.Claims["iss"] = "https://op.example" },
+		"iss with a slash":         func(o *op) { o.Claims["iss"] = o.URL + "/" },
+		"expired":                  func(o *op) { o.Claims["exp"] = noon.Add(-time.Second).Unix() },
+		"no exp":                   func(o *op) { delete(o.Claims, "exp") },
+		"no iat":                   func(o *op) { delete(o.Claims, "iat") },
+		"iat in the future":        func(o *op) { o.Claims["iat"] = noon.Add(11 * time.Second).Unix() },
+		"no sub":                   func(o *op) { delete(o.Claims, "sub") },
+		"sub that is empty":        func(o *op) { o.Claims["sub"] = "" },
+		"sub of 256 characters":    func(o *op) { o.Claims["sub"] = strings.Repeat("a", 256) },
+		"sub with NUL":             func(o *op) { o.Claims["sub"] = "kim\x00" },
+		"sub that is a number":     func(o *op) { o.Claims["sub"] = 7 },
+		"sub beyond ASCII":         func(o *op) { o.Claims["sub"] = "kіm" },
+		"acr with a line break":    func(o *op) { o.Claims["acr"] = "a\nb" },
+		"acr that is a list":       func(o *op) { o.Claims["acr"] = []string{"a"} },
+		"amr that is no list":      func(o *op) { o.Claims["amr"] = "pwd" },
+		"amr with an empty word":   func(o *op) { o.Claims["amr"] = []string{""} },
+		"amr of 21 words":          func(o *op) { o.Claims["amr"] = slices.Repeat([]string{"pwd"}, 21) },
+		"auth_time in the future":  func(o *op) { o.Claims["auth_time"] = noon.Add(11 * time.Second).Unix() },
+		"auth_time of zero":        func(o *op) { o.Claims["auth_time"] = 0 },
+		"auth_time beyond time":    func(o *op) { o.Claims["auth_time"] = 1e300 },
+		"auth_time that is a word": func(o *op) { o.Claims["auth_time"] = "noon" },
+		"alg none":                 func(o *op) { o.Sign = func(c map[string]any) string { return unsigned(o.t, "none", c) + "." } },
 		"alg HS256 with our secret": func(o *op) {
-			o.sign = func() string { return mac(unsigned(o.t, "HS256", o.claims), []byte(ourSecret)) }
+			o.Sign = func(c map[string]any) string { return mac(unsigned(o.t, "HS256", c), []byte(ourSecret)) }
 		},
 		"alg HS256 with their public key": func(o *op) {
-			o.sign = func() string {
-				public, _ := json.Marshal(o.signer.Key())
-				return mac(unsigned(o.t, "HS256", o.claims), public)
+			o.Sign = func(c map[string]any) string {
+				public, _ := json.Marshal(o.Signer.Key())
+				return mac(unsigned(o.t, "HS256", c), public)
 			}
 		},
 		"foreign key": func(o *op) {
 			foreign := newSigner(o.t, jose.ES256, "foreign")
-			o.sign = func() string { return signed(o.t, foreign, o.claims) }
+			o.Sign = func(c map[string]any) string { return signed(o.t, foreign, c) }
 		},
 		"foreign key under their kid": func(o *op) {
 			foreign := newSigner(o.t, jose.ES256, "theirs")
-			o.sign = func() string { return signed(o.t, foreign, o.claims) }
+			o.Sign = func(c map[string]any) string { return signed(o.t, foreign, c) }
 		},
-		"no ID token at all": func(o *op) { o.sign = func() string { return "" } },
+		"no ID token at all": func(o *op) { o.Sign = func(map[string]any) string { return "" } },
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOP(t)

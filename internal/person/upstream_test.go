@@ -20,7 +20,7 @@ import (
 func TestUpstreamProves(t *testing.T) {
 	o := newOP(t)
 	got, err := o.trip(o.upstream(), Wish{}, func(url.Values) {
-		maps.Copy(o.claims, map[string]any{
+		maps.Copy(o.Claims, map[string]any{
 			"auth_time": noon.Add(-time.Hour).Unix(), "acr": "urn:example:passkey", "amr": []string{"hwk", "pin"},
 			"preferred_username": " kim\u202e\x07 ", "name": "Kim",
 		})
@@ -36,13 +36,13 @@ func TestUpstreamProves(t *testing.T) {
 		"response_type": "code", "client_id": ourID, "redirect_uri": ourReturn, "scope": "openid", "state": state,
 		"code_challenge_method": "S256",
 	} {
-		if got := o.asked.Get(name); got != value {
+		if got := o.Asked.Get(name); got != value {
 			t.Errorf("%s is %q, want %q", name, got, value)
 		}
 	}
 	for _, name := range []string{"prompt", "max_age", "acr_values", "login_hint", "ui_locales", "claims", "response_mode"} {
-		if o.asked.Has(name) {
-			t.Errorf("%s was asked for: %q", name, o.asked.Get(name))
+		if o.Asked.Has(name) {
+			t.Errorf("%s was asked for: %q", name, o.Asked.Get(name))
 		}
 	}
 }
@@ -95,7 +95,7 @@ func TestUpstreamAnswer(t *testing.T) {
 	}
 	t.Run("AZ-26 no iss, and none announced", func(t *testing.T) {
 		o := newOP(t)
-		delete(o.metadata, "authorization_response_iss_parameter_supported")
+		delete(o.Metadata, "authorization_response_iss_parameter_supported")
 		if _, err := o.trip(o.upstream(), Wish{}, func(back url.Values) { back.Del("iss") }); err != nil {
 			t.Error(err)
 		}
@@ -132,11 +132,11 @@ func TestUpstreamRecent(t *testing.T) {
 			o := newOP(t)
 			got, err := o.trip(o.upstream(), c.wish, func(url.Values) {
 				if c.at != 0 {
-					o.claims["auth_time"] = arrived.Add(c.at).Unix()
+					o.Claims["auth_time"] = arrived.Add(c.at).Unix()
 				}
 			})
-			if o.asked.Get("prompt") != c.prompt || o.asked.Get("max_age") != c.maxAge {
-				t.Errorf("asked for prompt %q and max_age %q", o.asked.Get("prompt"), o.asked.Get("max_age"))
+			if o.Asked.Get("prompt") != c.prompt || o.Asked.Get("max_age") != c.maxAge {
+				t.Errorf("asked for prompt %q and max_age %q", o.Asked.Get("prompt"), o.Asked.Get("max_age"))
 			}
 			if c.want == 0 {
 				refused(t, err, oauth.UpstreamRefused)
@@ -168,11 +168,11 @@ func TestUpstreamACR(t *testing.T) {
 		o := newOP(t)
 		got, err := o.trip(o.upstream(), wish, func(url.Values) {
 			if acr != "" {
-				o.claims["acr"] = acr
+				o.Claims["acr"] = acr
 			}
 		})
-		if o.asked.Get("acr_values") != "urn:example:passkey urn:example:password" {
-			t.Errorf("asked for %q", o.asked.Get("acr_values"))
+		if o.Asked.Get("acr_values") != "urn:example:passkey urn:example:password" {
+			t.Errorf("asked for %q", o.Asked.Get("acr_values"))
 		}
 		if !good {
 			refused(t, err, oauth.AuthenticationTooWeak)
@@ -185,14 +185,14 @@ func TestUpstreamACR(t *testing.T) {
 // TestUpstreamWishes: the rest of the wish goes upstream; claims only where the upstream takes it.
 func TestUpstreamWishes(t *testing.T) {
 	o := newOP(t)
-	o.metadata["claims_parameter_supported"] = true
+	o.Metadata["claims_parameter_supported"] = true
 	if _, err := o.trip(o.upstream(), Wish{LoginHint: "kim&prompt=none", UILocales: []string{"es", "fr"}, Prompt: []string{"consent"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
 		"login_hint": "kim&prompt=none", "ui_locales": "es fr", "prompt": "consent", "claims": `{"id_token":{"auth_time":{"essential":true},"amr":null}}`,
 	} {
-		if got := o.asked.Get(name); got != value {
+		if got := o.Asked.Get(name); got != value {
 			t.Errorf("%s is %q, want %q", name, got, value)
 		}
 	}
@@ -209,15 +209,15 @@ func TestUpstreamDerives(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			back := o.authorize(departure)
+			back := o.Authorize(departure)
 			for _, p := range []string{"nonce", "code_challenge"} {
 				at := name + " " + state + " " + p
-				if twin, ok := seen[o.asked.Get(p)]; ok {
+				if twin, ok := seen[o.Asked.Get(p)]; ok {
 					t.Errorf("%s is that of %s", at, twin)
 				}
-				seen[o.asked.Get(p)] = at
+				seen[o.Asked.Get(p)] = at
 			}
-			if verifier := derive(u.verifiers, state); verifier == o.asked.Get("nonce") || strings.Contains(departure, verifier) || len(verifier) != 43 {
+			if verifier := derive(u.verifiers, state); verifier == o.Asked.Get("nonce") || strings.Contains(departure, verifier) || len(verifier) != 43 {
 				t.Errorf("%s %s: the verifier %q shows", name, state, verifier)
 			}
 			// The answer to one departure is none to another, even where the upstream would give out the token.
@@ -243,9 +243,9 @@ func TestUpstreamAuthenticates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOP(t)
-			o.metadata["token_endpoint_auth_methods_supported"] = c.methods
+			o.Metadata["token_endpoint_auth_methods_supported"] = c.methods
 			var got string
-			o.answer = func(w http.ResponseWriter, r *http.Request) {
+			o.Answer = func(w http.ResponseWriter, r *http.Request) {
 				got = wayOf(t, r, key, o.URL)
 				w.WriteHeader(http.StatusUnauthorized)
 				_, _ = fmt.Fprintf(w, `{"error":"invalid_client","error_description":"who?"}`)
@@ -257,8 +257,8 @@ func TestUpstreamAuthenticates(t *testing.T) {
 			})
 			_, err := o.trip(u, Wish{}, nil)
 			refusal := refused(t, err, oauth.UpstreamRefused)
-			if got != c.want || o.requests["/token"] != 1 {
-				t.Errorf("authenticated by %q in %d requests, want %q in one", got, o.requests["/token"], c.want)
+			if got != c.want || o.Requests["/token"] != 1 {
+				t.Errorf("authenticated by %q in %d requests, want %q in one", got, o.Requests["/token"], c.want)
 			}
 			if cause := refusal.Cause.Error(); !strings.Contains(cause, "who?") || strings.Contains(cause, ourSecret) {
 				t.Errorf("the cause is %s", cause)

@@ -21,13 +21,14 @@ var dialers = map[string][]string{
 
 // reaching are the files that reach out, beside the database's driver.
 var reaching = map[string]string{
-	"internal/client/fetch.go":        "the one way out of a server: key sets, at addresses that were vetted",
-	"internal/person/discovery.go":    "the login service that the operator names",
-	"internal/flow/client.go":         "a client from outside",
-	"cmd/authserver/try.go":           "a client from outside",
-	"cmd/authserver/healthcheck.go":   "asks this machine's own server",
-	"cmd/authserver/doctor_local.go":  "asks this machine's own server",
-	"cmd/authserver/doctor_public.go": "asks the issuer as its clients do, when the operator wants to know",
+	"internal/client/fetch.go":          "the one way out of a server: key sets, at addresses that were vetted",
+	"internal/person/discovery.go":      "the login service that the operator names",
+	"internal/person/persontest/npm.go": "a browser of tests, at a provider of tests",
+	"internal/flow/client.go":           "a client from outside",
+	"cmd/authserver/try.go":             "a client from outside",
+	"cmd/authserver/healthcheck.go":     "asks this machine's own server",
+	"cmd/authserver/doctor_local.go":    "asks this machine's own server",
+	"cmd/authserver/doctor_public.go":   "asks the issuer as its clients do, when the operator wants to know",
 }
 
 // TestOneWayOut: G7, DCR-23: a server has one piece of code that reaches a host a client could have named.
