@@ -3,8 +3,10 @@ package main
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"authserver/internal/flow"
+	"authserver/internal/grant"
 	"authserver/internal/oauth"
 )
 
@@ -13,6 +15,7 @@ func TestStalePages(t *testing.T) {
 	d := deploy(t, 2, nil)
 	for name, play := range map[string]func(t *testing.T, d *deployment, c *flow.Client){
 		"accounts that another tab has chosen since": accountsOfAnotherTab,
+		"signing out of a page that is over":         signOutTooLate,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, d.within(t), d.recipient(0)) })
 	}
@@ -32,4 +35,34 @@ func accountsOfAnotherTab(t *testing.T, d *deployment, c *flow.Client) {
 	yesToBoth := filledIn(submit(t, tab, both).Form("decision"))
 	refusedPage(t, submit(t, b, yes), http.StatusForbidden, oauth.FormRefused)
 	a.redeem(a.told(submit(t, tab, yesToBoth)).Get("code"))
+}
+
+// signOutTooLate: whoever leaves signs out, though the page is too old for anything else or the request answered elsewhere.
+func signOutTooLate(t *testing.T, d *deployment, c *flow.Client) {
+	lasting := d.alone(func(c *config) { c.sessions.Idle = time.Hour })
+	for name, over := range map[string]func(a *asking, b *flow.Browser){
+		"answered":  func(a *asking, b *flow.Browser) { a.answerIn(lasting.tab(b, 0), flow.Deny) },
+		"too late":  func(*asking, *flow.Browser) { d.clock.advance(grant.InteractionMost) },
+		"forgotten": func(_ *asking, b *flow.Browser) { b.Jar = lasting.onlySession(b) },
+	} {
+		a := ask(t, c)
+		b := flow.NewBrowser(lasting.server(0))
+		out := formTo(a.upToPage(b, "decision"), "/sign-out")
+		over(a, b)
+		thief := &flow.Browser{Server: lasting.server(0), Jar: lasting.onlySession(b)}
+		if p := submit(t, b, out); p.Exchange.Status != http.StatusOK || d.cookies(b)["session"] != "" {
+			t.Errorf("%s: %s", name, p)
+		}
+		if p := visit(t, thief, ask(t, c).url()); p.Form("password") == nil {
+			t.Errorf("%s: the session goes on: %s", name, p)
+		}
+	}
+}
+
+// onlySession is a jar with the session of a browser, and nothing else.
+func (d *deployment) onlySession(b *flow.Browser) http.CookieJar {
+	d.t.Helper()
+	other := flow.NewBrowser(b.Server)
+	d.setCookies(other, map[string]string{"session": d.cookies(b)["session"]})
+	return other.Jar
 }

@@ -50,10 +50,14 @@ const (
 )
 
 // binding is what a token for a page is bound to. Nobody is signed in where a login form is shown, or it does not matter
-// who. Consent is given to the accounts that the page shows: another tab may have chosen others since.
+// who; and whoever signs out does so of all interactions. Consent is given to the accounts that the page shows: another tab
+// may have chosen others since.
 func (t turn) binding(p purpose) []string {
-	if p == forLogin {
+	switch p {
+	case forLogin:
 		return []string{string(p), t.secret.Reveal()}
+	case forSignOut:
+		return []string{string(p), t.ticket.Reveal(), t.session.Subject}
 	}
 	bound := []string{string(p), t.secret.Reveal(), t.ticket.Reveal(), t.session.Subject}
 	if p == forConsent {

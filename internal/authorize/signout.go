@@ -8,14 +8,24 @@ import (
 	"authserver/internal/page"
 )
 
-// SignOut ends the session. The interaction stays, for whoever signs in next.
+// SignOut ends the session, also from a page whose interaction is over or forgotten: nobody shall leave a browser signed in
+// because of that. The interaction stays, for whoever signs in next. Where the session is over there is nothing to refuse.
 func (e *Endpoint) SignOut(w http.ResponseWriter, r *http.Request) error {
-	now := e.Now()
-	t, _, err := e.submitted(w, r, forSignOut, now)
+	form, err := e.Forms.read(r)
 	if err != nil {
 		return err
 	}
+	t := turn{handle: form.Get("interaction")}
+	if !isHandle(t.handle) {
+		return oauth.Refuse(oauth.InteractionUnknown, "the form names no interaction")
+	}
+	if err := e.readSession(r, &t, e.Now()); err != nil {
+		return err
+	}
 	if t.ticket != "" {
+		if err := e.Forms.check(t, forSignOut, form.Get("form_token")); err != nil {
+			return err
+		}
 		if err := e.Store.SignOut(r.Context(), t.ticket.Hash()); err != nil {
 			return err
 		}
