@@ -178,6 +178,7 @@ func TestAuthorizationOrders(t *testing.T) {
 	s.play("AZ-18 another signs in while alex decides", deciding("alex' tab", "_alex", yes("_alex", 2)), stepping("alex' tab", "_kim"))
 	s.play("a choice comes while another signs in", choosing("alex' tab", "_alex", "a2"), stepping("alex' tab", "_kim"))
 	s.play("a departure returns twice", returning("alex' tab", "state"), returning("alex' tab", "state"))
+	s.play("a departure returns while the browser leaves anew", returning("alex' tab", "state"), departing("alex' tab", "another state"))
 	s.play("two browsers arrive", visiting("", "new tab"), visiting("kim's tab", "another tab"))
 	s.play("a browser arrives at a decision", visiting("alex' tab", "new tab"), deciding("kim's tab", "_kim", no))
 	s.play("the person is disabled while deciding", deciding("alex' tab", "_alex", yes("_alex", 2)), disabling())
