@@ -20,6 +20,13 @@ var (
 
 	// describable are the characters of error and error_description (RFC 6749 §5.2).
 	describable = regexp.MustCompile(`^[\x20\x21\x23-\x5B\x5D-\x7E]*$`)
+
+	// pageURL is where a person asks. A method that HTTP does not know is refused before there is a route.
+	pageURL = regexp.MustCompile(`^(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) https?://[^/?#]+(/[^/?#]+)*` +
+		`/(oauth2/authorize|login|login/attempt|login/callback|accounts|accounts/choice|consent|consent/decision|sign-out|signed-out|assets/[^/?#]+)([?#]|$)`)
+
+	// explained is where an answer names its reason: in error_uri, or in a page's link.
+	explained = regexp.MustCompile(`/errors/(\w+)"`)
 )
 
 // checkAnswer holds an answer to what is true of all: the global must-nots of the attack catalogue that an answer shows
@@ -39,16 +46,24 @@ func checkAnswer(t testing.TB, e *flow.Exchange) {
 	if _, err := http.ParseTime(e.ResponseHeader.Get("Date")); err != nil {
 		complain("Date: %v", err)
 	}
-	if e.ResponseHeader.Get("X-Content-Type-Options") != "nosniff" || e.ResponseHeader.Get("Set-Cookie") != "" {
+	if e.ResponseHeader.Get("X-Content-Type-Options") != "nosniff" || e.ResponseHeader.Get("Set-Cookie") != "" && !isPage(e) {
 		complain("headers %v", e.ResponseHeader)
 	}
 	if isConfidential(e.URL) && (e.ResponseHeader.Get("Cache-Control") != "no-store" || e.ResponseHeader.Get("Pragma") != "no-cache") {
 		complain("G6: Cache-Control is %q", e.ResponseHeader.Get("Cache-Control"))
 	}
 	checkNonceHeader(e, complain)
+	if isPage(e) {
+		checkPage(t, e)
+	}
 	if e.Status >= 400 {
 		checkRefusal(e, complain)
 	}
+}
+
+// isPage tells whether a person asked, who is answered with a page or sent on.
+func isPage(e *flow.Exchange) bool {
+	return pageURL.MatchString(e.Method+" "+e.URL) && !strings.Contains(e.URL, "/demo/accounts")
 }
 
 // isConfidential tells whether no cache may keep what an endpoint answers (G6).
@@ -71,14 +86,20 @@ func checkNonceHeader(e *flow.Exchange, complain func(string, ...any)) {
 	}
 }
 
-// checkRefusal: JSON of the RFC's members and characters, whose reason has a page, that tells nothing of our inside.
+// checkRefusal: JSON of the RFC's members and characters, or a page, whose reason is explained, that tells nothing of our
+// inside.
 func checkRefusal(e *flow.Exchange, complain func(string, ...any)) {
 	for name, values := range e.ResponseHeader {
-		if found := inside.FindString(strings.Join(values, "\n")); found != "" && name != "Dpop-Nonce" { // chance spells words
+		others := []string{"Dpop-Nonce", "Set-Cookie", "Content-Security-Policy"} // chance spells words in two, and the third names a client's origin
+		if found := inside.FindString(strings.Join(values, "\n")); found != "" && !slices.Contains(others, name) {
 			complain("G3: a header holds %q", found)
 		}
 	}
-	if e.Method == http.MethodHead {
+	switch {
+	case e.Method == http.MethodHead:
+		return
+	case isPage(e):
+		checkRefusingPage(e, complain)
 		return
 	}
 	if media, _, err := mime.ParseMediaType(e.ResponseHeader.Get("Content-Type")); err != nil || media != "application/json" {
@@ -99,13 +120,27 @@ func checkRefusal(e *flow.Exchange, complain func(string, ...any)) {
 			complain("HT-18: %s is %q", name, value)
 		}
 	}
-	uri, _ := body["error_uri"].(string)
-	reason := oauth.Reason(uri[strings.LastIndexByte(uri, '/')+1:])
-	explanation, ok := oauth.Explain(reason)
+	explanation, ok := oauth.Explain(reasonOf(e))
 	if !ok || string(explanation.Code) != body["error"] {
-		complain("error_uri %q does not explain %v", uri, body["error"])
+		complain("error_uri %q does not explain %v", body["error_uri"], body["error"])
 	}
 	checkChallenge(e, complain)
+}
+
+// checkRefusingPage: a page that gives nothing and has the reason's link, or one whose form can be mended and sent again.
+// A challenge would have the browser ask for a password of its own.
+func checkRefusingPage(e *flow.Exchange, complain func(string, ...any)) {
+	if h := e.ResponseHeader; h.Get("Location") != "" || h.Get("WWW-Authenticate") != "" {
+		complain("G2: a refusal with headers %v", h)
+	}
+	if strings.Contains(e.ResponseBody, ` role="alert"`) && (strings.HasSuffix(e.URL, "/login/attempt") || strings.HasSuffix(e.URL, "/accounts/choice")) {
+		return
+	}
+	reason := reasonOf(e)
+	explanation, ok := oauth.Explain(reason)
+	if code := string(explanation.Code); !ok || code != string(reason) && !strings.Contains(e.ResponseBody, "<code>"+code+"</code>") {
+		complain("the page does not explain %q", reason)
+	}
 }
 
 // checkChallenge: invalid_client comes without WWW-Authenticate unless the client used Authorization, and a nonce challenge
@@ -125,8 +160,10 @@ func checkChallenge(e *flow.Exchange, complain func(string, ...any)) {
 
 // reasonOf is the reason that a refusal names.
 func reasonOf(e *flow.Exchange) oauth.Reason {
-	uri, _ := e.JSON()["error_uri"].(string)
-	return oauth.Reason(uri[strings.LastIndexByte(uri, '/')+1:])
+	if found := explained.FindStringSubmatch(e.ResponseBody); found != nil {
+		return oauth.Reason(found[1])
+	}
+	return ""
 }
 
 // outcome wants an answer of the form "400 invalid_scope", or "200".
