@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
+	"authserver/internal/authorize"
 	"authserver/internal/flow"
 	"authserver/internal/grant"
 	"authserver/internal/oauth"
+	"authserver/internal/person"
 )
 
 // Pages that were left open while something else changed what they are about.
@@ -16,6 +20,7 @@ func TestStalePages(t *testing.T) {
 	for name, play := range map[string]func(t *testing.T, d *deployment, c *flow.Client){
 		"accounts that another tab has chosen since": accountsOfAnotherTab,
 		"signing out of a page that is over":         signOutTooLate,
+		"accounts that are gone":                     accountsThatAreGone,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, d.within(t), d.recipient(0)) })
 	}
@@ -65,4 +70,38 @@ func (d *deployment) onlySession(b *flow.Browser) http.CookieJar {
 	other := flow.NewBrowser(b.Server)
 	d.setCookies(other, map[string]string{"session": d.cookies(b)["session"]})
 	return other.Jar
+}
+
+// rewired is a replica of its own, whose pages have something else behind them.
+func (d *deployment) rewired(edit func(*authorize.Endpoint)) *deployment {
+	d.t.Helper()
+	one := d.alone()
+	edit(one.replicas[0].server.Authorization)
+	listener := httptest.NewServer(one.replicas[0].server.Handler())
+	d.t.Cleanup(listener.Close)
+	one.hosts = []string{listener.Listener.Addr().String()}
+	return one
+}
+
+// noAccounts is a bank at which nobody has any, any more.
+type noAccounts struct{}
+
+func (noAccounts) Accounts(context.Context, string) ([]person.Account, error) { return nil, nil }
+
+// accountsThatAreGone: what was chosen cannot be shared any more, and there is nothing else to choose. The person is told so,
+// and not sent from page to page for ever.
+func accountsThatAreGone(t *testing.T, d *deployment, c *flow.Client) {
+	a := ask(t, c)
+	b := a.browser()
+	yes := filledIn(a.upTo(b, "decision"))
+	tab := &flow.Browser{Server: d.rewired(func(e *authorize.Endpoint) { e.Accounts = noAccounts{} }).server(0), Jar: b.Jar}
+	grants := d.grants(t)
+	for _, p := range []*flow.Page{visit(t, tab, a.url()), submit(t, tab, yes)} {
+		if p.Heading != "Choose accounts" || len(p.Form("interaction").Choices["accounts"]) != 0 {
+			t.Errorf("%s", p)
+		}
+	}
+	if n := d.grants(t); n != grants {
+		t.Errorf("%d grants", n-grants)
+	}
 }

@@ -9,7 +9,8 @@ import (
 	"authserver/internal/person"
 )
 
-// ShowAccounts asks which accounts the person wants to share.
+// ShowAccounts asks which accounts the person wants to share. It also tells whoever has chosen some, and can share none any
+// more: the consent page sends the browser here.
 func (e *Endpoint) ShowAccounts(w http.ResponseWriter, r *http.Request) error {
 	now := e.Now()
 	t, err := e.find(w, r, r.URL.Query().Get("interaction"), now)
@@ -21,7 +22,7 @@ func (e *Endpoint) ShowAccounts(w http.ResponseWriter, r *http.Request) error {
 		return e.goOn(w, r, t, now)
 	}
 	accounts, err := e.accounts(r, t)
-	if err != nil || len(accounts) == 0 {
+	if err != nil || len(accounts) == 0 && t.interaction.Accounts == nil {
 		return e.goOn(w, r, t, now)
 	}
 	e.show(w, r, t, http.StatusOK, e.accountsPage(t, accounts))
