@@ -36,6 +36,9 @@ func (e *Endpoint) Attempt(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if e.Passwords == nil { // the page is from before people were sent to an upstream
+		return e.goOn(w, r, t, now)
+	}
 	username := form.Get("username")
 	who, err := e.Passwords.Authenticate(r.Context(), username, form.Get("password"), oauth.Peer(r), now)
 	if err != nil {
@@ -108,26 +111,38 @@ func later(at, opened time.Time) time.Time {
 	return at
 }
 
-// wish is what the client asked for of the person's authentication.
-func wish(t turn) person.Wish {
+// freshly ends the state of a departure on which the upstream was asked for a login anew. It is kept there, under the hash,
+// because in another tab somebody may sign in, or out, until the browser comes back.
+const freshly = ".fresh"
+
+// fresh tells whether whoever signs in at the upstream must do so anew: the client asked for it, or the person is signed in
+// here and still has to sign in.
+func (t turn) fresh() bool {
+	p := t.interaction.Request
+	return t.session.Subject != "" || p.Prompts("login") || p.Prompts("select_account")
+}
+
+// wish is what the client asked for of the person's authentication, on this departure.
+func (t turn) wish(departure oauth.Secret) person.Wish {
 	p := t.interaction.Request
 	return person.Wish{
 		Prompt: p.Prompt, MaxAge: p.MaxAge, ACRValues: p.ACRValues, LoginHint: p.LoginHint, UILocales: p.UILocales,
-		Since: t.interaction.OpenedAt,
-		// Whoever is signed in here and still has to sign in must do so afresh there.
-		Fresh: t.session.Subject != "" || p.Prompts("login") || p.Prompts("select_account"),
+		Since: t.interaction.OpenedAt, Fresh: strings.HasSuffix(departure.Reveal(), freshly),
 	}
 }
 
 // depart sends the browser to the upstream. The state says which cookie to read when it comes back, and bears a secret of
 // which the store keeps the hash: it is good for one return, to this browser.
 func (e *Endpoint) depart(w http.ResponseWriter, r *http.Request, t turn, now time.Time) error {
-	secret := oauth.NewSecret()
-	target, err := e.Upstream.Depart(r.Context(), wish(t), t.handle+"."+secret.Reveal())
+	departure := oauth.NewSecret()
+	if t.fresh() {
+		departure += freshly
+	}
+	target, err := e.Upstream.Depart(r.Context(), t.wish(departure), t.handle+"."+departure.Reveal())
 	if err != nil {
 		return err
 	}
-	ok, err := e.Store.Depart(r.Context(), t.id(), secret.Hash(), now)
+	ok, err := e.Store.Depart(r.Context(), t.id(), departure.Hash(), now)
 	switch {
 	case err != nil:
 		return err
@@ -141,7 +156,7 @@ func (e *Endpoint) depart(w http.ResponseWriter, r *http.Request, t turn, now ti
 func (e *Endpoint) Callback(w http.ResponseWriter, r *http.Request) error {
 	now, query := e.Now(), r.URL.Query()
 	state := query.Get("state")
-	handle, secret, _ := strings.Cut(state, ".")
+	handle, departure, _ := strings.Cut(state, ".")
 	if len(query["state"]) != 1 {
 		return oauth.Refuse(oauth.InteractionUnknown, "the answer of the login service bears no state")
 	}
@@ -149,14 +164,14 @@ func (e *Endpoint) Callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	_, ok, err := e.Store.Return(r.Context(), t.id(), oauth.Secret(secret).Hash(), now)
+	_, ok, err := e.Store.Return(r.Context(), t.id(), oauth.Secret(departure).Hash(), now)
 	switch {
 	case err != nil:
 		return err
-	case !ok: // it has come back once, or left again in another tab
+	case !ok, e.Upstream == nil: // it has come back once, or left again in another tab, or from another login than today's
 		return e.goOn(w, r, t, now)
 	}
-	wanted := wish(t)
+	wanted := t.wish(oauth.Secret(departure))
 	arrived, err := e.Upstream.Arrive(r.Context(), state, query, wanted, now)
 	if refusal, ok := err.(*oauth.Error); ok && (refusal.Reason == oauth.PersonDenied || refusal.Reason == oauth.AuthenticationTooWeak) {
 		return e.end(w, r, t, refusal, now)

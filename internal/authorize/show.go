@@ -11,7 +11,11 @@ import (
 // show writes a page of the interaction, in a language that the client or the browser asked for.
 func (e *Endpoint) show(w http.ResponseWriter, r *http.Request, t turn, status int, m page.Model) {
 	language := e.Pages.Language(t.interaction.Request.UILocales, r.Header.Get("Accept-Language"))
-	e.Pages.Write(w, language, status, m, t.answeredAt(m))
+	targets := []string{t.answeredAt(m)}
+	if e.Upstream != nil { // where a form leads whose session is over; only the upstream knows its endpoint
+		targets = append(targets, "https:")
+	}
+	e.Pages.Write(w, language, status, m, targets...)
 }
 
 // ShowError is the page for errors, where a person asked.
