@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -80,10 +79,10 @@ func (c *cutter) carry(client net.Conn) {
 	var under *cut
 	statement, message := 0, make([]byte, 64<<10)
 	for n, err := client.Read(message); err == nil; n, err = client.Read(message) {
-		if isStatement(message[:n], "begin") {
-			under, statement = c.armed.Swap(nil), 0
-		}
-		if isStatement(message[:n], "") {
+		switch kind := message[0]; { // of the first message, if there are more: pgx waits for every answer
+		case kind == 'Q' && strings.Contains(string(message[:n]), "begin"):
+			under, statement = c.armed.Swap(nil), 1
+		case kind == 'Q', kind == 'B': // what has no parameters is sent as it is, what is prepared is bound to be done
 			statement++
 		}
 		if under != nil && statement == under.statement {
@@ -96,15 +95,6 @@ func (c *cutter) carry(client net.Conn) {
 			return
 		}
 	}
-}
-
-// isStatement tells whether a message has PostgreSQL do something, and with a word, whether it is a query of that word:
-// what is prepared is bound to be done, and what has no parameters is sent as it is.
-func isStatement(message []byte, word string) bool {
-	if word != "" {
-		return message[0] == 'Q' && strings.Contains(string(message), word)
-	}
-	return slices.Contains([]byte("QB"), message[0])
 }
 
 // databaseLostDuringRedemption: CG-15, at each statement of the redemption, before it and behind it, five times. Whoever

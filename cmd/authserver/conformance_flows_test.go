@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -74,6 +75,9 @@ var registered = map[string]string{
 	"revocation_endpoint_auth_methods_supported": "list", "revocation_endpoint_auth_signing_alg_values_supported": "list",
 	"dpop_signing_alg_values_supported": "list",
 }
+
+// scopeToken is what a scope may be made of (RFC 6749 §3.3).
+var scopeToken = regexp.MustCompile(`^[\x21\x23-\x5B\x5D-\x7E]+$`)
 
 // verifyMetadata: what of conformance.md §2.1 is about members that are there, at both places where the document lies.
 func verifyMetadata(p *plan) {

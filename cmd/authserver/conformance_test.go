@@ -5,7 +5,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -232,6 +231,3 @@ func (p *plan) pushRefused(c *flow.Client, want string, edits ...func(url.Values
 	}
 	outcome(p.t, do(p.t, c.Server, c.PushRequest(params)), want)
 }
-
-// scopeToken is what a scope may be made of (RFC 6749 §3.3).
-var scopeToken = regexp.MustCompile(`^[\x21\x23-\x5B\x5D-\x7E]+$`)
