@@ -78,7 +78,7 @@ func TestOpen(t *testing.T) {
 		want    grant.Arrival
 	}{
 		"in time":                          {false, grant.MaxInteractions - 1, noon.Add(-1), grant.Opened},
-		"PR-44 late":                       {false, 0, noon, grant.TooLate},
+		"PR-36 late":                       {false, 0, noon, grant.TooLate},
 		"answered":                         {true, 0, noon.Add(-1), grant.Answered},
 		"answered, and late":               {true, 0, noon, grant.Answered},
 		"after as many as may open it":     {false, grant.MaxInteractions, noon.Add(-1), grant.Crowded},
