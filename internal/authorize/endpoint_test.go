@@ -238,7 +238,7 @@ func TestSomebodyElse(t *testing.T) {
 		t.Errorf("%s", p)
 	}
 	h.upTo(b, target, "kim", "password")
-	h.refused(h.submit(b, filledIn(b.Page, "kim")), oauth.PersonChanged)
+	h.refused(h.submit(b, filledIn(b.Page, "kim")), oauth.PersonDisabled)
 }
 
 func cookieOf(t *testing.T, b *flow.Browser, name string) string {
