@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,5 +104,31 @@ func accountsThatAreGone(t *testing.T, d *deployment, c *flow.Client) {
 	}
 	if n := d.grants(t); n != grants {
 		t.Errorf("%d grants", n-grants)
+	}
+}
+
+// TestWhereFormsLead: a browser holds the policy of a page against every redirect behind its forms, and a refusal may be told
+// to the client behind any of them. Only behind the answer it may be sent on to wherever the client likes.
+func TestWhereFormsLead(t *testing.T) {
+	d := deploy(t, 1, nil)
+	for uri, want := range map[string][2]string{ // of the login and the accounts, and of the answer
+		"https://client.example/cb":       {"https://client.example", "https:"},
+		"https://client.example:8443/a?b": {"https://client.example:8443", "https:"},
+		"http://127.0.0.1:5000/cb":        {"http://127.0.0.1:5000", "http:"},
+		"http://[::1]:5000/cb":            {"http:", "http:"},
+	} {
+		a := ask(t, d.recipient(0, func(m map[string]any) {
+			if m["redirect_uris"] = []string{uri}; strings.HasPrefix(uri, "http:") {
+				m["application_type"] = "native"
+			}
+		}), bend("redirect_uri", uri))
+		b := a.browser()
+		for field, want := range map[string]string{"password": want[0], "accounts": want[0], "decision": want[1]} {
+			a.upTo(b, field)
+			if policy := b.Page.Exchange.ResponseHeader.Get("Content-Security-Policy"); !strings.Contains(policy, "; form-action 'self' "+want+"; ") {
+				t.Errorf("%s, %s: %s", uri, field, policy)
+			}
+			b = a.browser()
+		}
 	}
 }

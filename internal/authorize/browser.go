@@ -92,10 +92,12 @@ func (e *Endpoint) toPage(w http.ResponseWriter, path, handle string) error {
 // every redirect behind a form, and clients like to send the browser on from their redirect_uri, to a host that nobody here
 // knows. So the form that ends in an answer names the scheme alone; those before it, where passwords are typed, the origin.
 func (t turn) answeredAt(m page.Model) string {
-	uri := t.interaction.Request.RedirectURI
-	if _, last := m.(page.Consent); last {
-		scheme, _, _ := strings.Cut(uri, ":")
-		return scheme + ":"
+	u, err := url.Parse(t.interaction.Request.RedirectURI)
+	if err != nil || u.Scheme == "" {
+		return ""
 	}
-	return uri
+	if _, last := m.(page.Consent); last || strings.HasPrefix(u.Host, "[") { // a policy has no words for an IPv6 address
+		return u.Scheme + ":"
+	}
+	return u.Scheme + "://" + u.Host
 }
