@@ -28,6 +28,8 @@ func TestUpstreamForged(t *testing.T) {
 		"expired":                  func(o *op) { o.Claims["exp"] = noon.Add(-time.Second).Unix() },
 		"no exp":                   func(o *op) { delete(o.Claims, "exp") },
 		"no iat":                   func(o *op) { delete(o.Claims, "iat") },
+		"iat before all time":      func(o *op) { o.Claims["iat"] = -1e15 },
+		"iat of zero":              func(o *op) { o.Claims["iat"] = 0 },
 		"iat in the future":        func(o *op) { o.Claims["iat"] = noon.Add(11 * time.Second).Unix() },
 		"no sub":                   func(o *op) { delete(o.Claims, "sub") },
 		"sub that is empty":        func(o *op) { o.Claims["sub"] = "" },
