@@ -39,9 +39,11 @@ func attacksOnForms() []attack {
 // crossSite are the headers of browsers that another site makes send a form.
 func crossSite() []http.Header {
 	return []http.Header{
-		{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}}, {"Sec-Fetch-Site": {"same-site"}, "Origin": {"http://sub.localhost:8080"}},
+		{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}},
+		{"Sec-Fetch-Site": {"same-site"}, "Origin": {"http://sub.localhost:8080"}},
 		{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"null"}}, {"Sec-Fetch-Site": {"cross-site"}, "Origin": nil},
-		{"Sec-Fetch-Site": nil, "Origin": {"https://evil.example"}}, {"Sec-Fetch-Site": nil, "Origin": {"null"}}, {"Sec-Fetch-Site": nil, "Origin": {"http://localhost:8081"}},
+		{"Sec-Fetch-Site": nil, "Origin": {"https://evil.example"}}, {"Sec-Fetch-Site": nil, "Origin": {"null"}},
+		{"Sec-Fetch-Site": nil, "Origin": {"http://localhost:8081"}},
 	}
 }
 
@@ -140,7 +142,8 @@ func actionsThatAreRead(t *testing.T, d *deployment) {
 		}
 		for _, form := range forms {
 			for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} {
-				r := &flow.Request{Method: method, URL: form.Action + "?" + form.Fields.Encode(), Header: http.Header{"X-Http-Method-Override": {"POST"}}}
+				r := &flow.Request{Method: method, URL: form.Action + "?" + form.Fields.Encode(),
+					Header: http.Header{"X-Http-Method-Override": {"POST"}}}
 				e := knock(t, b, r)
 				if e.Status != http.StatusMethodNotAllowed || e.ResponseHeader.Get("Allow") != "POST" {
 					t.Errorf("%s %s: %d, Allow %q", method, form.Action, e.Status, e.ResponseHeader.Get("Allow"))
@@ -156,9 +159,11 @@ func actionsThatAreRead(t *testing.T, d *deployment) {
 			t.Errorf("reading did something: %s", diff)
 		}
 	}
-	for path, allow := range map[string]string{"/login": "GET, HEAD", "/accounts": "GET, HEAD", "/consent": "GET, HEAD", "/signed-out": "GET, HEAD",
+	for path, allow := range map[string]string{"/login": "GET, HEAD", "/accounts": "GET, HEAD", "/consent": "GET, HEAD",
+		"/signed-out":       "GET, HEAD",
 		"/oauth2/authorize": "GET, HEAD, POST"} {
-		if e := knock(t, b, &flow.Request{Method: http.MethodPut, URL: d.issuer + path}); e.Status != http.StatusMethodNotAllowed || e.ResponseHeader.Get("Allow") != allow {
+		e := knock(t, b, &flow.Request{Method: http.MethodPut, URL: d.issuer + path})
+		if e.Status != http.StatusMethodNotAllowed || e.ResponseHeader.Get("Allow") != allow {
 			t.Errorf("%s: %d, Allow %q", path, e.Status, e.ResponseHeader.Get("Allow"))
 		}
 	}
@@ -187,7 +192,8 @@ func anotherBrowser(t *testing.T, d *deployment) {
 	}
 	for _, b := range []*flow.Browser{stranger, guest} {
 		for _, page := range []string{"/login", "/accounts", "/consent"} {
-			refusedPage(t, visit(t, b, strings.Replace(address, "/consent", page, 1)), http.StatusBadRequest, oauth.InteractionUnknown)
+			refusedPage(t, visit(t, b, strings.Replace(address, "/consent", page, 1)), http.StatusBadRequest,
+				oauth.InteractionUnknown)
 		}
 	}
 	// The session alone is not enough, nor is the interaction: somebody else's session with it asks for the accounts anew.
@@ -270,7 +276,8 @@ func changedForms(t *testing.T, d *deployment) {
 	for _, field := range []string{"password", "accounts", "decision"} {
 		form := filledIn(a.upTo(b, field))
 		before := d.peopleState(t)
-		for _, extra := range []string{"scope", "client_id", "redirect_uri", "subject", "sub", "state", "accounts[]", "Decision", "account", "resource", "x"} {
+		for _, extra := range []string{"scope", "client_id", "redirect_uri", "subject", "sub", "state", "accounts[]",
+			"Decision", "account", "resource", "x"} {
 			refuse(form, oauth.FormField, extra, "all")
 		}
 		refuse(form, oauth.ParameterRepeated, "form_token", form.Fields.Get("form_token"), form.Fields.Get("form_token"))
@@ -278,7 +285,8 @@ func changedForms(t *testing.T, d *deployment) {
 		switch field {
 		case "accounts":
 			mine := form.Choices["accounts"]
-			for _, chosen := range [][]string{{"demo-loan"}, {mine[0], "demo-loan"}, {mine[0], mine[0]}, {"*"}, {strings.ToUpper(mine[0])}, {mine[0] + " "},
+			for _, chosen := range [][]string{{"demo-loan"}, {mine[0], "demo-loan"}, {mine[0], mine[0]}, {"*"},
+				{strings.ToUpper(mine[0])}, {mine[0] + " "},
 				{mine[0] + "," + mine[1]}, slices.Repeat(mine, 1000)} {
 				refuse(form, oauth.FormField, "accounts", chosen...)
 			}
@@ -301,7 +309,8 @@ func changedForms(t *testing.T, d *deployment) {
 	form.Fields["accounts"] = form.Choices["accounts"][:1]
 	submit(t, b, form)
 	token := a.redeem(a.told(submit(t, b, filledIn(b.Page.Form("decision")))).Get("code"))
-	shared := d.expect(c, c.Present(&flow.Request{Method: http.MethodGet, URL: d.issuer + "/demo/accounts"}, token.AccessToken), "200")
+	shared := d.expect(c, c.Present(&flow.Request{Method: http.MethodGet, URL: d.issuer + "/demo/accounts"},
+		token.AccessToken), "200")
 	if all, _ := shared.JSON()["accounts"].([]any); len(all) != 1 || token.Scope != "fdx:accountbasic:read" {
 		t.Errorf("scope %s, accounts %v", token.Scope, all)
 	}
@@ -340,22 +349,27 @@ func replayedInteractions(t *testing.T, d *deployment) {
 	grants := d.grants(t)
 	d.setCookies(b, cookies)
 	for i, page := range pages {
-		refusedPage(t, visit(t, d.tab(b, i), strings.Replace(address, "/consent", page, 1)), http.StatusBadRequest, oauth.RequestAnswered)
+		refusedPage(t, visit(t, d.tab(b, i), strings.Replace(address, "/consent", page, 1)), http.StatusBadRequest,
+			oauth.RequestAnswered)
 		refusedPage(t, submit(t, d.tab(b, i), form), http.StatusBadRequest, oauth.RequestAnswered)
 	}
 	form = filledIn(late.upTo(b, "decision"))
 	address = b.Page.Exchange.URL
 	for i, page := range pages { // of another browser, and under other names
 		fresh := flow.NewBrowser(d.server(i))
-		refusedPage(t, visit(t, fresh, strings.Replace(address, "/consent", page, 1)), http.StatusBadRequest, oauth.InteractionUnknown)
+		refusedPage(t, visit(t, fresh, strings.Replace(address, "/consent", page, 1)), http.StatusBadRequest,
+			oauth.InteractionUnknown)
 		refusedPage(t, submit(t, fresh, form), http.StatusBadRequest, oauth.InteractionUnknown)
-		for _, handle := range []string{"", "x", "AAAAAAAAAAAAAAAA", "../../session000", strings.Repeat("A", 8<<10), "%00", "\u00e9AAAAAAAAAAAAAA"} {
-			refusedPage(t, visit(t, d.tab(b, i), d.issuer+page+"?interaction="+url.QueryEscape(handle)), http.StatusBadRequest, oauth.InteractionUnknown)
+		for _, handle := range []string{"", "x", "AAAAAAAAAAAAAAAA", "../../session000", strings.Repeat("A", 8<<10), "%00",
+			"\u00e9AAAAAAAAAAAAAA"} {
+			refusedPage(t, visit(t, d.tab(b, i), d.issuer+page+"?interaction="+url.QueryEscape(handle)),
+				http.StatusBadRequest, oauth.InteractionUnknown)
 		}
 	}
 	d.clock.advance(grant.InteractionMost + time.Second)
 	for i, page := range pages {
-		refusedPage(t, visit(t, d.tab(b, i), strings.Replace(address, "/consent", page, 1)), http.StatusBadRequest, oauth.InteractionExpired)
+		refusedPage(t, visit(t, d.tab(b, i), strings.Replace(address, "/consent", page, 1)), http.StatusBadRequest,
+			oauth.InteractionExpired)
 		refusedPage(t, submit(t, d.tab(b, i), form), http.StatusBadRequest, oauth.InteractionExpired)
 	}
 	if n := d.grants(t); n != grants {

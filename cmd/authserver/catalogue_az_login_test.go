@@ -100,7 +100,8 @@ func cookieFlags(t *testing.T, d *deployment) {
 				if taken {
 					life = -1
 				}
-				if !strings.HasPrefix(c.Name, prefix) || c.Secure != https || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" || c.MaxAge != life {
+				if !strings.HasPrefix(c.Name, prefix) || c.Secure != https || !c.HttpOnly ||
+					c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" || c.MaxAge != life {
 					t.Errorf("the cookie %s", c.Raw)
 				}
 				if !taken && !regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`).MatchString(c.Value) {
@@ -119,7 +120,8 @@ func cookieFlags(t *testing.T, d *deployment) {
 // hostileNames: AZ-11. What a client calls itself, and what somebody types, is text on every page.
 func hostileNames(t *testing.T, d *deployment) {
 	b := flow.NewBrowser(d.server(0))
-	for _, name := range []string{`<img src=x onerror=alert(1)>`, `{{7*7}}`, `"><script>alert(1)</script>`, `' onmouseover='alert(1)`, `</title><h1>Your bank</h1>`,
+	for _, name := range []string{`<img src=x onerror=alert(1)>`, `{{7*7}}`, `"><script>alert(1)</script>`,
+		`' onmouseover='alert(1)`, `</title><h1>Your bank</h1>`,
 		`<!--`, `${7*7} #{7*7} <%= 7*7 %>`, "javascript:alert(1)", `&lt;b&gt;`} {
 		c := d.recipient(0, changes{"client_name": name, "client_name#fr": name}.apply)
 		a := ask(t, c, bend("login_hint", name), bend("prompt", "login"))
@@ -129,14 +131,16 @@ func hostileNames(t *testing.T, d *deployment) {
 			t.Errorf("login_hint %q stands there as %q", name, form.Fields.Get("username"))
 		}
 		form.Fields.Set("password", name)
-		if page = submit(t, b, form); page.Form("password").Fields.Get("username") != name || page.Exchange.Status != http.StatusUnauthorized {
+		if page = submit(t, b, form); page.Form("password").Fields.Get("username") != name ||
+			page.Exchange.Status != http.StatusUnauthorized {
 			t.Errorf("what was typed comes back as %s", page.Form("password").Fields)
 		}
 		if page = a.upToPage(b, "decision"); page.Heading != name+" asks for access to your data" {
 			t.Errorf("the heading is %q", page.Heading)
 		}
 		for _, e := range b.Exchanges {
-			if strings.Contains(e.ResponseBody, "<img src=x") || strings.Contains(e.ResponseBody, "<h1>Your") || strings.Contains(e.ResponseBody, ">49") {
+			if strings.Contains(e.ResponseBody, "<img src=x") || strings.Contains(e.ResponseBody, "<h1>Your") ||
+				strings.Contains(e.ResponseBody, ">49") {
 				t.Fatalf("%q is more than text in\n%s", name, e.ResponseBody)
 			}
 		}
@@ -158,8 +162,10 @@ func freshLogins(t *testing.T, d *deployment) {
 		asked  bool
 	}{
 		{c, bend("max_age", "300"), false}, {c, bend("prompt", "consent"), false}, {c, func(url.Values) {}, false},
-		{defaults, bend("max_age", "600"), false}, {c, bend("max_age", "60"), true}, {c, bend("max_age", "0"), true}, {c, bend("prompt", "login"), true},
-		{c, bend("prompt", "select_account"), true}, {c, bends(bend("prompt", "login"), bend("max_age", "3600")), true}, {defaults, func(url.Values) {}, true},
+		{defaults, bend("max_age", "600"), false}, {c, bend("max_age", "60"), true}, {c, bend("max_age", "0"), true},
+		{c, bend("prompt", "login"), true},
+		{c, bend("prompt", "select_account"), true}, {c, bends(bend("prompt", "login"), bend("max_age", "3600")), true},
+		{defaults, func(url.Values) {}, true},
 	} {
 		if test.asked {
 			d.clock.advance(2 * time.Minute) // since the login before
@@ -178,7 +184,8 @@ func freshLogins(t *testing.T, d *deployment) {
 		}
 		token := a.redeem(a.answerIn(b, flow.Approve).Get("code"))
 		claims := claimsOf(t, token.AccessToken)
-		if fresh := wholeSeconds(t, claims["auth_time"]) >= before; fresh != test.asked || claims["acr"] != person.ACRPassword {
+		if fresh := wholeSeconds(t, claims["auth_time"]) >= before; fresh != test.asked ||
+			claims["acr"] != person.ACRPassword {
 			t.Errorf("%d: auth_time %v, now %d, acr %v", i, claims["auth_time"], before, claims["acr"])
 		}
 	}
@@ -187,29 +194,32 @@ func freshLogins(t *testing.T, d *deployment) {
 // variable is what differs from one answer to the next: tokens, and the minutes to wait.
 var variable = regexp.MustCompile(`value="[^"]*"|\d+`)
 
+// login is the form of a login page, filled in.
+func (d *deployment) login(t testing.TB, c *flow.Client, b *flow.Browser, username, password string) *flow.Form {
+	t.Helper()
+	form := visit(t, b, ask(t, c).url()).Form("password")
+	form.Fields.Set("username", username)
+	form.Fields.Set("password", password)
+	return form
+}
+
 // guesses: AZ-22. One account takes so many wrong passwords, whether it exists or not, at whatever replica and however
 // many at once; and one address so many, for whatever accounts.
 func guesses(t *testing.T, d *deployment) {
-	const limit, n = 3, 50
+	const limit = 3
 	limited := d.alone(func(c *config) { c.loginLimit = limit })
 	limited.start()
 	limited.start()
 	c := limited.recipient(0)
-	try := func(b *flow.Browser, username, password string) *flow.Page {
-		t.Helper()
-		form := visit(t, b, ask(t, c).url()).Form("password")
-		form.Fields.Set("username", username)
-		form.Fields.Set("password", password)
-		return submit(t, b, form)
-	}
 	var told []string
 	for _, username := range []string{demoUsername, "nobody"} {
 		var all []string
 		for i := range limit + 2 {
-			p := try(flow.NewBrowser(limited.server(i%3)), username, "wrong password")
+			b, name, password := flow.NewBrowser(limited.server(i%3)), username, "wrong password"
 			if i == limit+1 {
-				p = try(flow.NewBrowser(limited.server(0)), " "+strings.ToUpper(username)+" ", demoPassword) // the same account
+				name, password = " "+strings.ToUpper(username)+" ", demoPassword // the same account
 			}
+			p := submit(t, b, d.login(t, c, b, name, password))
 			if retry := p.Exchange.ResponseHeader.Get("Retry-After"); (retry != "") != (i >= limit) {
 				t.Errorf("%s, attempt %d: Retry-After %q", username, i+1, retry)
 			}
@@ -220,19 +230,22 @@ func guesses(t *testing.T, d *deployment) {
 		}
 		told = append(told, strings.Join(all, "\n"))
 	}
-	if diff := cmp.Diff(told[0], told[1]); diff != "" || strings.Count(told[0], "401<") != limit || strings.Count(told[0], "429<") != 2 {
+	if diff := cmp.Diff(told[0], told[1]); diff != "" || strings.Count(told[0], "401<") != limit ||
+		strings.Count(told[0], "429<") != 2 {
 		t.Errorf("a name that exists is told apart: %s\n%s", diff, told[0])
 	}
 	d.clock.advance(person.AttemptWindow + time.Second)
-	b := flow.NewBrowser(c.Server)
-	ask(t, c).upTo(b, "accounts") // and this has forgiven the attempts before it
+	ask(t, c).upTo(flow.NewBrowser(c.Server), "accounts") // and this has forgiven the attempts before it
+	guessesAtOnce(t, limited, c, limit)
+	guessesFromOneAddress(t, d, limit)
+}
 
+func guessesAtOnce(t *testing.T, d *deployment, c *flow.Client, limit int) {
+	const n = 50
 	forms, tabs, pages, errs := make([]*flow.Form, n), make([]*flow.Browser, n), make([]*flow.Page, n), make([]error, n)
 	for i := range n {
-		tabs[i] = flow.NewBrowser(limited.server(i % 3))
-		forms[i] = visit(t, tabs[i], ask(t, c).url()).Form("password")
-		forms[i].Fields.Set("username", demoUsername)
-		forms[i].Fields.Set("password", "wrong password")
+		tabs[i] = flow.NewBrowser(d.server(i % 3))
+		forms[i] = d.login(t, c, tabs[i], demoUsername, "wrong password")
 	}
 	var running sync.WaitGroup
 	for i := range n {
@@ -246,20 +259,23 @@ func guesses(t *testing.T, d *deployment) {
 	if diff := cmp.Diff(map[int]int{401: limit, 429: n - limit}, counts); diff != "" {
 		t.Errorf("at once: %s", diff)
 	}
+}
 
-	byAddress := d.alone(func(c *config) { c.loginAddressLimit = limit })
-	c = byAddress.recipient(0)
-	b = flow.NewBrowser(c.Server)
-	counts = map[int]int{}
+// guessesFromOneAddress: the real one, whatever headers a browser forges.
+func guessesFromOneAddress(t *testing.T, d *deployment, limit int) {
+	limited := d.alone(func(c *config) { c.loginAddressLimit = limit })
+	c := limited.recipient(0)
+	b, counts := flow.NewBrowser(c.Server), map[int]int{}
 	for i := range 3 * limit {
-		b.Header = http.Header{"X-Forwarded-For": {fmt.Sprintf("192.0.2.%d", i)}, "Forwarded": {fmt.Sprintf("for=192.0.2.%d", i)}}
-		counts[try(b, fmt.Sprintf("person%d", i), "wrong password").Exchange.Status]++
+		address := fmt.Sprintf("192.0.2.%d", i)
+		b.Header = http.Header{"X-Forwarded-For": {address}, "X-Real-Ip": {address}, "Forwarded": {"for=" + address}}
+		counts[submit(t, b, d.login(t, c, b, fmt.Sprintf("person%d", i), "wrong password")).Exchange.Status]++
 	}
 	if diff := cmp.Diff(map[int]int{401: limit, 429: 2 * limit}, counts); diff != "" {
 		t.Errorf("from one address: %s", diff)
 	}
-	if p := try(b, demoUsername, demoPassword); p.Exchange.Status != http.StatusTooManyRequests {
-		t.Errorf("the right password of a limited address: %s", p)
+	if p := submit(t, b, d.login(t, c, b, demoUsername, demoPassword)); p.Exchange.Status != http.StatusTooManyRequests {
+		t.Errorf("the right password from a limited address: %s", p)
 	}
 }
 
@@ -292,16 +308,22 @@ func hostileCredentials(t *testing.T, d *deployment) {
 	runtime.GC()
 	allocates(t, 40<<20, func() {
 		for tried, status := range map[credentials]int{
-			{demoUsername, strings.Repeat("p", 1<<20)}: 413, {strings.Repeat("u", 1<<20), demoPassword}: 413, {demoUsername, strings.Repeat("p", 60<<10)}: 401,
-			{demoUsername, strings.Repeat("p", person.MaxPassword+1)}: 401, {strings.Repeat("u", 60<<10), demoPassword}: 401, {strings.Repeat("u", 129), demoPassword}: 401,
-			{"alex\x00", demoPassword}: 400, {demoUsername, demoPassword + "\x00"}: 400, {"al\xffex", demoPassword}: 400, {"", demoPassword}: 401, {demoUsername, ""}: 401,
-			{"\u0430lex", demoPassword}: 401, {"ale\u0445", demoPassword}: 401, {"alex\u200b", demoPassword}: 401, {"\uff41lex", demoPassword}: 401, {"alex\u0301", demoPassword}: 401,
-			{"al\u202eex", demoPassword}: 401, {"alex\n", demoPassword}: 401, {"\u212aim", demoPassword}: 401, {"alex' OR '1'='1", demoPassword}: 401, {"alex%", demoPassword}: 401, {"_", demoPassword}: 401,
+			{demoUsername, strings.Repeat("p", 1<<20)}: 413, {strings.Repeat("u", 1<<20), demoPassword}: 413,
+			{demoUsername, strings.Repeat("p", 60<<10)}:               401,
+			{demoUsername, strings.Repeat("p", person.MaxPassword+1)}: 401, {strings.Repeat("u", 60<<10), demoPassword}: 401,
+			{strings.Repeat("u", 129), demoPassword}: 401,
+			{"alex\x00", demoPassword}:               400, {demoUsername, demoPassword + "\x00"}: 400, {"al\xffex", demoPassword}: 400,
+			{"", demoPassword}: 401, {demoUsername, ""}: 401,
+			{"\u0430lex", demoPassword}: 401, {"ale\u0445", demoPassword}: 401, {"alex\u200b", demoPassword}: 401,
+			{"\uff41lex", demoPassword}: 401, {"alex\u0301", demoPassword}: 401,
+			{"al\u202eex", demoPassword}: 401, {"alex\n", demoPassword}: 401, {"\u212aim", demoPassword}: 401,
+			{"alex' OR '1'='1", demoPassword}: 401, {"alex%", demoPassword}: 401, {"_", demoPassword}: 401,
 		} {
 			try(tried, status)
 		}
 	})
-	for _, password := range []string{long[:72], long[:len(long)-1], long + " ", strings.ToUpper(long), strings.TrimSpace(long)} {
+	for _, password := range []string{long[:72], long[:len(long)-1], long + " ", strings.ToUpper(long),
+		strings.TrimSpace(long)} {
 		try(credentials{"long", password}, http.StatusUnauthorized)
 	}
 	try(credentials{demoUsername, demoPassword + " "}, http.StatusUnauthorized)
@@ -330,13 +352,15 @@ func loginsAtOnce(t *testing.T, d *deployment) {
 		switch {
 		case errs[i] != nil:
 			t.Error(errs[i])
-		case p.Exchange.Status == http.StatusServiceUnavailable && p.Exchange.ResponseHeader.Get("Retry-After") != "" && p.Form("password") != nil:
+		case p.Exchange.Status == http.StatusServiceUnavailable && p.Exchange.ResponseHeader.Get("Retry-After") != "" &&
+			p.Form("password") != nil:
 			busy++
 		case p.Form("accounts") == nil:
 			t.Errorf("%s", p)
 		}
 	}
-	faults := slices.DeleteFunc(strings.Split(d.checkMustNots(t), "\n"), func(line string) bool { return !strings.Contains(line, `"level":"ERROR"`) })
+	faults := slices.DeleteFunc(strings.Split(d.checkMustNots(t), "\n"),
+		func(line string) bool { return !strings.Contains(line, `"level":"ERROR"`) })
 	if busy == n || len(faults) != busy {
 		t.Errorf("%d of %d were sent away, and the log tells of\n%s", busy, n, strings.Join(faults, "\n"))
 	}

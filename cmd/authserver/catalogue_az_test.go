@@ -22,10 +22,14 @@ func attacksOnAuthorization() []attack {
 			a, other := ask(t, d.recipient(0)), d.recipient(0)
 			good, id := "&request_uri="+url.QueryEscape(a.uri), "client_id="+a.client.ID
 			for query, reason := range map[string]oauth.Reason{
-				good: oauth.ParameterMissing, "client_id=" + good: oauth.ParameterMissing, id: oauth.ParameterMissing, id + "&request_uri=": oauth.ParameterMissing,
-				id + "&" + id + good: oauth.ParameterRepeated, id + good + good: oauth.ParameterRepeated, id + "&client_id=" + good: oauth.ParameterRepeated,
-				"client_id=" + other.ID + good: oauth.RequestURIUnknown, "client_id=unknown" + good: oauth.RequestURIUnknown, id + "x" + good: oauth.RequestURIUnknown,
-				strings.ToUpper(id) + good: oauth.ParameterMissing, id + "%00" + good: oauth.RequestURIUnknown, id + "%ff" + good: oauth.RequestURIUnknown,
+				good: oauth.ParameterMissing, "client_id=" + good: oauth.ParameterMissing, id: oauth.ParameterMissing,
+				id + "&request_uri=": oauth.ParameterMissing,
+				id + "&" + id + good: oauth.ParameterRepeated, id + good + good: oauth.ParameterRepeated,
+				id + "&client_id=" + good:      oauth.ParameterRepeated,
+				"client_id=" + other.ID + good: oauth.RequestURIUnknown, "client_id=unknown" + good: oauth.RequestURIUnknown,
+				id + "x" + good:            oauth.RequestURIUnknown,
+				strings.ToUpper(id) + good: oauth.ParameterMissing, id + "%00" + good: oauth.RequestURIUnknown,
+				id + "%ff" + good: oauth.RequestURIUnknown,
 			} {
 				refusedPage(t, visit(t, a.browser(), d.issuer+"/oauth2/authorize?"+query), http.StatusBadRequest, reason)
 			}
@@ -37,7 +41,8 @@ func attacksOnAuthorization() []attack {
 				if e.Status == http.StatusSeeOther {
 					continue
 				}
-				if h := e.ResponseHeader; len(h.Values("X-Frame-Options")) != 1 || len(h.Values("Content-Security-Policy")) != 1 {
+				if h := e.ResponseHeader; len(h.Values("X-Frame-Options")) != 1 ||
+					len(h.Values("Content-Security-Policy")) != 1 {
 					t.Errorf("%s may be framed: %v", name, h)
 				}
 			}
@@ -47,13 +52,15 @@ func attacksOnAuthorization() []attack {
 		{"AZ-14", errorsBeforeTheClient},
 		{"AZ-15", promptNone},
 		{"AZ-16", func(t *testing.T, d *deployment) {
-			d.pushesNothing(t, d.recipient(0), "400 invalid_request", oauth.PromptRefused, each("prompt", "none login", "login none", "none none",
-				"none consent select_account", "create", "NONE", "login,consent", "login\u00a0consent")...)
+			d.pushesNothing(t, d.recipient(0), "400 invalid_request", oauth.PromptRefused,
+				each("prompt", "none login", "login none", "none none",
+					"none consent select_account", "create", "NONE", "login,consent", "login\u00a0consent")...)
 		}},
 		{"AZ-21", denials},
 		{"AZ-23", func(t *testing.T, d *deployment) {
 			for name, e := range d.everyPage(t) {
-				if h := e.ResponseHeader; h.Get("Pragma") != "no-cache" || h.Get("ETag") != "" || h.Get("Last-Modified") != "" {
+				if h := e.ResponseHeader; h.Get("Pragma") != "no-cache" || h.Get("ETag") != "" ||
+					h.Get("Last-Modified") != "" {
 					t.Errorf("%s may be kept: %v", name, h)
 				}
 				if policy := e.ResponseHeader.Get("Content-Security-Policy"); strings.Contains(policy, "unsafe") {
@@ -78,7 +85,8 @@ func plainRequests(t *testing.T, d *deployment) {
 	params.Set("client_id", c.ID)
 	signed := compact(t, c.Assertion())
 	for _, edit := range []func(url.Values){
-		func(url.Values) {}, bend("client_id"), bend("request", signed), bend("redirect_uri", "https://evil.example/cb"), bend("request_uri", ""),
+		func(url.Values) {}, bend("client_id"), bend("request", signed), bend("redirect_uri", "https://evil.example/cb"),
+		bend("request_uri", ""),
 		bends(bend("code_challenge_method", "plain"), bend("response_type", "token")),
 	} {
 		p := url.Values{}
@@ -87,7 +95,8 @@ func plainRequests(t *testing.T, d *deployment) {
 		}
 		edit(p)
 		refusedPage(t, visit(t, flow.NewBrowser(c.Server), d.authorizeURL(p)), http.StatusBadRequest, oauth.ParameterMissing)
-		e := knock(t, flow.NewBrowser(c.Server), &flow.Request{Method: http.MethodPost, URL: d.issuer + "/oauth2/authorize", Form: p})
+		e := knock(t, flow.NewBrowser(c.Server), &flow.Request{Method: http.MethodPost, URL: d.issuer + "/oauth2/authorize",
+			Form: p})
 		if e.Status != http.StatusBadRequest || !strings.Contains(e.ResponseBody, string(oauth.ParameterMissing)) {
 			t.Errorf("POST: %d %s", e.Status, e.ResponseBody)
 		}
@@ -102,8 +111,10 @@ func parametersBeside(t *testing.T, d *deployment) {
 	c := d.recipient(0)
 	b := flow.NewBrowser(c.Server)
 	for _, beside := range []string{
-		"&redirect_uri=https%3A%2F%2Fevil.example&scope=all&response_type=token&state=evil", "&state=a&state=b&scope=client.read&scope=x",
-		"&prompt=none&max_age=0&acr_values=unknown&login_hint=kim", "&code_challenge=evil&code_challenge_method=plain&dpop_jkt=evil",
+		"&redirect_uri=https%3A%2F%2Fevil.example&scope=all&response_type=token&state=evil",
+		"&state=a&state=b&scope=client.read&scope=x",
+		"&prompt=none&max_age=0&acr_values=unknown&login_hint=kim",
+		"&code_challenge=evil&code_challenge_method=plain&dpop_jkt=evil",
 		"&response_mode=fragment&request=a.b.c&nonce=evil&claims=x&authorization_details=x&iss=https%3A%2F%2Fevil.example",
 	} {
 		a := ask(t, c)
@@ -125,7 +136,8 @@ func goodAnswers(t *testing.T, d *deployment) {
 	c := d.recipient(0)
 	b := flow.NewBrowser(c.Server)
 	for i, edit := range []func(url.Values){
-		func(url.Values) {}, bend("state"), bend("redirect_uri", callback+"?dummy1=lorem&dummy2=ipsum"), bends(bend("state", ""), bend("response_mode", "query")),
+		func(url.Values) {}, bend("state"), bend("redirect_uri", callback+"?dummy1=lorem&dummy2=ipsum"),
+		bends(bend("state", ""), bend("response_mode", "query")),
 	} {
 		a := ask(t, c, edit)
 		params := url.Values{"client_id": {c.ID}, "request_uri": {a.uri}}
@@ -138,7 +150,8 @@ func goodAnswers(t *testing.T, d *deployment) {
 		}
 		answer := a.answerIn(d.tab(b, i%3), flow.Approve)
 		answer.Del("state")
-		if diff := cmp.Diff(url.Values{"iss": {d.issuer}, "code": {answer.Get("code")}}, answer); diff != "" || len(answer.Get("code")) < 22 {
+		if diff := cmp.Diff(url.Values{"iss": {d.issuer}, "code": {answer.Get("code")}}, answer); diff != "" ||
+			len(answer.Get("code")) < 22 {
 			t.Error(diff)
 		}
 		a.redeem(answer.Get("code"))
@@ -175,7 +188,8 @@ func (d *deployment) everyPage(t *testing.T) map[string]*flow.Exchange {
 			all["from "+e.URL] = e
 		}
 	}
-	for name, status := range map[string]int{"login": 200, "login refused": 401, "accounts": 200, "accounts without one": 400, "consent": 200,
+	for name, status := range map[string]int{"login": 200, "login refused": 401, "accounts": 200,
+		"accounts without one": 400, "consent": 200,
 		"signed out": 200, "a wrong form": 403, "a wrong method": 405, "no interaction": 400, "no request": 400} {
 		if all[name].Status != status {
 			t.Errorf("%s: %d, want %d", name, all[name].Status, status)
@@ -205,7 +219,8 @@ func hostileStates(t *testing.T, d *deployment) {
 	c := d.recipient(0)
 	b := flow.NewBrowser(c.Server)
 	for i, state := range []string{
-		`"><script>alert(1)</script>`, "a b+c%20d%2520e&code=evil&iss=x#f;g=h", "a\r\nSet-Cookie: session=x\r\n\r\n", "\u202e\u00e9\U0001f600", strings.Repeat("\u00e9", 1024),
+		`"><script>alert(1)</script>`, "a b+c%20d%2520e&code=evil&iss=x#f;g=h", "a\r\nSet-Cookie: session=x\r\n\r\n",
+		"\u202e\u00e9\U0001f600", strings.Repeat("\u00e9", 1024),
 		strings.Repeat("%", 2048), "javascript:alert(1)", " ",
 	} {
 		a := ask(t, c, bend("state", state))
@@ -224,19 +239,22 @@ func hostileStates(t *testing.T, d *deployment) {
 			}
 		}
 	}
-	d.pushesNothing(t, c, "400 invalid_request", oauth.ParameterTooLong, each("state", strings.Repeat("s", 2049), strings.Repeat("s", 8<<10), strings.Repeat("\u00e9", 1025))...)
+	d.pushesNothing(t, c, "400 invalid_request", oauth.ParameterTooLong,
+		each("state", strings.Repeat("s", 2049), strings.Repeat("s", 8<<10), strings.Repeat("\u00e9", 1025))...)
 	d.pushesNothing(t, c, "400 invalid_request", oauth.BodyMalformed, each("state", "a\x00b", "\xff")...)
 }
 
 // returnAddresses: AZ-13. Where a browser goes on is nobody's to choose.
 func returnAddresses(t *testing.T, d *deployment) {
 	c := d.recipient(0)
-	for i, target := range []string{"//evil.example", `/\evil.example`, "https:evil", "https://evil.example/", "javascript:alert(1)", "/consent"} {
+	for i, target := range []string{"//evil.example", `/\evil.example`, "https:evil", "https://evil.example/",
+		"javascript:alert(1)", "/consent"} {
 		a := ask(t, c)
 		b := flow.NewBrowser(d.server(i % 3))
 		visit(t, b, a.url())
 		more := "&return_to=" + url.QueryEscape(target) + "&next=" + url.QueryEscape(target) + "&redirect_uri=" + url.QueryEscape(target)
-		if p := visit(t, b, b.Page.Exchange.URL+more); strings.Contains(p.Exchange.ResponseBody, "evil") || p.Form("password") == nil {
+		if p := visit(t, b, b.Page.Exchange.URL+more); strings.Contains(p.Exchange.ResponseBody, "evil") ||
+			p.Form("password") == nil {
 			t.Errorf("%s: %s", target, p)
 		}
 		form := b.Page.Form("password")
@@ -250,7 +268,8 @@ func returnAddresses(t *testing.T, d *deployment) {
 			t.Errorf("%s: %s", target, p)
 		}
 	}
-	for _, path := range []string{"//evil.example/login", "/login//evil.example", "/signed-out?interaction=//evil.example", "/oauth2//authorize"} {
+	for _, path := range []string{"//evil.example/login", "/login//evil.example", "/signed-out?interaction=//evil.example",
+		"/oauth2//authorize"} {
 		e, err := c.Server.Send(t.Context(), &flow.Request{Method: http.MethodGet, URL: d.issuer + path})
 		if err != nil || e.ResponseHeader.Get("Location") != "" || strings.Contains(e.ResponseBody, "evil") {
 			t.Errorf("%s: %v %+v", path, err, e)
@@ -263,17 +282,23 @@ func errorsBeforeTheClient(t *testing.T, d *deployment) {
 	c := d.recipient(0)
 	id, uri := "client_id="+c.ID, "&request_uri="+url.QueryEscape(ask(t, c).uri)
 	for query, reason := range map[string]oauth.Reason{
-		"": oauth.ParameterMissing, id: oauth.ParameterMissing, id + "&error=access_denied": oauth.ParameterMissing, id + "&prompt=none": oauth.ParameterMissing,
-		id + "&response_type=token&scope=unknown": oauth.ParameterMissing, id + uri + uri: oauth.ParameterRepeated, id + uri + "&a=%zz": oauth.BodyMalformed,
-		id + uri + "&a;b": oauth.BodyMalformed, id + uri + "%00": oauth.RequestURIUnknown, id + "&request_uri=x": oauth.RequestURIUnknown,
-		"client_id=%00" + uri: oauth.RequestURIUnknown, "client_id=" + strings.Repeat("a", 8<<10) + uri: oauth.RequestURIUnknown,
+		"": oauth.ParameterMissing, id: oauth.ParameterMissing, id + "&error=access_denied": oauth.ParameterMissing,
+		id + "&prompt=none":                       oauth.ParameterMissing,
+		id + "&response_type=token&scope=unknown": oauth.ParameterMissing, id + uri + uri: oauth.ParameterRepeated,
+		id + uri + "&a=%zz": oauth.BodyMalformed,
+		id + uri + "&a;b":   oauth.BodyMalformed, id + uri + "%00": oauth.RequestURIUnknown,
+		id + "&request_uri=x":                           oauth.RequestURIUnknown,
+		"client_id=%00" + uri:                           oauth.RequestURIUnknown,
+		"client_id=" + strings.Repeat("a", 8<<10) + uri: oauth.RequestURIUnknown,
 	} {
-		p := visit(t, flow.NewBrowser(c.Server), d.issuer+"/oauth2/authorize?"+query+"&redirect_uri="+url.QueryEscape(callback)+"&state=s")
+		p := visit(t, flow.NewBrowser(c.Server),
+			d.issuer+"/oauth2/authorize?"+query+"&redirect_uri="+url.QueryEscape(callback)+"&state=s")
 		if refusedPage(t, p, http.StatusBadRequest, reason); strings.Contains(p.Exchange.ResponseBody, "client.example") {
 			t.Errorf("%.200s: the page names the address of the query", query)
 		}
 	}
-	large := &flow.Request{Method: http.MethodPost, URL: d.issuer + "/oauth2/authorize", Form: url.Values{"a": {strings.Repeat("a", 1<<20)}}}
+	large := &flow.Request{Method: http.MethodPost, URL: d.issuer + "/oauth2/authorize",
+		Form: url.Values{"a": {strings.Repeat("a", 1<<20)}}}
 	if e := knock(t, flow.NewBrowser(c.Server), large); e.Status != http.StatusRequestEntityTooLarge {
 		t.Errorf("1 MiB: %d", e.Status)
 	}
@@ -294,7 +319,8 @@ func promptNone(t *testing.T, d *deployment) {
 		{fresh, bend("prompt", "none"), "login_required"},
 		{signedIn, bend("prompt", "none"), "consent_required"},
 		{signedIn, bends(bend("prompt", "none"), bend("max_age", "0")), "login_required"},
-		{signedIn, bends(bend("prompt", "none"), bend("acr_values", "urn:example:stronger")), "unmet_authentication_requirements"},
+		{signedIn, bends(bend("prompt", "none"), bend("acr_values", "urn:example:stronger")),
+			"unmet_authentication_requirements"},
 		{fresh, bends(bend("prompt", "none"), bend("state")), "login_required"},
 	} {
 		a := ask(t, c, test.edit)
@@ -311,7 +337,8 @@ func promptNone(t *testing.T, d *deployment) {
 func denials(t *testing.T, d *deployment) {
 	c := d.recipient(0)
 	b, before := flow.NewBrowser(c.Server), d.grants(t)
-	for i, edit := range []func(url.Values){func(url.Values) {}, bend("state"), bend("redirect_uri", callback+"?dummy1=lorem&dummy2=ipsum")} {
+	for i, edit := range []func(url.Values){func(url.Values) {}, bend("state"),
+		bend("redirect_uri", callback+"?dummy1=lorem&dummy2=ipsum")} {
 		a := ask(t, c, edit)
 		answer := a.answerIn(d.tab(b, i), flow.Deny) // told has looked at state and iss
 		if answer.Get("error") != "access_denied" || answer.Has("code") || answer.Get("error_description") == "" {
@@ -330,7 +357,8 @@ func mixUps(t *testing.T, d *deployment) {
 	elsewhere := ask(t, b.recipient(0))
 	elsewhere.pkce = a.pkce
 	answer := a.answer(flow.Approve)
-	refusedFor(t, do(t, elsewhere.client.Server, elsewhere.redemption(answer.Get("code"))), "400 invalid_grant", oauth.CodeUnknown)
+	refusedFor(t, do(t, elsewhere.client.Server, elsewhere.redemption(answer.Get("code"))), "400 invalid_grant",
+		oauth.CodeUnknown)
 	if answer.Get("iss") == elsewhere.client.Server.Issuer {
 		t.Error("both servers call themselves the same")
 	}

@@ -49,6 +49,13 @@ func usedRequests(t *testing.T, d *deployment) {
 	}
 }
 
+// interactions counts those with requests of a client.
+func (d *deployment) interactions(t *testing.T, c *flow.Client) int {
+	t.Helper()
+	const sql = `SELECT count(*) FROM interaction i JOIN pushed_request r ON r.id = i.request_id WHERE r.client_id = $1`
+	return one[int](t, d, sql, c.ID)
+}
+
 // reloads: PR-35. Whatever page stands there, a reload of the endpoint leads back to it, also when arriving is over.
 func reloads(t *testing.T, d *deployment) {
 	a := ask(t, d.recipient(0))
@@ -64,7 +71,7 @@ func reloads(t *testing.T, d *deployment) {
 		}
 		d.clock.advance(95 * time.Second)
 	}
-	if n := one[int](t, d, `SELECT count(*) FROM interaction i JOIN pushed_request r ON r.id = i.request_id WHERE r.client_id = $1`, a.client.ID); n != 1 {
+	if n := d.interactions(t, a.client); n != 1 {
 		t.Errorf("one browser has %d interactions with one request", n)
 	}
 	a.redeem(a.answerIn(b, flow.Approve).Get("code"))
@@ -90,12 +97,14 @@ func lateArrivals(t *testing.T, d *deployment) {
 		t.Fatal(pushed, err)
 	}
 	d.clock.advance(grant.MinArrival)
-	refusedPage(t, visit(t, brief.browser(), moved.AuthorizeURL(pushed.RequestURI)), http.StatusBadRequest, oauth.RequestURIExpired)
+	refusedPage(t, visit(t, brief.browser(), moved.AuthorizeURL(pushed.RequestURI)), http.StatusBadRequest,
+		oauth.RequestURIExpired)
 }
 
 // foreignRequests: PR-37. To another client a request_uri is as good as none, also in a browser that is on its way with it.
 func foreignRequests(t *testing.T, d *deployment) {
-	c1, c2 := d.recipient(0), d.recipient(1, func(m map[string]any) { m["redirect_uris"] = []string{"https://other.example/cb"} })
+	c1, c2 := d.recipient(0),
+		d.recipient(1, func(m map[string]any) { m["redirect_uris"] = []string{"https://other.example/cb"} })
 	a := ask(t, c1)
 	b := a.browser()
 	visit(t, b, a.url())
@@ -105,13 +114,14 @@ func foreignRequests(t *testing.T, d *deployment) {
 		for _, browser := range []*flow.Browser{d.tab(b, i), flow.NewBrowser(d.server(i))} {
 			p := visit(t, browser, c2.AuthorizeURL(a.uri))
 			refusedPage(t, p, http.StatusBadRequest, oauth.RequestURIUnknown)
-			if strings.Contains(p.Exchange.ResponseBody, "client.example") || strings.Contains(p.Exchange.ResponseBody, "other.example") {
+			if strings.Contains(p.Exchange.ResponseBody, "client.example") ||
+				strings.Contains(p.Exchange.ResponseBody, "other.example") {
 				t.Error("the page tells of a client")
 			}
 			refusedPage(t, visit(t, browser, unknown.url()), http.StatusBadRequest, oauth.RequestURIUnknown)
 		}
 	}
-	if n := one[int](t, d, `SELECT count(*) FROM interaction i JOIN pushed_request r ON r.id = i.request_id WHERE r.client_id = $1`, c1.ID); n != 1 {
+	if n := d.interactions(t, c1); n != 1 {
 		t.Errorf("%d interactions", n)
 	}
 	a.redeem(a.answerIn(b, flow.Approve).Get("code"))
@@ -123,12 +133,15 @@ func requestsElsewhere(t *testing.T, d *deployment) {
 	a := ask(t, c)
 	secret := strings.TrimPrefix(a.uri, grant.RequestURI)
 	for i, uri := range []string{
-		"https://evil.example/ro", host.URL + "/ro", strings.ToUpper(grant.RequestURI) + secret, "urn:ietf:params:oauth2:" + secret, secret,
-		" " + a.uri, a.uri + " ", a.uri + "#", a.uri + "?x", a.uri + "A", a.uri[:len(a.uri)-1], grant.RequestURI, grant.RequestURI + "\x00", "\xff",
+		"https://evil.example/ro", host.URL + "/ro", strings.ToUpper(grant.RequestURI) + secret,
+		"urn:ietf:params:oauth2:" + secret, secret,
+		" " + a.uri, a.uri + " ", a.uri + "#", a.uri + "?x", a.uri + "A", a.uri[:len(a.uri)-1], grant.RequestURI,
+		grant.RequestURI + "\x00", "\xff",
 		grant.RequestURI + strings.Repeat("A", 16<<10), "data:,{}", "file:///etc/passwd", grant.RequestURI + "' OR 1=1--",
 	} {
 		p := visit(t, flow.NewBrowser(d.server(i%3)), d.authorizeURL(url.Values{"client_id": {c.ID}, "request_uri": {uri}}))
-		if refusedPage(t, p, http.StatusBadRequest, oauth.RequestURIUnknown); strings.Contains(p.Exchange.ResponseBody, "evil.example") {
+		refusedPage(t, p, http.StatusBadRequest, oauth.RequestURIUnknown)
+		if strings.Contains(p.Exchange.ResponseBody, "evil.example") {
 			t.Errorf("the page repeats %q", uri)
 		}
 	}
@@ -147,13 +160,15 @@ func pushesAtWill(t *testing.T, d *deployment) {
 		if e.ErrorCode() == "use_dpop_nonce" {
 			e = once(t, c, c.PushRequest(pushable()))
 		}
-		if counts[e.Outcome()]++; e.Status == http.StatusTooManyRequests && (e.ResponseHeader.Get("Retry-After") == "" || reasonOf(e) != oauth.RateLimited) {
+		if counts[e.Outcome()]++; e.Status == http.StatusTooManyRequests &&
+			(e.ResponseHeader.Get("Retry-After") == "" || reasonOf(e) != oauth.RateLimited) {
 			t.Fatalf("Retry-After %q, %s", e.ResponseHeader.Get("Retry-After"), e.ResponseBody)
 		}
 	}
 	// A few more may pass where the minutes of the sliding window meet.
 	stored := d.pushed(t) - before
-	if n := counts["201"]; n < limit-1 || n > limit+limit/5 || n+counts["429 temporarily_unavailable"] != sent || stored != n {
+	if n := counts["201"]; n < limit-1 || n > limit+limit/5 || n+counts["429 temporarily_unavailable"] != sent ||
+		stored != n {
 		t.Errorf("%d a minute are allowed: %v, %d stored", limit, counts, stored)
 	}
 	a := ask(t, other) // whose limit is its own
@@ -163,7 +178,8 @@ func pushesAtWill(t *testing.T, d *deployment) {
 	if err := d.replicas[0].sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if left, interactions := d.pushed(t), one[int](t, d, `SELECT count(*) FROM interaction`); left != 0 || interactions != 0 {
+	left, interactions := d.pushed(t), one[int](t, d, `SELECT count(*) FROM interaction`)
+	if left != 0 || interactions != 0 {
 		t.Errorf("%d requests and %d interactions are left behind", left, interactions)
 	}
 }
@@ -183,7 +199,8 @@ func readsYourWrites(t *testing.T, d *deployment) {
 					t.Error(err)
 					return
 				}
-				e, err := far.Server.Send(t.Context(), &flow.Request{Method: http.MethodGet, URL: far.AuthorizeURL(pushed.RequestURI)})
+				e, err := far.Server.Send(t.Context(), &flow.Request{Method: http.MethodGet,
+					URL: far.AuthorizeURL(pushed.RequestURI)})
 				if err != nil || !strings.HasPrefix(e.ResponseHeader.Get("Location"), d.issuer+"/login?interaction=") {
 					t.Errorf("%+v %v", e, err)
 					return

@@ -34,16 +34,19 @@ func attacksOnPushes() []attack {
 		{"PR-06", func(t *testing.T, d *deployment) {
 			c, other := d.recipient(0), d.recipient(1)
 			d.pushesNothing(t, c, "401 invalid_client", oauth.AssertionClientID,
-				bend("client_id", other.ID), bend("client_id", "unknown"), bend("client_id", c.ID+" "), bend("client_id", strings.ToLower(c.ID)+"x"))
+				bend("client_id", other.ID), bend("client_id", "unknown"), bend("client_id", c.ID+" "),
+				bend("client_id", strings.ToLower(c.ID)+"x"))
 		}},
 		{"PR-13", responseTypesRefused},
 		{"PR-14", func(t *testing.T, d *deployment) {
 			d.pushesNothing(t, d.recipient(0), "400 invalid_request", oauth.ParameterMissing,
-				bend("code_challenge"), bend("code_challenge", ""), bends(bend("code_challenge"), bend("code_challenge_method")))
+				bend("code_challenge"), bend("code_challenge", ""),
+				bends(bend("code_challenge"), bend("code_challenge_method")))
 		}},
 		{"PR-15", func(t *testing.T, d *deployment) {
 			d.pushesNothing(t, d.recipient(0), "400 invalid_request", oauth.ChallengeRefused,
-				bend("code_challenge_method", "plain"), bend("code_challenge_method", "s256"), bend("code_challenge_method", "S512"))
+				bend("code_challenge_method", "plain"), bend("code_challenge_method", "s256"),
+				bend("code_challenge_method", "S512"))
 		}},
 		{"PR-16", func(t *testing.T, d *deployment) {
 			d.pushesNothing(t, d.recipient(0), "400 invalid_request", oauth.ChallengeRefused,
@@ -108,7 +111,8 @@ func (d *deployment) pushed(t *testing.T) int {
 
 // pushesNothing wants the request refused for each of the edits, at one replica after the other, and that this used nothing
 // up and stored nothing: assertion and proof are then good for a request_uri (G10).
-func (d *deployment) pushesNothing(t *testing.T, c *flow.Client, want string, reason oauth.Reason, edits ...func(url.Values)) {
+func (d *deployment) pushesNothing(t *testing.T, c *flow.Client, want string, reason oauth.Reason,
+	edits ...func(url.Values)) {
 	t.Helper()
 	clients, before := d.everywhere(c), d.pushed(t)
 	for i, edit := range edits {
@@ -132,8 +136,10 @@ func goodPushes(t *testing.T, d *deployment) {
 	c := d.recipient(0)
 	all := func(p url.Values) {
 		for name, value := range map[string]string{
-			"nonce": strings.Repeat("n", 512), "prompt": "login consent", "max_age": "300", "acr_values": "urn:authserver:acr:password other",
-			"login_hint": "alex", "ui_locales": "fr-CA fr en", "claims": `{"id_token":{"acr":null},"sharing_duration":31536000}`,
+			"nonce": strings.Repeat("n", 512), "prompt": "login consent", "max_age": "300",
+			"acr_values": "urn:authserver:acr:password other",
+			"login_hint": "alex", "ui_locales": "fr-CA fr en",
+			"claims":        `{"id_token":{"acr":null},"sharing_duration":31536000}`,
 			"response_mode": "query", "resource": d.issuer, "dpop_jkt": c.DPoPKey.Thumbprint(), "display": "page",
 		} {
 			p.Set(name, value)
@@ -167,8 +173,10 @@ func goodPushes(t *testing.T, d *deployment) {
 func strayParameters(t *testing.T, d *deployment) {
 	c := d.recipient(0)
 	for i, edit := range []func(url.Values){
-		bend("grant_type", "client_credentials"), bend("grant_type", "password"), bend("code", "x"), bend("expires_in", "99999"),
-		bends(bend("sub", "_another"), bend("username", demoUsername), bend("accounts", "all")), bend("unknown", strings.Repeat("x", 20<<10)),
+		bend("grant_type", "client_credentials"), bend("grant_type", "password"), bend("code", "x"),
+		bend("expires_in", "99999"),
+		bends(bend("sub", "_another"), bend("username", demoUsername), bend("accounts", "all")),
+		bend("unknown", strings.Repeat("x", 20<<10)),
 		bends(bend("registration", "{}"), bend("request", ""), bend("request_uri", ""), bend("authorization_details", "")),
 	} {
 		at, params := d.at(c, i%3), pushable()
@@ -191,13 +199,16 @@ func pushesByOtherMethods(t *testing.T, d *deployment) {
 		if method == "TRACE" || method == "HEAD" {
 			text = ""
 		}
-		e := raw(t, c.Server, method, endpoint, http.Header{"Content-Type": {formMedia}, "X-Http-Method-Override": {"POST"}}, text)
+		e := raw(t, c.Server, method, endpoint, http.Header{"Content-Type": {formMedia}, "X-Http-Method-Override": {"POST"}},
+			text)
 		if e.Status != http.StatusMethodNotAllowed || e.ResponseHeader.Get("Allow") != "POST" {
 			t.Errorf("%s: %d, Allow %q", method, e.Status, e.ResponseHeader.Get("Allow"))
 		}
 	}
-	refusedFor(t, raw(t, c.Server, http.MethodPost, endpoint+"?"+body.Encode(), http.Header{"Content-Type": {formMedia}}, ""), "400 invalid_request", oauth.ParameterInQuery)
-	refusedFor(t, raw(t, c.Server, http.MethodPost, endpoint, http.Header{"Content-Type": {"application/json"}}, `{"response_type":"code"}`), "415 invalid_request", oauth.ContentTypeRefused)
+	e := raw(t, c.Server, http.MethodPost, endpoint+"?"+body.Encode(), http.Header{"Content-Type": {formMedia}}, "")
+	refusedFor(t, e, "400 invalid_request", oauth.ParameterInQuery)
+	e = raw(t, c.Server, http.MethodPost, endpoint, http.Header{"Content-Type": {"application/json"}}, `{"response_type":"code"}`)
+	refusedFor(t, e, "415 invalid_request", oauth.ContentTypeRefused)
 	if n := d.pushed(t); n != before {
 		t.Errorf("%d requests were stored", n-before)
 	}
@@ -222,7 +233,7 @@ func unprovenPushes(t *testing.T, d *deployment) {
 		"Basic":            func(r *flow.Request) { r.Assertion = nil; r.SetHeader("Authorization", "Basic YTpi") },
 		"another's key":    with(forger.Assertion()),
 		"no such client":   with((&flow.Client{Server: c.Server, ID: "unknown", Key: c.Key}).Assertion()),
-		"no signature":     with(altered(c.Assertion(), func(s string) string { return s[:strings.LastIndexByte(s, '.')+1] })),
+		"no signature":     with(altered(c.Assertion(), unsigned)),
 		"for the endpoint": with(c.Assertion(flow.SetClaim("aud", endpoint))),
 		"for two":          with(c.Assertion(flow.SetClaim("aud", []string{d.issuer, "https://other.example"}))),
 		"old":              with(c.Assertion(flow.SetClaim("exp", d.clock.now().Unix()-61))),
@@ -247,12 +258,16 @@ func unprovenPushes(t *testing.T, d *deployment) {
 	}
 }
 
+// unsigned is a JWS without its signature.
+func unsigned(s string) string { return s[:strings.LastIndexByte(s, '.')+1] }
+
 func responseTypesRefused(t *testing.T, d *deployment) {
 	c := d.recipient(0)
 	d.pushesNothing(t, c, "400 unsupported_response_type", oauth.ResponseTypeUnsupported,
 		each("response_type", "token", "id_token", "code id_token", "code token", "none", "CODE", "code code", " code")...)
 	d.pushesNothing(t, c, "400 invalid_request", oauth.ParameterMissing, bend("response_type"), bend("response_type", ""))
-	d.pushesNothing(t, c, "400 invalid_request", oauth.ResponseModeUnsupported, each("response_mode", "fragment", "form_post", "web_message", "QUERY")...)
+	d.pushesNothing(t, c, "400 invalid_request", oauth.ResponseModeUnsupported,
+		each("response_mode", "fragment", "form_post", "web_message", "QUERY")...)
 	own := d.register(0)
 	e := d.expect(own, own.PushRequest(pushable()), "400 unauthorized_client") // it may not ask people at all
 	refusedFor(t, e, "400 unauthorized_client", oauth.GrantTypeNotRegistered)
@@ -262,7 +277,8 @@ func responseTypesRefused(t *testing.T, d *deployment) {
 func challengesRefused(t *testing.T, d *deployment) {
 	good := flow.NewPKCE().Challenge
 	d.pushesNothing(t, d.recipient(0), "400 invalid_request", oauth.ChallengeRefused, each("code_challenge",
-		good[:42], good+"A", good+"=", good[:42]+"=", "+"+good[1:], "/"+good[1:], " "+good[1:], good[:42]+" ", good[:42]+"\n", good[:41]+"é",
+		good[:42], good+"A", good+"=", good[:42]+"=", "+"+good[1:], "/"+good[1:], " "+good[1:], good[:42]+" ",
+		good[:42]+"\n", good[:41]+"é",
 		lastBit(good), strings.Repeat("A", 128), "A", good[:42]+".", good[:42]+"~")...)
 }
 
@@ -270,8 +286,10 @@ func challengesRefused(t *testing.T, d *deployment) {
 func parametersTwice(t *testing.T, d *deployment) {
 	c := d.recipient(0)
 	var edits []func(url.Values)
-	for _, name := range []string{"scope", "redirect_uri", "response_type", "state", "code_challenge", "code_challenge_method", "nonce",
-		"client_id", "prompt", "max_age", "acr_values", "dpop_jkt", "claims", "request", "request_uri", "authorization_details", "unknown"} {
+	for _, name := range []string{"scope", "redirect_uri", "response_type", "state", "code_challenge",
+		"code_challenge_method", "nonce",
+		"client_id", "prompt", "max_age", "acr_values", "dpop_jkt", "claims", "request", "request_uri",
+		"authorization_details", "unknown"} {
 		value := or(pushable().Get(name), "x")
 		if name == "client_id" {
 			value = c.ID
@@ -284,11 +302,14 @@ func parametersTwice(t *testing.T, d *deployment) {
 // scopesOfPeople: PR-23. What a client has in its own name no person can give it.
 func scopesOfPeople(t *testing.T, d *deployment) {
 	c := d.recipient(0)
-	d.pushesNothing(t, c, "400 invalid_scope", oauth.ScopeNotRegistered, each("scope", "fdx:tax:read", "fdx:accountbasic:read fdx:tax:read",
-		"nothing:known", "FDX:ACCOUNTBASIC:READ", "client.read", "client.create", "fdx:accountbasic:read client.read", "openid",
-		"openid fdx:accountbasic:read", "offline_access")...)
-	d.pushesNothing(t, c, "400 invalid_scope", oauth.ScopeMalformed, each("scope", "fdx:accountbasic:read  fdx:transactions:read",
-		"fdx:accountbasic:read\t", `"fdx:accountbasic:read"`, strings.Repeat("fdx:accountbasic:read ", 200)+"x")...)
+	d.pushesNothing(t, c, "400 invalid_scope", oauth.ScopeNotRegistered,
+		each("scope", "fdx:tax:read", "fdx:accountbasic:read fdx:tax:read",
+			"nothing:known", "FDX:ACCOUNTBASIC:READ", "client.read", "client.create", "fdx:accountbasic:read client.read",
+			"openid",
+			"openid fdx:accountbasic:read", "offline_access")...)
+	d.pushesNothing(t, c, "400 invalid_scope", oauth.ScopeMalformed,
+		each("scope", "fdx:accountbasic:read  fdx:transactions:read",
+			"fdx:accountbasic:read\t", `"fdx:accountbasic:read"`, strings.Repeat("fdx:accountbasic:read ", 200)+"x")...)
 	named := d.recipient(0, func(m map[string]any) { m["scope"] = "openid client.read" })
 	e := d.expect(named, named.PushRequest(pushable()), "400 invalid_scope")
 	refusedFor(t, e, "400 invalid_scope", oauth.ScopeNotRegistered)

@@ -122,7 +122,8 @@ func checkPage(t testing.TB, e *flow.Exchange) {
 	if e.Status >= 500 || e.Status/100 == 3 && e.Status != http.StatusSeeOther {
 		complain("G1: %s", e.ResponseBody)
 	}
-	if h.Get("Cache-Control") != "no-store" || h.Get("Access-Control-Allow-Origin") != "" || !anyUUID.MatchString(h.Get("X-Fapi-Interaction-Id")) {
+	if h.Get("Cache-Control") != "no-store" || h.Get("Access-Control-Allow-Origin") != "" ||
+		!anyUUID.MatchString(h.Get("X-Fapi-Interaction-Id")) {
 		complain("the headers of all answers")
 	}
 	if e.Method == http.MethodHead && e.Status == http.StatusOK {
@@ -138,7 +139,8 @@ func checkPage(t testing.TB, e *flow.Exchange) {
 	if h.Get("X-Frame-Options") != "DENY" || !strings.Contains(policy, "frame-ancestors 'none'") {
 		complain("AZ-05: it may be framed")
 	}
-	if !strings.HasPrefix(policy, "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'") || h.Get("Content-Type") != "text/html; charset=utf-8" {
+	if !strings.HasPrefix(policy, "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'") ||
+		h.Get("Content-Type") != "text/html; charset=utf-8" {
 		complain("AZ-23: what it is, and may load")
 	}
 	if found := ofItsOwn(e.ResponseBody); found != "" {
@@ -162,11 +164,13 @@ func ofItsOwn(page string) string {
 		return err.Error()
 	}
 	for node := range root.Descendants() {
-		if node.Type == html.ElementNode && slices.Contains([]string{"script", "style", "iframe", "object", "embed", "base", "svg"}, node.Data) {
+		active := slices.Contains([]string{"script", "style", "iframe", "object", "embed", "base", "svg"}, node.Data)
+		if node.Type == html.ElementNode && active {
 			return "<" + node.Data + ">"
 		}
 		for _, a := range node.Attr {
-			script := slices.Contains([]string{"href", "src", "action", "formaction"}, a.Key) && !isOurPath.MatchString(a.Val)
+			script := slices.Contains([]string{"href", "src", "action", "formaction"}, a.Key) &&
+				!isOurPath.MatchString(a.Val)
 			if script || a.Key == "style" || strings.HasPrefix(a.Key, "on") {
 				return a.Key + "=" + a.Val
 			}
@@ -204,7 +208,8 @@ func (a *asking) told(p *flow.Page) url.Values {
 	if err != nil {
 		a.t.Fatalf("%v: %s", err, p)
 	}
-	if answer.Get("iss") != a.client.Server.Issuer || answer.Get("state") != a.params.Get("state") || answer.Has("state") != a.params.Has("state") {
+	if answer.Get("iss") != a.client.Server.Issuer || answer.Get("state") != a.params.Get("state") ||
+		answer.Has("state") != a.params.Has("state") {
 		a.t.Errorf("iss or state: %v", answer)
 	}
 	return answer
@@ -325,7 +330,8 @@ func submit(t testing.TB, b *flow.Browser, form *flow.Form) *flow.Page {
 // refusedPage wants an error page for a reason: a status of its own, and no redirect.
 func refusedPage(t testing.TB, p *flow.Page, status int, reason oauth.Reason) {
 	t.Helper()
-	if !p.Refused() || p.Exchange.Status != status || !strings.Contains(p.Exchange.ResponseBody, "/errors/"+string(reason)+`"`) {
+	told := strings.Contains(p.Exchange.ResponseBody, "/errors/"+string(reason)+`"`)
+	if !p.Refused() || p.Exchange.Status != status || !told {
 		t.Errorf("want a page with %d for %s, got %s\n%s", status, reason, p, p.Exchange.ResponseBody)
 	}
 }
@@ -342,10 +348,12 @@ func TestPersonSaysYes(t *testing.T) {
 	if token.Type != "DPoP" || token.Scope != "fdx:accountbasic:read" || token.RefreshToken == "" || token.ExpiresIn < 60 {
 		t.Errorf("token %+v", token)
 	}
-	if access.Claim("sub") == c.ID || !strings.HasPrefix(access.Claim("sub"), "_") || access.Claim("client_id") != c.ID || access.Claim("grant_id") == "" {
+	if access.Claim("sub") == c.ID || !strings.HasPrefix(access.Claim("sub"), "_") || access.Claim("client_id") != c.ID ||
+		access.Claim("grant_id") == "" {
 		t.Errorf("claims %v", access.Claims)
 	}
-	shared := do(t, c.Server, c.Present(&flow.Request{Method: http.MethodGet, URL: d.issuer + "/demo/accounts"}, token.AccessToken))
+	shared := do(t, c.Server, c.Present(&flow.Request{Method: http.MethodGet, URL: d.issuer + "/demo/accounts"},
+		token.AccessToken))
 	outcome(t, shared, "200")
 	elsewhere := d.at(c, 1)
 	refreshed, err := elsewhere.Refresh(t.Context(), token.RefreshToken, nil)

@@ -18,10 +18,14 @@ import (
 func TestTabs(t *testing.T) {
 	d := deploy(t, 2, nil)
 	for name, play := range map[string]func(t *testing.T, d *deployment, c *flow.Client){
-		"several tabs with one request": tabsWithOneRequest, "two requests in one browser": twoRequests, "two people in one browser": twoPeople,
-		"the back button after the answer": backAfterTheAnswer, "the back button before it": backBeforeTheAnswer, "signing out and going on as somebody else": somebodyElse,
-		"a link scanner": linkScanners, "more browsers than one person has": crowd, "slow readers": slowReaders, "a reload after expires_in": reloadsLater,
-		"a person who is disabled meanwhile": disabledMeanwhile, "a session that ends meanwhile": sessionsThatEnd, "browsers without cookies": noCookies,
+		"several tabs with one request": tabsWithOneRequest, "two requests in one browser": twoRequests,
+		"two people in one browser":        twoPeople,
+		"the back button after the answer": backAfterTheAnswer, "the back button before it": backBeforeTheAnswer,
+		"signing out and going on as somebody else": somebodyElse,
+		"a link scanner": linkScanners, "more browsers than one person has": crowd, "slow readers": slowReaders,
+		"a reload after expires_in":          reloadsLater,
+		"a person who is disabled meanwhile": disabledMeanwhile, "a session that ends meanwhile": sessionsThatEnd,
+		"browsers without cookies": noCookies,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, d.within(t), d.recipient(0)) })
 	}
@@ -35,7 +39,7 @@ func tabsWithOneRequest(t *testing.T, d *deployment, c *flow.Client) {
 	login := filledIn(a.upTo(first, "password"))
 	stale := filledIn(a.upTo(second, "password"))
 	submit(t, first, login)
-	if p := submit(t, second, stale); p.Form("accounts") == nil { // the second login in the same browser is as good as the first
+	if p := submit(t, second, stale); p.Form("accounts") == nil { // the second login is as good as the first
 		t.Errorf("%s", p)
 	}
 	a.upTo(first, "decision")
@@ -60,7 +64,8 @@ func twoRequests(t *testing.T, d *deployment, c *flow.Client) {
 	no := filledIn(tab.Page.Form("decision"))
 	no.Fields.Set("decision", flow.Deny)
 	crossed := *yes // the token of the one does not answer the other
-	crossed.Fields = url.Values{"decision": {flow.Approve}, "interaction": {no.Fields.Get("interaction")}, "form_token": {yes.Fields.Get("form_token")}}
+	crossed.Fields = url.Values{"decision": {flow.Approve}, "interaction": {no.Fields.Get("interaction")},
+		"form_token": {yes.Fields.Get("form_token")}}
 	refusedPage(t, submit(t, d.tab(b, 0), &crossed), http.StatusForbidden, oauth.FormRefused)
 	if answer := two.told(submit(t, tab, no)); answer.Get("error") != "access_denied" {
 		t.Errorf("%v", answer)
@@ -116,7 +121,8 @@ func backAfterTheAnswer(t *testing.T, d *deployment, c *flow.Client) {
 		consent := b.Page.Exchange.URL
 		a.told(submit(t, b, form))
 		for _, page := range []string{"/login", "/accounts", "/consent"} {
-			refusedPage(t, visit(t, d.tab(b, 1), strings.Replace(consent, "/consent", page, 1)), http.StatusBadRequest, oauth.RequestAnswered)
+			refusedPage(t, visit(t, d.tab(b, 1), strings.Replace(consent, "/consent", page, 1)), http.StatusBadRequest,
+				oauth.RequestAnswered)
 		}
 		refusedPage(t, submit(t, d.tab(b, 1), form), http.StatusBadRequest, oauth.RequestAnswered)
 		refusedPage(t, visit(t, b, a.url()), http.StatusBadRequest, oauth.RequestAnswered)
@@ -134,11 +140,13 @@ func backBeforeTheAnswer(t *testing.T, d *deployment, c *flow.Client) {
 	}
 	form := filledIn(p.Form("accounts"))
 	form.Fields["accounts"] = []string{"demo-savings"}
-	if p = submit(t, b, form); strings.Contains(p.Exchange.ResponseBody, "****4021") || !strings.Contains(p.Exchange.ResponseBody, "****7788") {
+	if p = submit(t, b, form); strings.Contains(p.Exchange.ResponseBody, "****4021") ||
+		!strings.Contains(p.Exchange.ResponseBody, "****7788") {
 		t.Errorf("the page shows another choice: %s", p.Exchange.ResponseBody)
 	}
 	token := a.redeem(a.told(submit(t, b, filledIn(p.Form("decision")))).Get("code"))
-	shared := d.expect(c, c.Present(&flow.Request{Method: http.MethodGet, URL: d.issuer + "/demo/accounts"}, token.AccessToken), "200")
+	shared := d.expect(c, c.Present(&flow.Request{Method: http.MethodGet, URL: d.issuer + "/demo/accounts"},
+		token.AccessToken), "200")
 	if !strings.Contains(shared.ResponseBody, "demo-savings") || strings.Contains(shared.ResponseBody, "demo-checking") {
 		t.Errorf("shared is %s", shared.ResponseBody)
 	}
@@ -149,15 +157,17 @@ func somebodyElse(t *testing.T, d *deployment, c *flow.Client) {
 	b := a.browser()
 	out := formTo(a.upToPage(b, "decision"), "/sign-out")
 	p := submit(t, b, out)
-	if p.Exchange.Status != http.StatusOK || d.cookies(b)["session"] != "" || !strings.Contains(p.Exchange.ResponseBody, `href="/login?interaction=`) {
+	if p.Exchange.Status != http.StatusOK || d.cookies(b)["session"] != "" ||
+		!strings.Contains(p.Exchange.ResponseBody, `href="/login?interaction=`) {
 		t.Fatalf("%s\n%s", p, p.Exchange.ResponseBody)
 	}
-	if again := submit(t, b, out); again.Exchange.Status != http.StatusOK || again.Heading != p.Heading { // pressed twice: the first has done it
-		t.Errorf("%s", again)
+	if again := submit(t, b, out); again.Exchange.Status != http.StatusOK || again.Heading != p.Heading {
+		t.Errorf("pressed twice: %s", again)
 	}
 	a = a.as(kim)
 	a.upTo(b, "accounts")
-	if !strings.Contains(b.Page.Exchange.ResponseBody, "kim") || strings.Contains(b.Page.Exchange.ResponseBody, demoUsername) {
+	if !strings.Contains(b.Page.Exchange.ResponseBody, "kim") ||
+		strings.Contains(b.Page.Exchange.ResponseBody, demoUsername) {
 		t.Errorf("the page is about somebody else: %s", b.Page.Exchange.ResponseBody)
 	}
 	a.redeem(a.answerIn(b, flow.Approve).Get("code"))
@@ -168,7 +178,8 @@ func linkScanners(t *testing.T, d *deployment, c *flow.Client) {
 	a := ask(t, c)
 	before := d.peopleState(t)
 	for range 3 {
-		if e := knock(t, a.browser(), &flow.Request{Method: http.MethodHead, URL: a.url()}); e.Status != http.StatusOK || len(e.ResponseHeader.Values("Set-Cookie")) > 0 {
+		if e := knock(t, a.browser(), &flow.Request{Method: http.MethodHead, URL: a.url()}); e.Status != http.StatusOK ||
+			len(e.ResponseHeader.Values("Set-Cookie")) > 0 {
 			t.Errorf("HEAD: %d %v", e.Status, e.ResponseHeader)
 		}
 	}
@@ -178,7 +189,8 @@ func linkScanners(t *testing.T, d *deployment, c *flow.Client) {
 	for i := range 5 {
 		scanner := flow.NewBrowser(d.server(i % 2))
 		p := visit(t, scanner, a.url())
-		refusedPage(t, visit(t, flow.NewBrowser(d.server(0)), p.Exchange.URL), http.StatusBadRequest, oauth.InteractionUnknown) // cookies are not its strength
+		forgets := visit(t, flow.NewBrowser(d.server(0)), p.Exchange.URL) // cookies are not its strength
+		refusedPage(t, forgets, http.StatusBadRequest, oauth.InteractionUnknown)
 	}
 	a.redeem(a.answer(flow.Approve).Get("code"))
 }
@@ -245,7 +257,8 @@ func disabledMeanwhile(t *testing.T, d *deployment, c *flow.Client) {
 	if p.Form("password") == nil || d.grants(t) != grants {
 		t.Errorf("%s", p)
 	}
-	if p, err := b.SignIn(t.Context(), sam.Username, sam.Password); err != nil || p.Exchange.Status != http.StatusUnauthorized {
+	if p, err := b.SignIn(t.Context(), sam.Username, sam.Password); err != nil ||
+		p.Exchange.Status != http.StatusUnauthorized {
 		t.Errorf("%s %v", p, err)
 	}
 	refusedFor(t, do(t, c.Server, given.redemption(code)), "400 invalid_grant", oauth.CodeUnknown)

@@ -27,15 +27,19 @@ func TestYes(t *testing.T) {
 	h.now = h.now.Add(time.Minute)
 	code := h.told(h.submit(b, form)).Get("code")
 	want := grant.Approval{
-		Grant: grant.Grant{ClientID: "c1", Subject: "_kim", Scope: "fdx:accountbasic:read", Resources: []string{"https://api.example"}, Accounts: []string{"_kim-2"},
-			AuthTime: h.now.Add(-time.Minute), ACR: person.ACRPassword, AMR: []string{"pwd"}, CreatedAt: h.now, ExpiresAt: h.now.Add(grant.Lifetime)},
-		Code: grant.Code{ClientID: "c1", RedirectURI: callback, CodeChallenge: "challenge", JKT: "thumbprint", ExpiresAt: h.now.Add(grant.CodeLifetime)},
+		Grant: grant.Grant{ClientID: "c1", Subject: "_kim", Scope: "fdx:accountbasic:read",
+			Resources: []string{"https://api.example"}, Accounts: []string{"_kim-2"},
+			AuthTime: h.now.Add(-time.Minute), ACR: person.ACRPassword, AMR: []string{"pwd"}, CreatedAt: h.now,
+			ExpiresAt: h.now.Add(grant.Lifetime)},
+		Code: grant.Code{ClientID: "c1", RedirectURI: callback, CodeChallenge: "challenge", JKT: "thumbprint",
+			ExpiresAt: h.now.Add(grant.CodeLifetime)},
 	}
 	if len(h.memory.approvals) != 1 {
 		t.Fatalf("%d approvals", len(h.memory.approvals))
 	}
 	got := h.memory.approvals[0]
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(grant.Grant{}, "ID"), cmpopts.IgnoreFields(grant.Approval{}, "CodeHash")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(grant.Grant{}, "ID"),
+		cmpopts.IgnoreFields(grant.Approval{}, "CodeHash")); diff != "" {
 		t.Error(diff)
 	}
 	if len(got.Grant.ID) != 43 || len(code) != 43 || string(got.CodeHash) != string(oauth.Secret(code).Hash()) {
@@ -59,20 +63,25 @@ func TestVisits(t *testing.T) {
 	good := h.push()
 	id, uri, _ := strings.Cut(good, "&")
 	for target, reason := range map[string]oauth.Reason{
-		id: oauth.ParameterMissing, id + "&request_uri=": oauth.ParameterMissing, issuer + "/oauth2/authorize?" + uri: oauth.ParameterMissing, good + "&" + uri: oauth.ParameterRepeated,
-		good + "&client_id=c1": oauth.ParameterRepeated, good + "&a;b": oauth.BodyMalformed, id + "&request_uri=https%3A%2F%2Fevil.example": oauth.RequestURIUnknown,
-		strings.Replace(good, "client_id=c1", "client_id=c2", 1): oauth.RequestURIUnknown, good + "x": oauth.RequestURIUnknown,
+		id: oauth.ParameterMissing, id + "&request_uri=": oauth.ParameterMissing,
+		issuer + "/oauth2/authorize?" + uri: oauth.ParameterMissing, good + "&" + uri: oauth.ParameterRepeated,
+		good + "&client_id=c1": oauth.ParameterRepeated, good + "&a;b": oauth.BodyMalformed,
+		id + "&request_uri=https%3A%2F%2Fevil.example":           oauth.RequestURIUnknown,
+		strings.Replace(good, "client_id=c1", "client_id=c2", 1): oauth.RequestURIUnknown,
+		good + "x": oauth.RequestURIUnknown,
 		strings.Replace(good, "urn%3A", "URN%3A", 1): oauth.RequestURIUnknown,
 	} {
 		h.refused(h.visit(h.browser(), target), reason)
 	}
 	for method, want := range map[string]string{http.MethodHead: "", http.MethodPost: good} {
-		r, err := http.NewRequestWithContext(t.Context(), method, good, strings.NewReader(strings.TrimPrefix(good, issuer+"/oauth2/authorize?")))
+		r, err := http.NewRequestWithContext(t.Context(), method, good,
+			strings.NewReader(strings.TrimPrefix(good, issuer+"/oauth2/authorize?")))
 		if err != nil {
 			t.Fatal(err)
 		}
 		answer, err := h.RoundTrip(r)
-		if err != nil || answer.Header.Get("Location") != want || len(answer.Cookies()) != 0 || len(h.memory.interactions) != 0 {
+		if err != nil || answer.Header.Get("Location") != want || len(answer.Cookies()) != 0 ||
+			len(h.memory.interactions) != 0 {
 			t.Errorf("%s: %v, %d interactions", method, answer.Header, len(h.memory.interactions))
 		}
 		_ = answer.Body.Close()
@@ -118,7 +127,8 @@ func TestForms(t *testing.T) {
 		h.refused(h.submit(b, form, "scope", "all"), oauth.FormField)
 		h.refused(h.submit(b, form, "interaction", "AAAAAAAAAAAAAAAA"), oauth.InteractionUnknown)
 		h.refused(h.submit(h.browser(), form), oauth.InteractionUnknown)
-		for _, header := range []http.Header{{"Sec-Fetch-Site": {"cross-site"}}, {"Sec-Fetch-Site": {"same-site"}}, {"Sec-Fetch-Site": nil, "Origin": {"https://evil.example"}}} {
+		for _, header := range []http.Header{{"Sec-Fetch-Site": {"cross-site"}}, {"Sec-Fetch-Site": {"same-site"}},
+			{"Sec-Fetch-Site": nil, "Origin": {"https://evil.example"}}} {
 			b.Header = header
 			h.refused(h.submit(b, form), oauth.CrossSite)
 		}
@@ -129,7 +139,8 @@ func TestForms(t *testing.T) {
 	h.upTo(b, target, "alex", "decision")
 	out := formTo(b.Page, "/sign-out")
 	h.refused(h.submit(b, out, "form_token", tokens["kim's"]), oauth.FormRefused)
-	if before := len(h.memory.sessions); h.submit(b, out).Exchange.Status != http.StatusOK || len(h.memory.sessions) != before-1 {
+	if before := len(h.memory.sessions); h.submit(b, out).Exchange.Status != http.StatusOK ||
+		len(h.memory.sessions) != before-1 {
 		t.Error("not signed out")
 	}
 }
@@ -150,10 +161,12 @@ func TestAccounts(t *testing.T) {
 	for _, chosen := range [][]string{{"_kim-1"}, {"_alex-1", "_kim-1"}, {"_alex-1", "_alex-1"}, {"*"}} {
 		h.refused(h.submit(b, form, append([]string{"accounts"}, chosen...)...), oauth.FormField)
 	}
-	if p := h.submit(b, form, "accounts"); p.Form("accounts") == nil || p.Alert == "" || p.Exchange.Status != http.StatusBadRequest {
+	if p := h.submit(b, form, "accounts"); p.Form("accounts") == nil || p.Alert == "" ||
+		p.Exchange.Status != http.StatusBadRequest {
 		t.Errorf("none chosen: %s", p)
 	}
-	if p := h.submit(b, form, "accounts", "_alex-2"); p.Form("decision") == nil || strings.Contains(p.Exchange.ResponseBody, "Everyday") {
+	if p := h.submit(b, form, "accounts", "_alex-2"); p.Form("decision") == nil ||
+		strings.Contains(p.Exchange.ResponseBody, "Everyday") {
 		t.Errorf("%s", p)
 	}
 	h.refused(h.submit(b, b.Page.Form("decision"), "decision", "perhaps"), oauth.FormField)
@@ -230,7 +243,8 @@ func TestSomebodyElse(t *testing.T) {
 	}
 	h.refused(h.submit(b, yes), oauth.FormRefused)
 	h.refused(h.submit(b, choice), oauth.FormRefused)
-	if p := h.visit(b, target); p.Form("accounts") == nil || !strings.Contains(p.Exchange.ResponseBody, "_kim-1") || len(p.Form("accounts").Fields["accounts"]) > 0 {
+	if p := h.visit(b, target); p.Form("accounts") == nil || !strings.Contains(p.Exchange.ResponseBody, "_kim-1") ||
+		len(p.Form("accounts").Fields["accounts"]) > 0 {
 		t.Errorf("%s", p)
 	}
 	h.memory.gone = true

@@ -44,18 +44,22 @@ func newHouse(t *testing.T, issuer string) *house {
 		t.Fatal(err)
 	}
 	h := &house{T: t, now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), routes: http.NewServeMux(), memory: &memory{
-		clients: map[string]client.Client{}, requests: map[string]*request{}, interactions: map[string]*interaction{}, sessions: map[string]person.Session{},
+		clients: map[string]client.Client{}, requests: map[string]*request{}, interactions: map[string]*interaction{},
+		sessions: map[string]person.Session{},
 	}}
-	h.memory.clients["c1"] = client.Client{ID: "c1", Metadata: client.Metadata{ClientName: "An app", RedirectURIs: []string{callback}}}
+	h.memory.clients["c1"] = client.Client{ID: "c1", Metadata: client.Metadata{ClientName: "An app",
+		RedirectURIs: []string{callback}}}
 	h.Endpoint = &Endpoint{
 		Issuer: issuer, Store: h.memory, Passwords: everybody{}, Accounts: h, Pages: pages, Forms: forms,
 		Sessions: person.Lifetimes{Idle: 15 * time.Minute, Most: 8 * time.Hour}, Now: func() time.Time { return h.now },
 	}
 	e := h.Endpoint
 	for pattern, handler := range map[string]oauth.Handler{
-		"/oauth2/authorize": e.Authorize, "GET /login": e.Login, "POST /login/attempt": e.Attempt, "GET /login/callback": e.Callback,
-		"GET /accounts": e.ShowAccounts, "POST /accounts/choice": e.Choose, "GET /consent": e.ShowConsent, "POST /consent/decision": e.Answer,
-		"POST /sign-out": e.SignOut, "GET /signed-out": e.SignedOut,
+		"/oauth2/authorize": e.Authorize, "GET /login": e.Login, "POST /login/attempt": e.Attempt,
+		"GET /login/callback": e.Callback,
+		"GET /accounts":       e.ShowAccounts, "POST /accounts/choice": e.Choose, "GET /consent": e.ShowConsent,
+		"POST /consent/decision": e.Answer,
+		"POST /sign-out":         e.SignOut, "GET /signed-out": e.SignedOut,
 	} {
 		h.routes.Handle(pattern, oauth.Pages{Base: issuer, Show: e.ShowError}.Serve(handler))
 	}
@@ -65,7 +69,8 @@ func newHouse(t *testing.T, issuer string) *house {
 // everybody is the login.
 type everybody struct{}
 
-func (everybody) Authenticate(_ context.Context, username, password, _ string, now time.Time) (person.Authentication, error) {
+func (everybody) Authenticate(_ context.Context, username, password, _ string, now time.Time) (person.Authentication,
+	error) {
 	if password != "right" {
 		return person.Authentication{}, oauth.Refuse(oauth.LoginRefused, "the username or the password is wrong")
 	}
@@ -95,14 +100,16 @@ func (h *house) browser() *flow.Browser {
 
 // push keeps a request of c1, and is where a browser goes with it.
 func (h *house) push(edits ...func(*grant.Pushed)) (target string) {
-	p := grant.Pushed{ClientID: "c1", RedirectURI: callback, State: "a state", Scope: "fdx:accountbasic:read", CodeChallenge: "challenge",
-		JKT: "thumbprint", Resources: []string{"https://api.example"}, ArriveBy: h.now.Add(grant.DefaultArrival)}
+	p := grant.Pushed{ClientID: "c1", RedirectURI: callback, State: "a state", Scope: "fdx:accountbasic:read",
+		CodeChallenge: "challenge",
+		JKT:           "thumbprint", Resources: []string{"https://api.example"}, ArriveBy: h.now.Add(grant.DefaultArrival)}
 	for _, edit := range edits {
 		edit(&p)
 	}
 	secret := oauth.NewSecret()
 	h.memory.requests[string(secret.Hash())] = &request{pushed: p}
-	return h.Issuer + "/oauth2/authorize?" + url.Values{"client_id": {p.ClientID}, "request_uri": {grant.RequestURI + secret.Reveal()}}.Encode()
+	return h.Issuer + "/oauth2/authorize?" + url.Values{"client_id": {p.ClientID},
+		"request_uri": {grant.RequestURI + secret.Reveal()}}.Encode()
 }
 
 func (h *house) visit(b *flow.Browser, target string) *flow.Page {
@@ -168,8 +175,10 @@ func (h *house) submit(b *flow.Browser, form *flow.Form, bent ...string) *flow.P
 // refused wants an error page for a reason, and no address of the client on it.
 func (h *house) refused(p *flow.Page, reason oauth.Reason) {
 	h.Helper()
-	if explanation, _ := oauth.Explain(reason); p.Location != "" || !strings.Contains(p.Exchange.ResponseBody, "/errors/"+string(reason)+`"`) ||
-		explanation.Status != 0 && p.Exchange.Status != explanation.Status || p.Exchange.Status < 400 || p.Exchange.Status >= 500 {
+	if explanation, _ := oauth.Explain(reason); p.Location != "" ||
+		!strings.Contains(p.Exchange.ResponseBody, "/errors/"+string(reason)+`"`) ||
+		explanation.Status != 0 && p.Exchange.Status != explanation.Status || p.Exchange.Status < 400 ||
+		p.Exchange.Status >= 500 {
 		h.Errorf("want a page for %s, got %s", reason, p)
 	}
 }

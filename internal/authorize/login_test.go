@@ -25,18 +25,24 @@ func TestNext(t *testing.T) {
 		wish          func(p *grant.Pushed)
 		known, nobody string // the page's field, or the error that the client is told
 	}{
-		"nothing":                   {func(*grant.Pushed) {}, "accounts", "password"},
-		"consent":                   {func(p *grant.Pushed) { p.Prompt = []string{"consent"} }, "accounts", "password"},
-		"login":                     {func(p *grant.Pushed) { p.Prompt = []string{"login"} }, "password", "password"},
-		"select_account":            {func(p *grant.Pushed) { p.Prompt = []string{"select_account"} }, "password", "password"},
-		"an hour":                   {func(p *grant.Pushed) { p.MaxAge = &hour }, "accounts", "password"},
-		"a minute":                  {func(p *grant.Pushed) { p.MaxAge = &minute }, "password", "password"},
-		"none":                      {func(p *grant.Pushed) { p.Prompt = none }, "consent_required", "login_required"},
-		"none, a minute":            {func(p *grant.Pushed) { p.Prompt, p.MaxAge = none, &minute }, "login_required", "login_required"},
-		"a password":                {func(p *grant.Pushed) { p.ACRValues = []string{"x", person.ACRPassword} }, "accounts", "password"},
-		"more than a password":      {func(p *grant.Pushed) { p.ACRValues = []string{"x"} }, "unmet_authentication_requirements", "unmet_authentication_requirements"},
-		"none, more than that":      {func(p *grant.Pushed) { p.ACRValues, p.Prompt = []string{"x"}, none }, "unmet_authentication_requirements", "unmet_authentication_requirements"},
-		"more than that, and login": {func(p *grant.Pushed) { p.ACRValues, p.Prompt = []string{"x"}, []string{"login"} }, "unmet_authentication_requirements", "unmet_authentication_requirements"},
+		"nothing": {func(*grant.Pushed) {}, "accounts", "password"},
+		"consent": {func(p *grant.Pushed) { p.Prompt = []string{"consent"} }, "accounts", "password"},
+		"login":   {func(p *grant.Pushed) { p.Prompt = []string{"login"} }, "password", "password"},
+		"select_account": {func(p *grant.Pushed) { p.Prompt = []string{"select_account"} }, "password",
+			"password"},
+		"an hour":  {func(p *grant.Pushed) { p.MaxAge = &hour }, "accounts", "password"},
+		"a minute": {func(p *grant.Pushed) { p.MaxAge = &minute }, "password", "password"},
+		"none":     {func(p *grant.Pushed) { p.Prompt = none }, "consent_required", "login_required"},
+		"none, a minute": {func(p *grant.Pushed) { p.Prompt, p.MaxAge = none, &minute }, "login_required",
+			"login_required"},
+		"a password": {func(p *grant.Pushed) { p.ACRValues = []string{"x", person.ACRPassword} }, "accounts",
+			"password"},
+		"more than a password": {func(p *grant.Pushed) { p.ACRValues = []string{"x"} },
+			"unmet_authentication_requirements", "unmet_authentication_requirements"},
+		"none, more than that": {func(p *grant.Pushed) { p.ACRValues, p.Prompt = []string{"x"}, none },
+			"unmet_authentication_requirements", "unmet_authentication_requirements"},
+		"more than that, and login": {func(p *grant.Pushed) { p.ACRValues, p.Prompt = []string{"x"}, []string{"login"} },
+			"unmet_authentication_requirements", "unmet_authentication_requirements"},
 	} {
 		for _, c := range []struct {
 			b    *flow.Browser
@@ -91,7 +97,8 @@ func TestLoginRefused(t *testing.T) {
 		t.Errorf("login_hint %q", hint)
 	}
 	p = h.submit(b, filledIn(p, "alex"), "password", "wrong")
-	if p.Exchange.Status != http.StatusUnauthorized || p.Alert == "" || p.Form("password").Fields.Get("username") != "alex" || len(h.memory.sessions) != 0 {
+	if p.Exchange.Status != http.StatusUnauthorized || p.Alert == "" ||
+		p.Form("password").Fields.Get("username") != "alex" || len(h.memory.sessions) != 0 {
 		t.Errorf("%s", p)
 	}
 }
@@ -146,7 +153,8 @@ func TestUpstream(t *testing.T) {
 	up := &elsewhere{}
 	h.Passwords, h.Upstream = nil, up
 	up.arrive = func() (person.Arrived, error) {
-		return person.Arrived{Identity: person.Identity{Issuer: "https://upstream.example", Subject: "kim"}, Name: "Kim", At: h.now, ACR: "gold"}, nil
+		return person.Arrived{Identity: person.Identity{Issuer: "https://upstream.example", Subject: "kim"}, Name: "Kim",
+			At: h.now, ACR: "gold"}, nil
 	}
 	b := h.browser()
 	target := h.push(func(p *grant.Pushed) { p.ACRValues = []string{"gold"} })
@@ -170,7 +178,8 @@ func TestUpstream(t *testing.T) {
 			t.Fatal("another browser came back")
 		}
 	}
-	if p := h.visit(b, second); p.Form("accounts") == nil || !strings.Contains(p.Exchange.ResponseBody, "Kim") || up.wished.Fresh || up.wished.ACRValues[0] != "gold" {
+	if p := h.visit(b, second); p.Form("accounts") == nil || !strings.Contains(p.Exchange.ResponseBody, "Kim") ||
+		up.wished.Fresh || up.wished.ACRValues[0] != "gold" {
 		t.Errorf("%s, wished %v", p, up.wished)
 	}
 	if p := h.visit(b, second); p.Form("accounts") == nil || up.times != 1 {
@@ -192,12 +201,19 @@ func TestUpstreamRefuses(t *testing.T) {
 	h := newHouse(t, issuer)
 	up := &elsewhere{}
 	h.Passwords, h.Upstream = nil, up
-	stale := person.Arrived{Identity: person.Identity{Issuer: "https://upstream.example", Subject: "kim"}, At: h.now.Add(-time.Hour)}
+	stale := person.Arrived{Identity: person.Identity{Issuer: "https://upstream.example", Subject: "kim"},
+		At: h.now.Add(-time.Hour)}
 	minute := 60
 	for want, arrive := range map[string]func() (person.Arrived, error){
-		"access_denied":                     func() (person.Arrived, error) { return person.Arrived{}, oauth.Refuse(oauth.PersonDenied, "no") },
+		"access_denied": func() (person.Arrived, error) {
+			return person.Arrived{},
+				oauth.Refuse(oauth.PersonDenied, "no")
+		},
 		"unmet_authentication_requirements": func() (person.Arrived, error) { return stale, nil },
-		"":                                  func() (person.Arrived, error) { return person.Arrived{}, oauth.Refuse(oauth.UpstreamRefused, "forged") },
+		"": func() (person.Arrived, error) {
+			return person.Arrived{},
+				oauth.Refuse(oauth.UpstreamRefused, "forged")
+		},
 	} {
 		up.arrive = arrive
 		b := h.browser()

@@ -75,7 +75,8 @@ func (m *memory) Step(_ context.Context, id []byte, subject string, now time.Tim
 	return m.change(id, func(i grant.Interaction) (grant.Interaction, bool) { return i.Step(subject, now) })
 }
 
-func (m *memory) Choose(_ context.Context, id []byte, subject string, accounts []string, now time.Time) (grant.Interaction, bool, error) {
+func (m *memory) Choose(_ context.Context, id []byte, subject string, accounts []string, now time.Time) (grant.Interaction,
+	bool, error) {
 	return m.change(id, func(i grant.Interaction) (grant.Interaction, bool) { return i.Choose(subject, accounts, now) })
 }
 
@@ -88,7 +89,8 @@ func (m *memory) Return(_ context.Context, id, departure []byte, now time.Time) 
 	return m.change(id, func(i grant.Interaction) (grant.Interaction, bool) { return i.Return(departure, now) })
 }
 
-func (m *memory) Decide(_ context.Context, id []byte, subject string, approval *grant.Approval, now time.Time) (grant.Interaction, grant.Decision, error) {
+func (m *memory) Decide(_ context.Context, id []byte, subject string, approval *grant.Approval,
+	now time.Time) (grant.Interaction, grant.Decision, error) {
 	i, found := m.find(id)
 	if !found {
 		return grant.Interaction{}, grant.Expired, nil
@@ -109,7 +111,8 @@ func (m *memory) Recognise(_ context.Context, who person.Identity, name, _ strin
 	return person.Person{Subject: "_" + who.Subject, Name: name, Upstream: who}, nil
 }
 
-func (m *memory) SignIn(_ context.Context, old, id []byte, who person.Authentication, _ person.Lifetimes, now time.Time) (bool, error) {
+func (m *memory) SignIn(_ context.Context, old, id []byte, who person.Authentication, _ person.Lifetimes,
+	now time.Time) (bool, error) {
 	if m.gone {
 		return false, nil
 	}

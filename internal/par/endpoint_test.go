@@ -56,7 +56,8 @@ func newBench(t *testing.T) *bench {
 			Issuer: issuer, Origin: issuer, Records: client.NewRecords(b, b),
 			KeySets: client.NewKeySets(client.NewFetcher(client.Vetting{}), nil, nil, slog.New(slog.DiscardHandler), now),
 		},
-		Proofs: dpop.Verifier{Policy: dpop.NonceOff}, Store: b, Origin: issuer, Arrival: 90 * time.Second, Pushes: b, Now: now,
+		Proofs: dpop.Verifier{Policy: dpop.NonceOff}, Store: b, Origin: issuer, Arrival: 90 * time.Second, Pushes: b,
+		Now: now,
 	}
 	s := &flow.Server{Issuer: issuer, HTTP: &http.Client{Transport: b}, Now: now}
 	s.Metadata.PushedAuthorizationRequestEndpoint = issuer + "/oauth2/par"
@@ -127,12 +128,14 @@ func TestPush(t *testing.T) {
 	r := b.good()
 	e := b.send(r, "201", "")
 	secret, ours := strings.CutPrefix(e.JSON()["request_uri"].(string), grant.RequestURI)
-	want := grant.Pushed{ClientID: "c1", RedirectURI: callback, State: "s", Scope: "fdx:accountbasic:read", CodeChallenge: r.Form.Get("code_challenge"),
-		JKT: b.DPoPKey.Thumbprint(), ArriveBy: noon.Add(90 * time.Second)}
+	want := grant.Pushed{ClientID: "c1", RedirectURI: callback, State: "s", Scope: "fdx:accountbasic:read",
+		CodeChallenge: r.Form.Get("code_challenge"),
+		JKT:           b.DPoPKey.Thumbprint(), ArriveBy: noon.Add(90 * time.Second)}
 	if diff := cmp.Diff(want, b.pushed[string(oauth.Secret(secret).Hash())]); diff != "" || !ours || len(secret) != 43 {
 		t.Errorf("%s kept under %q", diff, secret)
 	}
-	if diff := cmp.Diff(json.Number("90"), e.JSON()["expires_in"]); diff != "" || e.ResponseHeader.Get("Cache-Control") != "no-store" {
+	if diff := cmp.Diff(json.Number("90"), e.JSON()["expires_in"]); diff != "" ||
+		e.ResponseHeader.Get("Cache-Control") != "no-store" {
 		t.Error(diff, e.ResponseHeader)
 	}
 }
@@ -147,9 +150,12 @@ func TestPushedKey(t *testing.T) {
 		want, kept string // the outcome, and the key that the code is bound to
 		why        oauth.Reason
 	}{
-		{true, "", "201", own, ""}, {true, own, "201", own, ""}, {false, own, "201", own, ""}, {false, other, "201", other, ""}, {false, "", "201", "", ""},
-		{true, other, "400 invalid_request", "", oauth.KeyThumbprint}, {false, "short", "400 invalid_request", "", oauth.KeyThumbprint},
-		{false, own[:42] + "B", "400 invalid_request", "", oauth.KeyThumbprint}, {true, own + "=", "400 invalid_request", "", oauth.KeyThumbprint},
+		{true, "", "201", own, ""}, {true, own, "201", own, ""}, {false, own, "201", own, ""},
+		{false, other, "201", other, ""}, {false, "", "201", "", ""},
+		{true, other, "400 invalid_request", "", oauth.KeyThumbprint},
+		{false, "short", "400 invalid_request", "", oauth.KeyThumbprint},
+		{false, own[:42] + "B", "400 invalid_request", "", oauth.KeyThumbprint},
+		{true, own + "=", "400 invalid_request", "", oauth.KeyThumbprint},
 	} {
 		r := b.good()
 		if r.Form.Set("dpop_jkt", test.named); !test.proof {
