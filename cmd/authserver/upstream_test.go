@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
@@ -80,6 +81,22 @@ func TestDepartures(t *testing.T) {
 		}
 		if len(login.asked) != 2 || !login.asked[0].Fresh || !login.asked[1].Fresh {
 			t.Errorf("asked for %+v", login.asked)
+		}
+	})
+
+	t.Run("somebody signs out, and somebody else in", func(t *testing.T) {
+		a := ask(t, c)
+		b := a.browser()
+		visit(t, b, returning(t, d, visit(t, b, a.url())))
+		p := submit(t, b, formTo(b.Page, "/sign-out"))
+		_, link, _ := strings.Cut(p.Exchange.ResponseBody, `<a id="again" href="`)
+		link, _, _ = strings.Cut(link, `"`)
+		login.asked = nil
+		if p = visit(t, b, d.issuer+html.UnescapeString(link)); !strings.HasPrefix(p.Location, "https://login.example/") || !login.asked[0].Fresh {
+			t.Errorf("the upstream may let the same person in again: %s, asked for %+v", p, login.asked)
+		}
+		if p = visit(t, b, returning(t, d, p)); p.Form("accounts") == nil || !login.asked[1].Fresh {
+			t.Errorf("%s, asked for %+v", p, login.asked)
 		}
 	})
 

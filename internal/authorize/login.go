@@ -19,7 +19,7 @@ func (e *Endpoint) Login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if e.Upstream != nil {
-		return e.depart(w, r, t, now)
+		return e.depart(w, r, t, t.fresh() || r.URL.Query().Has(anew), now)
 	}
 	e.show(w, r, t, http.StatusOK, e.loginPage(t, t.interaction.Request.LoginHint))
 	return nil
@@ -111,6 +111,9 @@ func later(at, opened time.Time) time.Time {
 	return at
 }
 
+// anew stands in the query of the login for somebody else than was there before: the upstream may still know that person.
+const anew = "anew"
+
 // freshly ends the state of a departure on which the upstream was asked for a login anew. It is kept there, under the hash,
 // because in another tab somebody may sign in, or out, until the browser comes back.
 const freshly = ".fresh"
@@ -133,9 +136,9 @@ func (t turn) wish(departure oauth.Secret) person.Wish {
 
 // depart sends the browser to the upstream. The state says which cookie to read when it comes back, and bears a secret of
 // which the store keeps the hash: it is good for one return, to this browser.
-func (e *Endpoint) depart(w http.ResponseWriter, r *http.Request, t turn, now time.Time) error {
+func (e *Endpoint) depart(w http.ResponseWriter, r *http.Request, t turn, fresh bool, now time.Time) error {
 	departure := oauth.NewSecret()
-	if t.fresh() {
+	if fresh {
 		departure += freshly
 	}
 	target, err := e.Upstream.Depart(r.Context(), t.wish(departure), t.handle+"."+departure.Reveal())

@@ -43,6 +43,6 @@ func (e *Endpoint) SignedOut(w http.ResponseWriter, r *http.Request) error {
 		e.show(w, r, turn{}, http.StatusOK, page.SignedOut{})
 		return nil
 	}
-	e.show(w, r, t, http.StatusOK, page.SignedOut{Again: e.path(loginPage) + "?interaction=" + t.handle})
+	e.show(w, r, t, http.StatusOK, page.SignedOut{Again: e.path(loginPage) + "?interaction=" + t.handle + "&" + anew + "=1"})
 	return nil
 }
