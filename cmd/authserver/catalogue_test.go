@@ -30,6 +30,10 @@ var later = map[string]string{
 	"KY-04": "ID tokens", "KY-05": "ID tokens", "KY-06": "request objects",
 }
 
+// alone are the sections that measure the whole process, or set its environment. The others run side by side: much of their
+// time is spent waiting.
+var alone = map[string]bool{"client assertions": true, "HTTP": true, "server-side requests": true}
+
 // TestCatalogue plays every case of the catalogue's sections against three replicas on one database, and fails when an id
 // has neither a case nor a place in later. After each case the server must still serve the next good request (G9), must have
 // written nothing that it must not (checkMustNots), and must have met no fault of its own, in the background either (G1).
@@ -50,6 +54,9 @@ func TestCatalogue(t *testing.T) {
 			seen[a.id] = true
 		}
 		t.Run(name, func(t *testing.T) {
+			if !alone[name] {
+				t.Parallel()
+			}
 			d := deploy(t, 3, nil)
 			good := d.register(0)
 			for _, a := range section() {
