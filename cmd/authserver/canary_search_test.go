@@ -35,14 +35,21 @@ func binaryCanary(name string, octets []byte) canary {
 	return canary{name, base64.RawURLEncoding.EncodeToString(octets), octets}
 }
 
-// jwtCanary is a JWT: its signature alone is secret enough, since whoever has that can guess the rest.
-func jwtCanary(t *testing.T, name, compact string) canary {
+// secretCanary is a secret of octets, as it is sent: in base64url.
+func secretCanary(t testing.TB, name, text string) canary {
 	t.Helper()
-	signature, err := base64.RawURLEncoding.DecodeString(compact[strings.LastIndexByte(compact, '.')+1:])
-	if err != nil {
-		t.Fatal(err)
+	octets, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(octets) < 16 {
+		t.Fatalf("the %s is %q: %v", name, text, err)
 	}
-	return canary{name, compact, signature}
+	return canary{name, text, octets}
+}
+
+// jwtCanary is a JWT: its signature alone is secret enough, since whoever has that can guess the rest.
+func jwtCanary(t testing.TB, name, compact string) canary {
+	t.Helper()
+	signature := secretCanary(t, name, compact[strings.LastIndexByte(compact, '.')+1:])
+	return canary{name, compact, signature.octets}
 }
 
 // privateCanary is a client's private key.

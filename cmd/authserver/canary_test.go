@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"html"
 	"maps"
 	"net/http"
 	"net/url"
@@ -16,16 +17,20 @@ import (
 	"authserver/internal/audit"
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
+	"authserver/internal/person"
 	"authserver/internal/store/storetest"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 // credentialMembers are the form members in which clients of OAuth send what is secret.
-var credentialMembers = []string{"client_assertion", "client_secret", "password", "code", "refresh_token", "code_verifier", "token", "assertion"}
+var credentialMembers = []string{"client_assertion", "client_secret", "password", "code", "refresh_token", "code_verifier", "token", "assertion", "request_uri"}
 
 // otherMembers are the other members that the server reads.
 var otherMembers = []string{"client_id", "client_assertion_type", "grant_type", "scope", "resource", "username", "token_type_hint", "redirect_uri"}
+
+// pageMembers are the other members of the pages' forms.
+var pageMembers = []string{"interaction", "form_token", "accounts", "decision"}
 
 // triedMethods are those that routes answer, and some that none does.
 var triedMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"}
@@ -35,12 +40,14 @@ type cage struct {
 	*deployment
 	client    *flow.Client
 	neighbour *flow.Client      // whose registration strangers try to manage
+	person    flow.Person       // who signs in
+	session   string            // a cookie of the person's
 	live      string            // an access token for good requests
 	given     string            // one that is given back
+	refresh   string            // a refresh token
 	planted   []canary          // are sent everywhere
-	watched   []canary          // are not sent, and must not be found either
+	watched   []canary          // are sent where they belong, if at all, and must not be found elsewhere
 	answers   map[string]string // by route
-	sent      int
 }
 
 // newCage deploys with secrets in every setting that is one.
@@ -58,7 +65,16 @@ func newCage(t *testing.T) *cage {
 	database.User = url.UserPassword(database.User.Username(), password)
 	d.url = database.String()
 	d.start()
-	c := &cage{deployment: d, client: d.register(0), neighbour: d.register(0), answers: map[string]string{}}
+	c := &cage{deployment: d, client: d.recipient(0), neighbour: d.recipient(0), answers: map[string]string{}}
+	c.neighbour.Server = c.client.Server // and its nonces
+	c.person = flow.Person{Username: "sam", Password: rand.Text() + rand.Text()}
+	sam, err := person.New(c.person.Username, c.person.Password, d.clock.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.store.AddPerson(t.Context(), sam); err != nil {
+		t.Fatal(err)
+	}
 	access := tokenFor(t, c.client, nil)
 	c.live, c.given = tokenFor(t, c.client, nil), tokenFor(t, c.client, nil)
 	c.planted = []canary{
@@ -69,7 +85,7 @@ func newCage(t *testing.T) *cage {
 		textCanary("registration access token", c.client.RegistrationToken),
 		textCanary("initial access token", initialToken),
 		textCanary("database password", password),
-		textCanary("password of a stranger", rand.Text()+rand.Text()),
+		textCanary("password", c.person.Password),
 		binaryCanary("key-encryption key", encryption),
 		privateCanary(t, "client's private key", c.client.Key),
 		privateCanary(t, "private key for proofs", c.client.DPoPKey),
@@ -87,55 +103,97 @@ func (c *cage) send(route string, r *flow.Request) *flow.Exchange {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		c.sent++
 		checkAnswer(c.t, e)
-		body := e.ResponseBody
-		if e.Status == http.StatusOK && strings.HasSuffix(route, "/fdx/v6/register/{client_id}") {
-			// Who manages a registration is told the token that it was opened with (RFC 7592 §3), and there alone.
-			body = strings.ReplaceAll(body, `"registration_access_token":"`+c.client.RegistrationToken+`"`, "")
-		}
-		c.answers["answers of "+route] += fmt.Sprintln(body, e.ResponseHeader)
+		c.keep(route, e)
 		if again || e.ErrorCode() != "use_dpop_nonce" {
 			return e
 		}
 	}
 }
 
+// onPurpose is what the answers of a route give away to the one whom it is for, and no other route's. That no refusal holds
+// a token is checkAnswer's to see.
+var onPurpose = map[string]*regexp.Regexp{
+	"/fdx/v6/register/{client_id}": regexp.MustCompile(`"registration_access_token":"[^"]+"`), // RFC 7592 §3
+	"/oauth2/par":                  regexp.MustCompile(`"request_uri":"[^"]+"`),
+	"/oauth2/authorize":            regexp.MustCompile(`Set-Cookie:\[interaction-[\w-]{16}=[\w-]{43};`),
+	"/login":                       formToken,
+	"/login/attempt":               regexp.MustCompile(`Set-Cookie:\[session=[\w-]{43};|` + formToken.String()),
+	"/accounts":                    formToken,
+	"/accounts/choice":             formToken,
+	"/consent":                     formToken,
+	"/consent/decision":            regexp.MustCompile(`Location:\[` + regexp.QuoteMeta(callback) + `\?code=[\w-]{43}&`),
+	"/oauth2/token":                regexp.MustCompile(`"(access|refresh)_token":"[^"]+"`),
+}
+
+var formToken = regexp.MustCompile(`name="form_token" value="[\w-]{43}"`)
+
+// keep keeps an answer, without what it gives away on purpose.
+func (c *cage) keep(route string, e *flow.Exchange) {
+	text, sent := html.UnescapeString(fmt.Sprintln(e.ResponseBody, e.ResponseHeader)), e.Form()
+	if given := onPurpose[route]; given != nil {
+		text = given.ReplaceAllString(text, "")
+	}
+	switch route {
+	case "/oauth2/authorize": // what was posted goes on in the URL
+		for _, name := range []string{"client_id", "request_uri"} {
+			text = strings.ReplaceAll(text, url.Values{name: {sent.Get(name)}}.Encode(), "")
+		}
+	case "/login/attempt": // what was typed stands there again
+		text = strings.ReplaceAll(text, fmt.Sprintf(`name="username" value="%s"`, sent.Get("username")), "")
+	}
+	c.answers["answers of "+route] += text
+}
+
+// turns makes good requests to a route, again and again.
+type turns func() []*flow.Request
+
+// same are requests that are good every time.
+func same(all ...*flow.Request) turns { return func() []*flow.Request { return all } }
+
 // good are requests that each route answers as the client hopes.
-func (c *cage) good() map[string][]*flow.Request {
+func (c *cage) good() map[string]turns {
 	s, manage := c.client.Server, c.client.RegistrationURI
 	old := c.client.TokenRequest(nil)
 	old.URL, old.Proof = c.issuer+"/oauth/token", c.client.Proof(http.MethodPost, c.issuer+"/oauth/token")
-	return map[string][]*flow.Request{
-		"/oauth2/token":      {c.client.TokenRequest(nil)},
-		"/oauth/token":       {old},
-		"/oauth2/introspect": {c.client.IntrospectRequest(c.live), c.client.IntrospectRequest(c.live + "AAAA")},
-		"/oauth2/revoke":     {c.client.RevokeRequest(c.given)},
-		"/oauth2/jwks":       {{Method: http.MethodGet, URL: c.issuer + "/oauth2/jwks"}},
-		"/fdx/v6/register":   {s.RegisterRequest(metadata(c.client.Key)).SetHeader("Authorization", "Bearer "+initialToken)},
-		"/fdx/v6/register/{client_id}": {
-			c.client.ManageRequest(http.MethodGet, nil), c.client.ManageRequest(http.MethodPut, metadata(c.client.Key)),
+	get := func(path string) turns { return same(&flow.Request{Method: http.MethodGet, URL: c.issuer + path}) }
+	all := map[string]turns{
+		"/oauth2/token":      same(c.client.TokenRequest(nil), c.client.RefreshRequest(c.refresh, nil)),
+		"/oauth/token":       same(old),
+		"/oauth2/introspect": same(c.client.IntrospectRequest(c.live), c.client.IntrospectRequest(c.live+"AAAA"), c.client.IntrospectRequest(c.refresh)),
+		"/oauth2/revoke":     same(c.client.RevokeRequest(c.given)),
+		"/oauth2/jwks":       get("/oauth2/jwks"),
+		"/fdx/v6/register":   same(s.RegisterRequest(metadata(c.client.Key)).SetHeader("Authorization", "Bearer "+initialToken)),
+		"/fdx/v6/register/{client_id}": same(
+			c.client.ManageRequest(http.MethodGet, nil), c.client.ManageRequest(http.MethodPut, metadata(c.client.Key, recipient)),
 			c.client.Present(&flow.Request{Method: http.MethodGet, URL: manage}, c.live),
-		},
-		"/.well-known/openid-configuration":       {{Method: http.MethodGet, URL: c.issuer + "/.well-known/openid-configuration"}},
-		"/.well-known/oauth-authorization-server": {{Method: http.MethodGet, URL: c.issuer + "/.well-known/oauth-authorization-server"}},
-		"/errors/{reason}":                        {{Method: http.MethodGet, URL: c.issuer + "/errors/assertion_replayed"}},
-		"/demo/accounts":                          {c.client.Present(&flow.Request{Method: http.MethodGet, URL: c.issuer + "/demo/accounts"}, c.live)},
+		),
+		"/.well-known/openid-configuration":       get("/.well-known/openid-configuration"),
+		"/.well-known/oauth-authorization-server": get("/.well-known/oauth-authorization-server"),
+		"/errors/{reason}":                        get("/errors/assertion_replayed"),
+		"/demo/accounts":                          same(c.client.Present(&flow.Request{Method: http.MethodGet, URL: c.issuer + "/demo/accounts"}, c.live)),
 	}
+	maps.Copy(all, c.goodOfPeople())
+	return all
 }
 
-// laden are copies of a good request that carry a secret besides.
+// laden are copies of a good request that carry a secret besides. The last of them is as good as the request itself.
 func laden(good *flow.Request, secret string) []*flow.Request {
 	carry := func() *flow.Request {
 		r := *good
-		r.Header = http.Header{"Cookie": {"s=" + secret}, "User-Agent": {secret}, "Origin": {secret}, "Referer": {secret}, "X-Api-Key": {secret},
+		r.Header = http.Header{"User-Agent": {secret}, "Origin": {secret}, "Referer": {secret}, "X-Api-Key": {secret},
 			"X-Forwarded-For": {secret}, "Forwarded": {"for=" + secret}, "X-Fapi-Interaction-Id": {secret}, "X-Fapi-Auth-Date": {secret}, "Traceparent": {secret}}
 		maps.Copy(r.Header, good.Header)
+		r.Header["Cookie"] = []string{strings.Join(append(good.Header["Cookie"], "s="+secret), "; ")}
 		return &r
 	}
-	all := []*flow.Request{carry()}
+	var all []*flow.Request
 	if good.Form != nil {
-		for _, name := range slices.Concat(credentialMembers[1:], otherMembers) { // the client asserts by itself
+		names := slices.Concat(credentialMembers[1:], otherMembers) // the client asserts by itself
+		if good.Form.Has("form_token") {                            // a page's form is refused for any member that the page has not
+			names = append(slices.Sorted(maps.Keys(good.Form)), "client_secret")
+		}
+		for _, name := range names {
 			r := carry()
 			r.Form = maps.Clone(good.Form)
 			r.Form.Set(name, secret)
@@ -152,7 +210,7 @@ func laden(good *flow.Request, secret string) []*flow.Request {
 			all = append(all, r)
 		}
 	}
-	return all
+	return append(all, carry())
 }
 
 var parameter = regexp.MustCompile(`\{\w+\}`)
@@ -160,7 +218,7 @@ var parameter = regexp.MustCompile(`\{\w+\}`)
 // bad are requests of a stranger, who puts a secret into every place of a request.
 func (c *cage) bad(route, method, secret string) []*flow.Request {
 	form := url.Values{}
-	for _, name := range slices.Concat(credentialMembers, otherMembers) {
+	for _, name := range slices.Concat(credentialMembers, otherMembers, pageMembers) {
 		form.Set(name, secret)
 	}
 	plain := url.Values{"grant_type": {"client_credentials"}, "client_assertion": {secret}, "token": {secret},
@@ -183,39 +241,57 @@ func (c *cage) bad(route, method, secret string) []*flow.Request {
 	}
 }
 
+// tryAsStranger sends the bad requests with each secret. A method that the route does not answer is refused before anything
+// is read, so that one secret is enough there; it is the n-th.
+func (c *cage) tryAsStranger(route, method string, n int) {
+	for i := range c.planted {
+		bad := c.bad(route, method, c.planted[(n+i)%len(c.planted)].text)
+		first := c.send(route, bad[0])
+		for _, r := range bad[1:] {
+			_ = c.send(route, r)
+		}
+		if first.Status == http.StatusMethodNotAllowed {
+			return
+		}
+	}
+}
+
 // Secrets are sent through every route of the table, with requests that are answered and with requests that are refused,
 // and turn up nowhere: not in a log, an audit record or a metric, not in an answer, not in the database (G4).
 func TestSecretsTurnUpNowhere(t *testing.T) {
 	c := newCage(t)
-	logged := strings.Count(c.logs.String(), "\n")
+	logged, sent := strings.Count(c.logs.String(), "\n"), c.wire.sent
+	c.walk()
 	good := c.good()
 	for _, route := range c.replicas[0].server.Paths() {
-		if len(good[route]) == 0 {
+		if good[route] == nil {
 			t.Errorf("this test knows no good request for %s", route)
+			continue
 		}
-		for _, r := range good[route] {
-			if e := c.send(route, r); e.Status >= 300 {
+		for _, r := range good[route]() {
+			e := c.send(route, r)
+			onward := isPage(e) && e.Status == http.StatusSeeOther && !strings.Contains(e.ResponseHeader.Get("Location"), "error=")
+			if e.Status >= 300 && !onward {
 				t.Errorf("a good request: %s %s: %s %s", r.Method, route, e.Outcome(), e.ErrorDescription())
 			}
-			for _, secret := range c.planted {
+		}
+		for _, secret := range c.planted {
+			for _, r := range good[route]() {
 				for _, r := range laden(r, secret.text) {
 					_ = c.send(route, r)
 				}
 			}
 		}
-		for _, method := range triedMethods {
-			for _, secret := range c.planted {
-				for _, r := range c.bad(route, method, secret.text) {
-					_ = c.send(route, r)
-				}
-			}
+		for n, method := range triedMethods {
+			c.tryAsStranger(route, method, n)
 		}
 		_ = c.checkMustNots(t)
 		c.wire.forget() // of thousands, each would be looked for in everything
 	}
 	checkRecords(t, c.logs.String())
-	if lines := strings.Count(c.logs.String(), "\n") - logged; lines != c.sent || c.sent == 0 {
-		t.Errorf("%d records for %d requests", lines, c.sent)
+	sent = c.wire.sent - sent
+	if lines := strings.Count(c.logs.String(), "\n") - logged; lines != sent || sent == 0 {
+		t.Errorf("%d records for %d requests", lines, sent)
 	}
 
 	published := key(t, "ES256")

@@ -29,6 +29,7 @@ import (
 type wire struct {
 	mu      sync.Mutex
 	secrets map[string]bool
+	sent    int // requests
 	logged  int
 	audited int
 }
@@ -74,6 +75,9 @@ func (t tapped) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
+	t.wire.mu.Lock()
+	t.wire.sent++
+	t.wire.mu.Unlock()
 	response, err := t.next.RoundTrip(r)
 	if err == nil {
 		t.readAnswer(response)
