@@ -19,6 +19,7 @@ const (
 	maxNonce     = 512
 	maxLoginHint = 256
 	maxClaims    = 8 << 10
+	maxList      = 2 << 10
 	maxWords     = 20 // of a list
 	maxMaxAge    = 10 * 365 * 24 * 3600
 	maxResources = 20
@@ -46,7 +47,8 @@ func (e *Endpoint) judge(c client.Client, form oauth.Form) (grant.Pushed, error)
 		return grant.Pushed{}, err
 	}
 	p := grant.Pushed{ClientID: c.ID, RedirectURI: redirectURI, Scope: scope.String(), Resources: resources, CodeChallenge: challenge}
-	return p, readOpenID(&p, c, form)
+	err = readOpenID(&p, c, form)
+	return p, err
 }
 
 // checkKind refuses requests of a kind that this server, or this client, does not make.
@@ -161,43 +163,50 @@ func readOpenID(p *grant.Pushed, c client.Client, form oauth.Form) (err error) {
 			return oauth.Refuse(oauth.ParameterTooLong, "%s has %d bytes; at most %d are taken", text.name, len(*text.into), text.most)
 		}
 	}
-	if p.Prompt, err = promptOf(form.Get("prompt")); err != nil {
+	for _, list := range []struct {
+		name string
+		into *[]string
+	}{{"prompt", &p.Prompt}, {"acr_values", &p.ACRValues}, {"ui_locales", &p.UILocales}} {
+		if *list.into, err = words(form, list.name); err != nil {
+			return err
+		}
+	}
+	if err = checkPrompt(p.Prompt); err != nil {
 		return err
 	}
 	if p.MaxAge, err = maxAgeOf(form.Get("max_age"), c.Metadata.DefaultMaxAge); err != nil {
 		return err
 	}
-	p.ACRValues, p.UILocales = words(form.Get("acr_values")), words(form.Get("ui_locales"))
 	if len(p.ACRValues) == 0 {
 		p.ACRValues = c.Metadata.DefaultACRValues
-	}
-	if len(p.ACRValues) > maxWords || len(p.UILocales) > maxWords {
-		return oauth.Refuse(oauth.ParameterTooLong, "acr_values and ui_locales may have %d values each", maxWords)
 	}
 	p.Claims, err = claimsOf(form.Get("claims"))
 	return err
 }
 
-// words are the values of a list with spaces between, and nothing else; nil when there are none.
-func words(list string) []string {
+// words are the values of a parameter that is a list with spaces between, and nothing else; nil when there are none.
+func words(form oauth.Form, name string) ([]string, error) {
+	list := form.Get(name)
 	all := strings.FieldsFunc(list, func(r rune) bool { return r == ' ' })
-	if len(all) == 0 {
-		return nil
+	switch {
+	case len(list) > maxList || len(all) > maxWords:
+		return nil, oauth.Refuse(oauth.ParameterTooLong, "%s has %d values in %d bytes; at most %d in %d are taken", name, len(all), len(list), maxWords, maxList)
+	case len(all) == 0:
+		return nil, nil
 	}
-	return all
+	return all, nil
 }
 
-func promptOf(value string) ([]string, error) {
-	prompts := words(value)
+func checkPrompt(prompts []string) error {
 	for _, word := range prompts {
 		if !slices.Contains([]string{"none", "login", "consent", "select_account"}, word) {
-			return nil, oauth.Refuse(oauth.PromptRefused, "prompt must be none, or some of login, consent and select_account")
+			return oauth.Refuse(oauth.PromptRefused, "prompt must be none, or some of login, consent and select_account")
 		}
 	}
 	if slices.Contains(prompts, "none") && len(prompts) > 1 {
-		return nil, oauth.Refuse(oauth.PromptRefused, "prompt=none must stand alone")
+		return oauth.Refuse(oauth.PromptRefused, "prompt=none must stand alone")
 	}
-	return prompts, nil
+	return nil
 }
 
 func maxAgeOf(value string, registered *int) (*int, error) {
