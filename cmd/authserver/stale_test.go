@@ -22,6 +22,7 @@ func TestStalePages(t *testing.T) {
 		"accounts that another tab has chosen since": accountsOfAnotherTab,
 		"signing out of a page that is over":         signOutTooLate,
 		"accounts that are gone":                     accountsThatAreGone,
+		"more requests than a header has room for":   manyRequests,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, d.within(t), d.recipient(0)) })
 	}
@@ -130,5 +131,23 @@ func TestWhereFormsLead(t *testing.T) {
 			}
 			b = a.browser()
 		}
+	}
+}
+
+// manyRequests: a site that sends one browser to request after request fills its cookies only so far. The latest go on.
+func manyRequests(t *testing.T, d *deployment, c *flow.Client) {
+	b := flow.NewBrowser(c.Server)
+	var all []*asking
+	var pages []string
+	for range 25 {
+		a := ask(t, c)
+		all, pages = append(all, a), append(pages, visit(t, b, a.url()).Exchange.URL)
+	}
+	if n := len(d.cookies(b)); n != 20 {
+		t.Errorf("%d cookies", n)
+	}
+	refusedPage(t, visit(t, b, pages[4]), http.StatusBadRequest, oauth.InteractionUnknown)
+	for _, i := range []int{5, 24, 4} { // the last begins anew
+		all[i].redeem(all[i].answerIn(b, flow.Approve).Get("code"))
 	}
 }

@@ -19,6 +19,10 @@ const (
 	interactionsCookie = "interaction-" // and the handle
 )
 
+// maxInteractions is how many interactions one browser has cookies of: a site that opens window after window must not make
+// its header longer than proxies take, which would lock the person out.
+const maxInteractions = 20
+
 var (
 	handles = regexp.MustCompile(`^[A-Za-z0-9_-]{16}$`)
 	secrets = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
@@ -63,6 +67,20 @@ func (e *Endpoint) setCookie(w http.ResponseWriter, name string, value oauth.Sec
 		c.MaxAge = -1
 	}
 	http.SetCookie(w, c)
+}
+
+// makeRoom takes the cookies of the oldest interactions away before one more is given. Browsers send the oldest first (RFC
+// 6265 §5.4).
+func (e *Endpoint) makeRoom(w http.ResponseWriter, r *http.Request) {
+	var held []string
+	for _, c := range r.Cookies() {
+		if handle, ok := strings.CutPrefix(c.Name, e.cookieName(interactionsCookie)); ok && isHandle(handle) {
+			held = append(held, handle)
+		}
+	}
+	for _, handle := range held[:max(0, len(held)-maxInteractions+1)] {
+		e.setCookie(w, interactionCookie(handle), "", 0)
+	}
 }
 
 // sendTo sends the browser on. 303, so that no form goes along (FAPI 2.0 Security Profile §5.3.2.2-10).

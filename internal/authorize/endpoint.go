@@ -142,6 +142,7 @@ func (e *Endpoint) arrive(w http.ResponseWriter, r *http.Request, clientID strin
 		return err
 	}
 	if arrival == grant.Opened {
+		e.makeRoom(w, r)
 		e.setCookie(w, interactionCookie(handle), current, grant.InteractionMost)
 	}
 	return e.goOn(w, r, t, now)
