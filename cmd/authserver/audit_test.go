@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -87,6 +88,58 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(audit.Record{}, "Time")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What people do is audited as theirs, with who they are and what they granted; what comes of it as the client's.
+func TestWhatPeopleDoIsAudited(t *testing.T) {
+	d := deploy(t, 1, nil)
+	c := d.recipient(0)
+	before := len(d.audited())
+	a := ask(t, c)
+	b := a.browser()
+	login := filledIn(a.upTo(b, "password"))
+	login.Fields.Set("password", "not the password of alex")
+	submit(t, b, login)
+	code := a.codeIn(b)
+	token := a.redeem(code)
+	d.expect(c, c.RefreshRequest(token.RefreshToken, nil), "200")
+	d.expect(c, c.RevokeRequest(token.RefreshToken), "200")
+	d.expect(c, a.redemption(code), "400 invalid_grant") // of a grant that has ended already
+	replayed := ask(t, c)
+	code = replayed.codeIn(b)
+	other := replayed.redeem(code)
+	d.expect(c, replayed.redemption(code), "400 invalid_grant")
+	submit(t, b, formTo(ask(t, c).upToPage(b, "accounts"), "/sign-out"))
+	ask(t, c).answerIn(b, flow.Deny)
+
+	says, scope := claimsOf(t, token.AccessToken), "fdx:accountbasic:read"
+	subject, granted := fmt.Sprint(says["sub"]), fmt.Sprint(says["grant_id"])
+	again := fmt.Sprint(claimsOf(t, other.AccessToken)["grant_id"])
+	want := []audit.Record{
+		{Event: audit.PersonSignedIn, Actor: audit.Person, Outcome: audit.Denied},
+		{Event: audit.PersonSignedIn, Actor: audit.Person, Subject: subject},
+		{Event: audit.GrantApproved, Actor: audit.Person, Subject: subject, GrantID: granted, Scope: scope},
+		{Event: audit.TokenIssued, Subject: subject, GrantID: granted, GrantType: "authorization_code", Scope: scope},
+		{Event: audit.TokenIssued, Subject: subject, GrantID: granted, GrantType: "refresh_token", Scope: scope},
+		{Event: audit.GrantRevoked, GrantID: granted},
+		{Event: audit.GrantApproved, Actor: audit.Person, Subject: subject, GrantID: again, Scope: scope},
+		{Event: audit.TokenIssued, Subject: subject, GrantID: again, GrantType: "authorization_code", Scope: scope},
+		{Event: audit.GrantRevoked, Subject: subject, GrantID: again, GrantType: "authorization_code"},
+		{Event: audit.PersonSignedOut, Actor: audit.Person, Subject: subject},
+		{Event: audit.PersonSignedIn, Actor: audit.Person, Subject: subject},
+		{Event: audit.GrantDenied, Actor: audit.Person, Subject: subject},
+	}
+	for i := range want {
+		want[i].Peer = "127.0.0.1"
+		if want[i].Event != audit.PersonSignedOut { // which is no client's business
+			want[i].ClientID = c.ID
+		}
+		want[i].Actor = audit.Actor(or(string(want[i].Actor), string(audit.Client)))
+		want[i].Outcome = audit.Outcome(or(string(want[i].Outcome), string(audit.Success)))
+	}
+	if diff := cmp.Diff(want, d.audited()[before:], cmpopts.IgnoreFields(audit.Record{}, "Time", "InteractionID", "TokenJTI")); diff != "" {
 		t.Error(diff)
 	}
 }
