@@ -70,7 +70,8 @@ func crossOrigin(t *testing.T, d *deployment) {
 			}
 		}
 	}
-	for _, path := range []string{"/oauth2/token", "/oauth2/introspect", "/oauth2/revoke", "/fdx/v6/register", "/fdx/v6/register/x", "/oauth2/authorize", "/demo/accounts", "/nowhere"} {
+	for _, path := range []string{"/oauth2/token", "/oauth2/introspect", "/oauth2/revoke", "/fdx/v6/register", "/fdx/v6/register/x", "/oauth2/par", "/oauth2/authorize",
+		"/login", "/login/attempt", "/consent", "/consent/decision", "/assets/none", "/demo/accounts", "/nowhere"} {
 		for _, method := range []string{http.MethodOptions, http.MethodPost, http.MethodGet} {
 			e := raw(t, s, method, d.issuer+path, header, "")
 			for name := range e.ResponseHeader {
@@ -93,7 +94,8 @@ func otherSpellings(t *testing.T, d *deployment) {
 	for _, path := range []string{"//oauth2/token", "/oauth2//token", "/oauth2/./token", "/oauth2/../oauth2/token", "/oauth2/token/", "/oauth2/token//", "/oauth2%2ftoken",
 		"/OAUTH2/TOKEN", "/oauth2/Token", "/oauth2/token%00", "/oauth2/token;a=b", "/oauth2/token%20", "/oauth2/tokens", "//evil.example/oauth2/token",
 		"///evil.example", "/\\evil.example/oauth2/token", "/oauth2/token/..;/", "/", "/fdx/v6/register/", "/oauth2", "/.well-known/oauth-authorization-server/",
-		"/.well-known/oauth-authorization-server/evil", "/errors/no_such_reason", "/errors/", "http://evil.example//oauth2/token", "*", "/oauth2/token%zz", "/oauth2/%e2%80%ae"} {
+		"/.well-known/oauth-authorization-server/evil", "//oauth2/par", "/login/", "/login/attempt/", "/consent/%2e%2e/login", "/assets/../login", "/assets/%2e%2e%2flogin",
+		"/errors/no_such_reason", "/errors/", "http://evil.example//oauth2/token", "*", "/oauth2/token%zz", "/oauth2/%e2%80%ae"} {
 		text := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: evil.example\r\nX-Forwarded-Prefix: /evil.example\r\nX-Original-URL: /oauth2/token\r\nX-Rewrite-URL: /oauth2/token\r\n"+
 			"Content-Type: %s\r\nContent-Length: %d\r\n\r\n%s", path, formMedia, len(form), form)
 		for i := range d.hosts {
@@ -125,7 +127,7 @@ func interactionIDs(t *testing.T, d *deployment) {
 		"4 KiB": {[]string{strings.Repeat("a", 4<<10)}, false}, "no UUID": {[]string{"abc"}, false}, "two": {[]string{id, id}, false},
 		"more after it": {[]string{id + "x"}, false}, "braces": {[]string{"{" + id + "}"}, false}, "empty": {[]string{""}, false}, "latin": {[]string{"\xe9"}, false},
 	} {
-		for _, path := range []string{"/oauth2/token", "/oauth2/jwks", "/nowhere", "/errors/proof_iat", "/fdx/v6/register/x"} {
+		for _, path := range []string{"/oauth2/token", "/oauth2/jwks", "/nowhere", "/errors/proof_iat", "/fdx/v6/register/x", "/oauth2/par", "/login"} {
 			e := raw(t, s, http.MethodGet, d.issuer+path, http.Header{"X-Fapi-Interaction-Id": test.values}, "")
 			got := e.ResponseHeader.Get("X-Fapi-Interaction-Id")
 			if test.echo != (len(test.values) > 0 && got == test.values[0]) || !test.echo && seen[got] {

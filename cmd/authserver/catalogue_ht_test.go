@@ -144,6 +144,12 @@ func jsonBodies(t *testing.T, d *deployment) {
 	d.wantActive(c, access, true)
 }
 
+// formEndpoints are where clients send forms.
+func formEndpoints(c *flow.Client) []string {
+	m := c.Server.Metadata
+	return []string{m.TokenEndpoint, m.IntrospectionEndpoint, m.RevocationEndpoint, m.PushedAuthorizationRequestEndpoint}
+}
+
 func otherMediaTypes(t *testing.T, d *deployment) {
 	c := d.register(0)
 	assertion := compact(t, c.Assertion())
@@ -160,7 +166,7 @@ func otherMediaTypes(t *testing.T, d *deployment) {
 	for media, body := range map[string]string{writer.FormDataContentType(): multi.String(), "text/plain": formOf(assertion), "": formOf(assertion),
 		"application/x-www-form-urlencoded; charset": formOf(assertion), "multipart/form-data": formOf(assertion), "application/octet-stream": formOf(assertion),
 		"application/x-www-form-urlencoded, text/plain": formOf(assertion), "application/xml": "<a/>", "application/x-www-form-urlencodedx": formOf(assertion)} {
-		for _, endpoint := range []string{c.Server.Metadata.TokenEndpoint, c.Server.Metadata.IntrospectionEndpoint, c.Server.Metadata.RevocationEndpoint, c.Server.Metadata.RegistrationEndpoint} {
+		for _, endpoint := range append(formEndpoints(c), c.Server.Metadata.RegistrationEndpoint) {
 			header := http.Header{"Content-Type": {media}}
 			if media == "" {
 				header = nil
@@ -217,7 +223,7 @@ func manyParameters(t *testing.T, d *deployment) {
 		"one hundred and one":    {goodForm(t, c, strings.Repeat("&a", 98)), "400 invalid_request"},
 		"a resource, many times": {goodForm(t, c, strings.Repeat("&resource=https://a.example", 500)), "400 invalid_request"},
 	} {
-		for _, endpoint := range []string{c.Server.Metadata.TokenEndpoint, c.Server.Metadata.IntrospectionEndpoint, c.Server.Metadata.RevocationEndpoint} {
+		for _, endpoint := range formEndpoints(c) {
 			allocates(t, 16<<20, func() {
 				e := raw(t, c.Server, http.MethodPost, endpoint, http.Header{"Content-Type": {formMedia}}, test.body)
 				if e.Outcome() != test.want {
@@ -236,7 +242,8 @@ func manyParameters(t *testing.T, d *deployment) {
 func otherMethods(t *testing.T, d *deployment) {
 	c := d.register(0)
 	assertion := compact(t, c.Assertion())
-	for _, endpoint := range []string{"/oauth2/token", "/oauth/token", "/oauth2/introspect", "/oauth2/revoke", "/fdx/v6/register"} {
+	for _, endpoint := range []string{"/oauth2/token", "/oauth/token", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/par", "/fdx/v6/register",
+		"/login/attempt", "/accounts/choice", "/consent/decision", "/sign-out"} {
 		for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "TRACE", "OPTIONS", "PROPFIND", "post", "Get"} {
 			header := http.Header{"Content-Type": {formMedia}, "X-Http-Method-Override": {"POST"}, "X-Http-Method": {"POST"}, "X-Method-Override": {"POST"},
 				"Dpop": {compact(t, c.Proof(http.MethodPost, d.issuer+endpoint))}}
@@ -272,7 +279,7 @@ func repeatedHeaders(t *testing.T, d *deployment) {
 		{"DPoP " + access, "Bearer " + c.RegistrationToken}, {"", "Bearer " + c.RegistrationToken}} {
 		for target, method := range map[string]string{c.Server.Metadata.TokenEndpoint: http.MethodPost, c.Server.Metadata.IntrospectionEndpoint: http.MethodPost,
 			c.Server.Metadata.RevocationEndpoint: http.MethodPost, c.Server.Metadata.RegistrationEndpoint: http.MethodPost, c.RegistrationURI: http.MethodGet,
-			d.issuer + "/demo/accounts": http.MethodGet} {
+			c.Server.Metadata.PushedAuthorizationRequestEndpoint: http.MethodPost, d.issuer + "/demo/accounts": http.MethodGet} {
 			e := raw(t, c.Server, method, target, http.Header{"Authorization": both, "Content-Type": {formMedia}}, formOf(assertion))
 			refusedFor(t, e, "400 invalid_request", oauth.HeaderRepeated)
 		}
@@ -294,7 +301,7 @@ func compressedBodies(t *testing.T, d *deployment) {
 	for _, encoding := range []string{"gzip", "GZIP", "deflate", "br", "identity, gzip", "x-gzip", "unknown"} {
 		for _, body := range []string{small.String(), bomb.String(), formOf(assertion)} {
 			allocates(t, 16<<20, func() {
-				for _, endpoint := range []string{c.Server.Metadata.TokenEndpoint, c.Server.Metadata.IntrospectionEndpoint, c.Server.Metadata.RevocationEndpoint} {
+				for _, endpoint := range formEndpoints(c) {
 					e := raw(t, c.Server, http.MethodPost, endpoint, http.Header{"Content-Type": {formMedia}, "Content-Encoding": {encoding}}, body)
 					refusedFor(t, e, "415 invalid_request", oauth.ContentTypeRefused)
 				}

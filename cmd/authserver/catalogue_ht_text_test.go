@@ -20,7 +20,7 @@ func unstorableText(t *testing.T, d *deployment) {
 		"half a surrogate pair": "&scope=%ed%a0%80", "too long a form of a slash": "&scope=%c0%af", "bare bytes": "&scope=\xff", "a bare NUL": "&scope=\x00",
 		"another parameter": "&resource=%00", "an unknown one": "&x=%00"})
 	for _, bad := range []string{"%00", "a%00b", "%ff%fe", "%ed%a0%80"} {
-		for _, r := range []*flow.Request{c.IntrospectRequest("TOKEN"), c.RevokeRequest("TOKEN")} {
+		for _, r := range []*flow.Request{c.IntrospectRequest("TOKEN"), c.RevokeRequest("TOKEN"), c.PushRequest(nil)} {
 			body := formOf(compact(t, c.Assertion())) + "&token=" + bad
 			outcome(t, raw(t, c.Server, http.MethodPost, r.URL, http.Header{"Content-Type": {formMedia}}, body), "400 invalid_request")
 		}
@@ -50,8 +50,14 @@ func unstorableText(t *testing.T, d *deployment) {
 // a JOSE header alone it may name the alg or typ that came, cut to 20 characters of a registered name.
 func (d *deployment) repeatsNothing(t *testing.T) {
 	const echo = "Echo7\"\\<b>é☃\u202e'"
-	c := d.register(0)
+	c := d.recipient(0)
 	requests, names := []*flow.Request{}, []*flow.Request{}
+	for _, name := range []string{"response_type", "redirect_uri", "scope", "code_challenge", "code_challenge_method", "prompt", "max_age", "dpop_jkt", "claims",
+		"response_mode", "resource", "request_uri", echo} {
+		params := pushable()
+		params.Set(name, echo)
+		requests = append(requests, c.PushRequest(params))
+	}
 	for _, name := range []string{"grant_type", "scope", "client_id", "resource", "client_assertion_type", "client_secret", echo} {
 		requests = append(requests, c.TokenRequest(url.Values{name: {echo}}), c.TokenRequest(url.Values{name: {echo, echo}}))
 	}
@@ -92,7 +98,8 @@ func (d *deployment) repeatsNothing(t *testing.T) {
 // echoesElsewhere are requests that say echo in paths, queries and credentials.
 func (d *deployment) echoesElsewhere(t *testing.T, c *flow.Client, echo string) (requests []*flow.Request) {
 	access := tokenFor(t, c, nil)
-	for _, target := range []string{"/demo/accounts", "/fdx/v6/register/" + url.PathEscape(echo), "/errors/" + url.PathEscape(echo), "/" + url.PathEscape(echo), "/oauth2/token?scope=" + url.QueryEscape(echo)} {
+	for _, target := range []string{"/demo/accounts", "/login?interaction=" + url.QueryEscape(echo), "/login/attempt", "/login/callback?state=" + url.QueryEscape(echo),
+		"/oauth2/authorize?client_id=x&request_uri=" + url.QueryEscape(echo), "/assets/" + url.PathEscape(echo), "/fdx/v6/register/" + url.PathEscape(echo), "/errors/" + url.PathEscape(echo), "/" + url.PathEscape(echo), "/oauth2/token?scope=" + url.QueryEscape(echo)} {
 		get := func() *flow.Request { return &flow.Request{Method: http.MethodGet, URL: d.issuer + target} }
 		requests = append(requests, get(), &flow.Request{Method: http.MethodPost, URL: d.issuer + target, Form: url.Values{echo: {echo}}},
 			get().SetHeader("Authorization", "DPoP Echo7"), get().SetHeader("Authorization", "Echo7 "+access).SetHeader("DPoP", "Echo7"))
@@ -109,6 +116,8 @@ func forgedLogs(t *testing.T, d *deployment) {
 		asserting(c, flow.SetClaim("iss", evil), flow.SetClaim("sub", evil)), asserting(c, flow.SetHeader("kid", evil)), asserting(c, flow.SetClaim("jti", evil)),
 		proving(c, flow.SetClaim("htm", evil)), proving(c, flow.SetClaim("jti", evil)), c.IntrospectRequest(evil), c.RevokeRequest(evil),
 		c.Server.RegisterRequest(metadata(c.Key, changes{"client_name": evil}.apply)), c.Server.RegisterRequest(metadata(c.Key, changes{evil: evil}.apply)),
+		c.PushRequest(url.Values{"scope": {evil}}), c.PushRequest(url.Values{"redirect_uri": {evil}, evil: {evil}}),
+		{Method: http.MethodPost, URL: d.issuer + "/login/attempt", Form: url.Values{"username": {evil}, "interaction": {evil}}},
 		{Method: http.MethodGet, URL: d.issuer + "/" + url.PathEscape(evil)}, {Method: http.MethodGet, URL: d.issuer + "/fdx/v6/register/" + url.PathEscape(evil)}}
 	alone := asserting(c, flow.SetClaim("iss", evil), flow.SetClaim("sub", evil))
 	alone.Form.Del("client_id") // so that the id reaches the private cause

@@ -133,7 +133,8 @@ func TestMethods(t *testing.T) {
 	d := deploy(t, 1, nil)
 	c := d.register(0)
 	allowed := map[string]string{"/oauth2/token": "POST", "/oauth/token": "POST", "/oauth2/introspect": "POST", "/oauth2/revoke": "POST",
-		"/fdx/v6/register": "POST", strings.TrimPrefix(c.RegistrationURI, d.issuer): "DELETE, GET, PUT", "/oauth2/jwks": "GET, HEAD"}
+		"/fdx/v6/register": "POST", strings.TrimPrefix(c.RegistrationURI, d.issuer): "DELETE, GET, PUT", "/oauth2/jwks": "GET, HEAD", "/oauth2/par": "POST",
+		"/oauth2/authorize": "GET, HEAD, POST", "/login/attempt": "POST", "/login": "GET, HEAD", "/assets/style.css": "GET, HEAD"}
 	for endpoint, allow := range allowed {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "OPTIONS"} {
 			if strings.Contains(allow, method) || strings.HasSuffix(endpoint, "jwks") && method == "OPTIONS" {

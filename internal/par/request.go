@@ -67,12 +67,12 @@ func checkKind(c client.Client, form oauth.Form) error {
 	case responseType == "":
 		return oauth.Refuse(oauth.ParameterMissing, "response_type is missing")
 	case responseType != "code":
-		return oauth.Refuse(oauth.ResponseTypeUnsupported, "response_type must be code; received %q", responseType)
+		return oauth.Refuse(oauth.ResponseTypeUnsupported, "response_type must be code")
 	case !c.May("authorization_code"):
 		return oauth.Refuse(oauth.GrantTypeNotRegistered, "the client is not registered for the grant type authorization_code")
 	}
 	if mode := form.Get("response_mode"); mode != "" && mode != "query" {
-		return oauth.Refuse(oauth.ResponseModeUnsupported, "response_mode must be query, or absent; received %q", mode)
+		return oauth.Refuse(oauth.ResponseModeUnsupported, "response_mode must be query, or absent")
 	}
 	return nil
 }
