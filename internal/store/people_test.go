@@ -168,6 +168,22 @@ func TestDisable(t *testing.T) {
 	begin(t, s, "alex' next session", "_alex")
 }
 
+// TestDisableBusy: somebody who has allowed more than three seconds can revoke is disabled all the same.
+func TestDisableBusy(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.Open(t, url)
+	approve(t, s)
+	execute(t, connect(t, url), `
+		CREATE FUNCTION hurried() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF current_setting('statement_timeout')::interval < '1 minute' THEN RAISE 'too little time'; END IF;
+			RETURN new;
+		END $$;
+		CREATE TRIGGER hurried BEFORE UPDATE ON authorization_grant FOR EACH ROW EXECUTE FUNCTION hurried()`)
+	if disabled, err := s.DisablePerson(t.Context(), "alex", noon); !disabled || err != nil {
+		t.Error(disabled, err)
+	}
+}
+
 // TestDeniedByGrant: a token is worth nothing without its grant, or with another client's.
 func TestDeniedByGrant(t *testing.T) {
 	s := storetest.New(t)
