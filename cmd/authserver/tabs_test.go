@@ -22,7 +22,7 @@ func TestTabs(t *testing.T) {
 		"two people in one browser":        twoPeople,
 		"the back button after the answer": backAfterTheAnswer, "the back button before it": backBeforeTheAnswer,
 		"signing out and going on as somebody else": somebodyElse,
-		"a link scanner": linkScanners, "more browsers than one person has": crowd, "slow readers": slowReaders,
+		"a link scanner": linkScanners, "more browsers than one person has": manyBrowsers, "slow readers": slowReaders,
 		"a reload after expires_in":          reloadsLater,
 		"a person who is disabled meanwhile": disabledMeanwhile, "a session that ends meanwhile": sessionsThatEnd,
 		"browsers without cookies": noCookies,
@@ -195,7 +195,7 @@ func linkScanners(t *testing.T, d *deployment, c *flow.Client) {
 	a.redeem(a.answer(flow.Approve).Get("code"))
 }
 
-func crowd(t *testing.T, d *deployment, c *flow.Client) {
+func manyBrowsers(t *testing.T, d *deployment, c *flow.Client) {
 	a := ask(t, c)
 	mine := a.browser()
 	visit(t, mine, a.url())
