@@ -46,7 +46,7 @@ type Accounts struct {
 	Form
 	SignOut  Form
 	Client   string
-	Person   string
+	Person   string // what the person is called; "": nobody knows
 	Accounts []Account
 	Chosen   []string // ids
 	Problem  Problem

@@ -69,7 +69,7 @@ func sights() map[string]page.Model {
 	joint := page.Account{ID: "acc-0", Name: "Joint household and holiday savings account", Number: "****1234"}
 	everything.Accounts = append([]page.Account{joint}, accounts...)
 	personal := consent
-	personal.Scopes, personal.Accounts = []string{"fdx:customercontact:read"}, nil
+	personal.Scopes, personal.Accounts, personal.Person = []string{"fdx:customercontact:read"}, nil, "" // an upstream may tell no name
 
 	all := map[string]page.Model{
 		"login": login, "login-wrong": wrong, "login-too-many": tooMany, "login-too-busy": tooBusy,
