@@ -33,7 +33,8 @@ type discovery struct {
 	at       time.Time
 }
 
-// metadata are the members that matter here (OpenID Connect Discovery §3, RFC 9207 §3).
+// metadata are the members that matter here (OpenID Connect Discovery §3, RFC 9207 §3, and the prompts that Initiating User
+// Registration via OpenID Connect has brought).
 type metadata struct {
 	Authorization   string   `json:"authorization_endpoint"`
 	Token           string   `json:"token_endpoint"`
@@ -41,6 +42,7 @@ type metadata struct {
 	AuthMethods     []string `json:"token_endpoint_auth_methods_supported"`
 	SendsIssuer     bool     `json:"authorization_response_iss_parameter_supported"`
 	ClaimsParameter bool     `json:"claims_parameter_supported"`
+	Prompts         []string `json:"prompt_values_supported"`
 }
 
 // discover returns a discovery of the last hour. Several may fetch it at once; each of them is a person who signs in, for

@@ -122,10 +122,12 @@ func (c claims) authenticated(w Wish, now time.Time) (time.Time, error) {
 		return at, unproven("auth_time, or iat in its place, lies in the future: %s", at)
 	case wished && at.Before(earliest.Add(-clockLeeway)):
 		return at, unproven("auth_time is %s, expected %s or later", at, earliest)
-	case wished && at.Before(earliest):
-		return earliest, nil
-	case at.After(now):
-		return now, nil
+	}
+	if at.After(now) {
+		at = now
+	}
+	if wished && at.Before(earliest) {
+		at = earliest
 	}
 	return at, nil
 }

@@ -115,21 +115,27 @@ func (u *Upstream) Depart(ctx context.Context, w Wish, state string) (string, er
 		return "", err
 	}
 	options := []oauth2.AuthCodeOption{oidc.Nonce(derive(u.nonces, state)), oauth2.S256ChallengeOption(derive(u.verifiers, state))}
-	for name, value := range w.parameters() {
+	for name, value := range w.parameters(d.metadata.Prompts) {
 		options = append(options, oauth2.SetAuthURLParam(name, value))
 	}
 	if d.metadata.ClaimsParameter {
-		// Otherwise an upstream need not say when, and how, a person authenticated who was signed in there already.
-		options = append(options, oauth2.SetAuthURLParam("claims", `{"id_token":{"auth_time":{"essential":true},"amr":null}}`))
+		// Otherwise an upstream need not say when, and how, a person authenticated who was signed in there already, nor
+		// what pages may call them.
+		options = append(options, oauth2.SetAuthURLParam("claims",
+			`{"id_token":{"auth_time":{"essential":true},"amr":null,"preferred_username":null,"name":null}}`))
 	}
 	return u.client(d).AuthCodeURL(state, options...), nil
 }
 
-// parameters are those of the authorization request that the wish brings along.
-func (w Wish) parameters() map[string]string {
-	prompt, maxAge := w.Prompt, w.MaxAge
+// parameters are those of the authorization request that the wish brings along. Of select_account not every upstream
+// has heard, and then it is its error. It goes only where it is known; elsewhere login alone has the person say who it is.
+func (w Wish) parameters(prompts []string) map[string]string {
+	prompt, maxAge := slices.Clone(w.Prompt), w.MaxAge
 	if w.Fresh && !slices.Contains(prompt, "login") && !slices.Contains(prompt, "none") {
 		prompt = append([]string{"login"}, prompt...)
+	}
+	if !slices.Contains(prompts, "select_account") {
+		prompt = slices.DeleteFunc(prompt, func(p string) bool { return p == "select_account" })
 	}
 	if w.Fresh && maxAge == nil {
 		maxAge = new(int) // with any max_age the ID token must bear auth_time (OpenID Connect Core §2)

@@ -125,7 +125,7 @@ func TestUpstreamRecent(t *testing.T) {
 		"AZ-17 max_age=0 exceeded":           {Wish{MaxAge: seconds(0), Since: arrived}, -11 * time.Second, 0, "", "0"},
 		"AZ-17 fresh beats max_age":          {Wish{Fresh: true, MaxAge: seconds(300), Since: arrived}, -11 * time.Second, 0, "login", "300"},
 		"fresh, with a prompt of the client": {Wish{Fresh: true, Prompt: []string{"consent", "login"}, Since: arrived}, time.Minute, time.Minute, "consent login", "0"},
-		"fresh, when an account is chosen":   {Wish{Fresh: true, Prompt: []string{"select_account"}, Since: arrived}, time.Minute, time.Minute, "login select_account", "0"},
+		"fresh, when an account is chosen":   {Wish{Fresh: true, Prompt: []string{"select_account"}, Since: arrived}, time.Minute, time.Minute, "login", "0"},
 		"fresh, but nobody may be bothered":  {Wish{Fresh: true, Prompt: []string{"none"}, Since: arrived}, time.Minute, time.Minute, "none", "0"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,6 +147,16 @@ func TestUpstreamRecent(t *testing.T) {
 			}
 		})
 	}
+	t.Run("by a clock here that is behind", func(t *testing.T) {
+		for name, w := range map[string]Wish{"fresh": {Fresh: true}, "max_age": {MaxAge: seconds(0)}} {
+			o := newOP(t)
+			w.Since = noon.Add(3 * time.Second) // as the replica knows it where the browser arrived
+			got, err := o.trip(o.upstream(), w, func(url.Values) { o.Claims["auth_time"] = noon.Add(5 * time.Second).Unix() })
+			if err != nil || got.At.Before(w.Since) {
+				t.Errorf("%s: authenticated at %s, %v; it was after %s", name, got.At, err, w.Since)
+			}
+		}
+	})
 	t.Run("since nobody knows when", func(t *testing.T) {
 		u := newOP(t).upstream()
 		for _, w := range []Wish{{Fresh: true}, {MaxAge: seconds(1)}} {
@@ -190,10 +200,23 @@ func TestUpstreamWishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"login_hint": "kim&prompt=none", "ui_locales": "es fr", "prompt": "consent", "claims": `{"id_token":{"auth_time":{"essential":true},"amr":null}}`,
+		"login_hint": "kim&prompt=none", "ui_locales": "es fr", "prompt": "consent", "claims": `{"id_token":{"auth_time":{"essential":true},"amr":null,"preferred_username":null,"name":null}}`,
 	} {
 		if got := o.Asked.Get(name); got != value {
 			t.Errorf("%s is %q, want %q", name, got, value)
+		}
+	}
+}
+
+// TestUpstreamPrompts: choosing an account is asked for where it is known; a fresh login is in any case.
+func TestUpstreamPrompts(t *testing.T) {
+	for known, want := range map[string]string{"": "login", "none login consent": "login", "login select_account": "login select_account"} {
+		o := newOP(t)
+		o.Metadata["prompt_values_supported"] = strings.Fields(known)
+		w := Wish{Prompt: []string{"select_account"}, Fresh: true, Since: noon}
+		_, err := o.trip(o.upstream(), w, func(url.Values) { o.Claims["auth_time"] = noon.Unix() })
+		if err != nil || o.Asked.Get("prompt") != want || w.Prompt[0] != "select_account" {
+			t.Errorf("of %q asked for %q, %v", known, o.Asked.Get("prompt"), err)
 		}
 	}
 }
