@@ -69,7 +69,11 @@ func (t tapped) RoundTrip(r *http.Request) (*http.Response, error) {
 	for _, c := range r.Cookies() {
 		t.wire.add(c.Value)
 	}
-	t.wire.add(strings.TrimPrefix(r.URL.Query().Get("request_uri"), grant.RequestURI))
+	query := r.URL.Query()
+	t.wire.add(strings.TrimPrefix(query.Get("request_uri"), grant.RequestURI))
+	if strings.HasSuffix(r.URL.Path, "/login/callback") {
+		t.wire.add(query.Get("code"))
+	}
 	if r.GetBody != nil {
 		if err := t.readForm(r); err != nil {
 			return nil, err
@@ -85,13 +89,21 @@ func (t tapped) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// readAnswer remembers what the headers of an answer give away: cookies, and the code of a redirect.
+// readAnswer remembers what the headers of an answer give away: cookies, the code of a redirect, and what goes along with
+// somebody who is sent to an OpenID provider.
 func (t tapped) readAnswer(response *http.Response) {
 	for _, c := range response.Cookies() {
 		t.wire.add(c.Value)
 	}
 	if to, err := response.Location(); err == nil {
-		t.wire.add(to.Query().Get("code"))
+		query := to.Query()
+		t.wire.add(query.Get("code"))
+		if query.Has("nonce") {
+			t.wire.add(query.Get("nonce"))
+			for part := range strings.SplitSeq(query.Get("state"), ".") {
+				t.wire.add(part)
+			}
+		}
 	}
 }
 

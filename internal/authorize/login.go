@@ -54,8 +54,7 @@ func (e *Endpoint) tellLogin(w http.ResponseWriter, r *http.Request, t turn, use
 	if !ok {
 		return err
 	}
-	oauth.Note(w, oauth.FieldEvent, audit.PersonSignedIn)
-	oauth.Note(w, oauth.FieldOutcome, audit.Denied)
+	notLetIn(w)
 	model := e.loginPage(t, username)
 	switch refusal.Reason {
 	case oauth.LoginRefused:
@@ -69,6 +68,12 @@ func (e *Endpoint) tellLogin(w http.ResponseWriter, r *http.Request, t turn, use
 	return refusal
 }
 
+// notLetIn has it recorded that somebody wanted to sign in.
+func notLetIn(w http.ResponseWriter) {
+	oauth.Note(w, oauth.FieldEvent, audit.PersonSignedIn)
+	oauth.Note(w, oauth.FieldOutcome, audit.Denied)
+}
+
 // signIn begins a session under a new secret, whatever the browser had before (session fixation), and goes on.
 func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t turn, who person.Authentication, now time.Time) error {
 	ticket, session := oauth.NewSecret(), who.Session(now)
@@ -80,11 +85,12 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t turn, who pe
 	if err != nil {
 		return err
 	}
+	oauth.Note(w, oauth.FieldSubject, session.Subject)
 	if !ok {
+		notLetIn(w)
 		return oauth.Refuse(oauth.PersonDisabled, "the person may no longer sign in, or not with that password")
 	}
 	oauth.Note(w, oauth.FieldEvent, audit.PersonSignedIn)
-	oauth.Note(w, oauth.FieldSubject, session.Subject)
 	e.setCookie(w, sessionCookie, ticket, 0)
 	t.session, t.ticket = session, ticket
 	i, alive, err := e.Store.Step(r.Context(), t.id(), session.Subject, now)
@@ -102,8 +108,7 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t turn, who pe
 	return e.goOn(w, r, t, now)
 }
 
-// later keeps a login that was made for an interaction from lying before it, where the clock of another replica, or of the
-// upstream, is behind.
+// later keeps a login that was made for an interaction from lying before it, where the clock of another replica is behind.
 func later(at, opened time.Time) time.Time {
 	if at.Before(opened) {
 		return opened
@@ -174,20 +179,29 @@ func (e *Endpoint) Callback(w http.ResponseWriter, r *http.Request) error {
 	case !ok, e.Upstream == nil: // it has come back once, or left again in another tab, or from another login than today's
 		return e.goOn(w, r, t, now)
 	}
-	wanted := t.wish(oauth.Secret(departure))
-	arrived, err := e.Upstream.Arrive(r.Context(), state, query, wanted, now)
-	if refusal, ok := err.(*oauth.Error); ok && (refusal.Reason == oauth.PersonDenied || refusal.Reason == oauth.AuthenticationTooWeak) {
-		return e.end(w, r, t, refusal, now)
-	}
+	arrived, err := e.Upstream.Arrive(r.Context(), state, query, t.wish(oauth.Secret(departure)), now)
 	if err != nil {
-		return err
-	}
-	if wanted.Fresh {
-		arrived.At = later(arrived.At, t.interaction.OpenedAt)
+		return e.tellArrival(w, r, t, err, now)
 	}
 	who, err := e.Store.Recognise(r.Context(), arrived.Identity, arrived.Name, person.NewSubject(), now)
 	if err != nil {
 		return err
 	}
 	return e.signIn(w, r, t, person.Authentication{Person: who, At: arrived.At, ACR: arrived.ACR, AMR: arrived.AMR}, now)
+}
+
+// tellArrival tells the client what is the person's affair. All else is told on a page; loading that again begins anew.
+func (e *Endpoint) tellArrival(w http.ResponseWriter, r *http.Request, t turn, err error, now time.Time) error {
+	refusal, ok := err.(*oauth.Error)
+	switch {
+	case !ok:
+		return err
+	case refusal.Reason == oauth.PersonDenied:
+		return e.end(w, r, t, refusal, now)
+	}
+	notLetIn(w)
+	if refusal.Reason == oauth.AuthenticationTooWeak {
+		return e.end(w, r, t, refusal, now)
+	}
+	return refusal
 }

@@ -13,6 +13,9 @@ func (e *Endpoint) show(w http.ResponseWriter, r *http.Request, t turn, status i
 	language := e.Pages.Language(t.interaction.Request.UILocales, r.Header.Get("Accept-Language"))
 	targets := []string{t.answeredAt(m)}
 	if e.Upstream != nil { // where a form leads whose session is over; only the upstream knows its endpoint
+		if !e.secure() { // dev's may be of this machine too
+			targets = append(targets, "http:")
+		}
 		targets = append(targets, "https:")
 	}
 	e.Pages.Write(w, language, status, m, targets...)
