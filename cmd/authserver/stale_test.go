@@ -23,6 +23,7 @@ func TestStalePages(t *testing.T) {
 		"signing out of a page that is over":         signOutTooLate,
 		"accounts that are gone":                     accountsThatAreGone,
 		"more requests than a header has room for":   manyRequests,
+		"a login that lies in the future":            loginsInTheFuture,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, d.within(t), d.recipient(0)) })
 	}
@@ -149,5 +150,28 @@ func manyRequests(t *testing.T, d *deployment, c *flow.Client) {
 	refusedPage(t, visit(t, b, pages[4]), http.StatusBadRequest, oauth.InteractionUnknown)
 	for _, i := range []int{5, 24, 4} { // the last begins anew
 		all[i].redeem(all[i].answerIn(b, flow.Approve).Get("code"))
+	}
+}
+
+// loginsInTheFuture: AZ-17. Clocks may be five seconds apart, so that the login of a moment ago may bear a later time than the
+// request that demands another one.
+func loginsInTheFuture(t *testing.T, d *deployment, c *flow.Client) {
+	ahead, behind := *d, *d
+	ahead.clock, behind.clock = &clock{}, &clock{}
+	ahead.clock.advance(5 * time.Second)
+	behind.clock.advance(-5 * time.Second)
+	fast, slow := ahead.alone(), behind.alone()
+	for _, demand := range [][2]string{{"max_age", "0"}, {"prompt", "login"}, {"prompt", "select_account"}} {
+		b := flow.NewBrowser(fast.server(0))
+		ask(t, c).upTo(b, "decision") // somebody is signed in now
+		tab := slow.tab(b, 0)
+		later := ask(t, c, bend(demand[0], demand[1]))
+		if p := visit(t, tab, later.url()); p.Form("password") == nil {
+			t.Errorf("%s: %s", demand, p)
+		}
+		if p := submit(t, tab, filledIn(later.upTo(tab, "password"))); p.Form("accounts") == nil { // and once is enough
+			t.Errorf("%s: %s", demand, p)
+		}
+		later.redeem(later.answerIn(tab, flow.Approve).Get("code"))
 	}
 }

@@ -120,6 +120,9 @@ func (e *Endpoint) arrive(w http.ResponseWriter, r *http.Request, clientID strin
 	if current != "" {
 		visit.Current = current.Hash()
 	}
+	if session := e.cookie(r, sessionCookie); session != "" {
+		visit.Session = session.Hash()
+	}
 	i, arrival, err := e.Store.Visit(r.Context(), visit, now)
 	if err != nil {
 		return err

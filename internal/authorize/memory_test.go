@@ -47,6 +47,7 @@ func (m *memory) Visit(_ context.Context, v grant.Visit, now time.Time) (grant.I
 	i, arrival := grant.Open(r.pushed, r.decided, r.opened, now)
 	if arrival == grant.Opened {
 		r.opened++
+		i.CameWith = v.Session
 		m.interactions[string(v.New)] = &interaction{r, i}
 	}
 	return i, arrival, nil

@@ -35,7 +35,7 @@ func (e *Endpoint) goOn(w http.ResponseWriter, r *http.Request, t turn, now time
 func (e *Endpoint) next(r *http.Request, t turn) (page string, refusal *oauth.Error, err error) {
 	p := t.interaction.Request
 	none := p.Prompts("none")
-	if t.session.Subject == "" || !t.interaction.Authenticated(t.session.AuthTime) {
+	if t.session.Subject == "" || !t.interaction.Authenticated(t.ticket.Hash(), t.session.AuthTime) {
 		switch {
 		case !e.reaches(p):
 			return "", tooWeak(), nil
@@ -45,7 +45,7 @@ func (e *Endpoint) next(r *http.Request, t turn) (page string, refusal *oauth.Er
 		return loginPage, nil, nil
 	}
 	if !p.AcceptsACR(t.session.ACR) {
-		if none || !e.reaches(p) || !t.session.AuthTime.Before(t.interaction.OpenedAt) {
+		if none || !e.reaches(p) || t.interaction.Since(t.ticket.Hash(), t.session.AuthTime) {
 			return "", tooWeak(), nil
 		}
 		return loginPage, nil, nil

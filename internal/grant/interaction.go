@@ -21,6 +21,7 @@ type Interaction struct {
 	Decided   bool // the request, here or by another browser
 	OpenedAt  time.Time
 	ExpiresAt time.Time
+	CameWith  []byte   // SHA-256 of the session cookie that the browser had when it was opened; nil: none
 	Subject   string   // for whom it goes on; "": nobody has signed in yet
 	Accounts  []string // that the subject has chosen; nil: not yet
 	Departure []byte   // SHA-256 of the state that an upstream will bring back; nil: the browser is not there
@@ -134,18 +135,24 @@ func (i Interaction) Decide(subject string, now time.Time) Decision {
 	return Decided
 }
 
-// Authenticated tells whether an authentication at authTime is good enough for the interaction (OpenID Connect Core
-// §3.1.2.1): with prompt=login or select_account it must have happened since the browser arrived, with max_age not longer
+// Authenticated tells whether a session is good enough for the interaction (OpenID Connect Core §3.1.2.1): with prompt=login,
+// select_account or max_age=0 the authentication must have happened since the browser arrived, with max_age not longer
 // before that. It is judged by the time of arrival, so that a slow reader is not asked twice.
-func (i Interaction) Authenticated(authTime time.Time) bool {
+func (i Interaction) Authenticated(session []byte, authTime time.Time) bool {
 	p := i.Request
 	switch {
-	case !authTime.Before(i.OpenedAt):
+	case i.Since(session, authTime):
 		return true
-	case p.Prompts("login"), p.Prompts("select_account"):
+	case p.Prompts("login"), p.Prompts("select_account"), p.MaxAge != nil && *p.MaxAge == 0:
 		return false
 	}
 	return p.MaxAge == nil || i.OpenedAt.Sub(authTime) <= time.Duration(*p.MaxAge)*time.Second
+}
+
+// Since tells whether a session, by its SHA-256, and its authentication have happened since the browser arrived. The times may
+// be those of two replicas whose clocks are apart, so that a session that was there already has not, whatever they say.
+func (i Interaction) Since(session []byte, authTime time.Time) bool {
+	return !authTime.Before(i.OpenedAt) && !bytes.Equal(session, i.CameWith)
 }
 
 // Approval is what a person's yes brings into the world.
@@ -160,5 +167,6 @@ type Visit struct {
 	RequestURI []byte // SHA-256 of the secret in the request_uri
 	ClientID   string
 	Current    []byte // SHA-256 of its interaction cookie for this request; nil: it has none
+	Session    []byte // SHA-256 of its session cookie; nil: it has none
 	New        []byte // SHA-256 of the cookie that it gets, should an interaction be opened
 }

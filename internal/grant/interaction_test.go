@@ -95,22 +95,27 @@ func TestAuthenticated(t *testing.T) {
 	hour, none := 3600, 0
 	for name, test := range map[string]struct {
 		request grant.Pushed
+		session string        // "old" is the one that the browser came with
 		ago     time.Duration // before the browser arrived
 		want    bool
 	}{
-		"any time ago":                        {grant.Pushed{}, 100 * time.Hour, true},
-		"prompt=login, before":                {grant.Pushed{Prompt: []string{"login"}}, time.Second, false},
-		"prompt=login, since":                 {grant.Pushed{Prompt: []string{"login"}}, 0, true},
-		"prompt=select_account, before":       {grant.Pushed{Prompt: []string{"select_account"}}, time.Second, false},
-		"prompt=consent, before":              {grant.Pushed{Prompt: []string{"consent"}}, time.Hour, true},
-		"as old as max_age":                   {grant.Pushed{MaxAge: &hour}, time.Hour, true},
-		"older than max_age":                  {grant.Pushed{MaxAge: &hour}, time.Hour + time.Second, false},
-		"max_age=0, before":                   {grant.Pushed{MaxAge: &none}, time.Second, false},
-		"max_age=0, since":                    {grant.Pushed{MaxAge: &none}, -time.Minute, true},
-		"prompt=login and max_age, too early": {grant.Pushed{Prompt: []string{"login"}, MaxAge: &hour}, time.Minute, false},
+		"any time ago":                           {grant.Pushed{}, "old", 100 * time.Hour, true},
+		"prompt=login, before":                   {grant.Pushed{Prompt: []string{"login"}}, "new", time.Second, false},
+		"prompt=login, since":                    {grant.Pushed{Prompt: []string{"login"}}, "new", 0, true},
+		"prompt=login, by a clock ahead":         {grant.Pushed{Prompt: []string{"login"}}, "old", -time.Second, false},
+		"prompt=select_account, before":          {grant.Pushed{Prompt: []string{"select_account"}}, "new", time.Second, false},
+		"prompt=select_account, a clock ahead":   {grant.Pushed{Prompt: []string{"select_account"}}, "old", -time.Second, false},
+		"prompt=consent, before":                 {grant.Pushed{Prompt: []string{"consent"}}, "old", time.Hour, true},
+		"as old as max_age":                      {grant.Pushed{MaxAge: &hour}, "old", time.Hour, true},
+		"older than max_age":                     {grant.Pushed{MaxAge: &hour}, "old", time.Hour + time.Second, false},
+		"older than max_age, though begun since": {grant.Pushed{MaxAge: &hour}, "new", time.Hour + time.Second, false},
+		"max_age=0, before":                      {grant.Pushed{MaxAge: &none}, "new", time.Second, false},
+		"max_age=0, since":                       {grant.Pushed{MaxAge: &none}, "new", -time.Minute, true},
+		"max_age=0, by a clock ahead":            {grant.Pushed{MaxAge: &none}, "old", -time.Second, false},
+		"prompt=login and max_age, too early":    {grant.Pushed{Prompt: []string{"login"}, MaxAge: &hour}, "new", time.Minute, false},
 	} {
-		i := grant.Interaction{Request: test.request, OpenedAt: noon}
-		if got := i.Authenticated(noon.Add(-test.ago)); got != test.want {
+		i := grant.Interaction{Request: test.request, OpenedAt: noon, CameWith: []byte("old")}
+		if got := i.Authenticated([]byte(test.session), noon.Add(-test.ago)); got != test.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

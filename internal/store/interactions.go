@@ -51,9 +51,10 @@ func (s *Store) Visit(ctx context.Context, v grant.Visit, now time.Time) (i gran
 		if i, a = grant.Open(p, decided, open, now); a != grant.Opened {
 			return nil
 		}
+		i.CameWith = v.Session
 		_, err = tx.Exec(ctx, `
-			INSERT INTO interaction (id, request_id, opened_at, expires_at) VALUES ($1, $2, $3, $4)`,
-			v.New, v.RequestURI, i.OpenedAt, i.ExpiresAt)
+			INSERT INTO interaction (id, request_id, opened_at, expires_at, came_with) VALUES ($1, $2, $3, $4, $5)`,
+			v.New, v.RequestURI, i.OpenedAt, i.ExpiresAt, i.CameWith)
 		return err
 	})
 	if err != nil {
@@ -137,7 +138,7 @@ type locked struct {
 }
 
 const selectInteraction = `
-	SELECT r.id, r.request, r.decided_at IS NOT NULL, i.opened_at, i.expires_at, i.subject, i.accounts, i.departure
+	SELECT r.id, r.request, r.decided_at IS NOT NULL, i.opened_at, i.expires_at, i.came_with, i.subject, i.accounts, i.departure
 	FROM interaction i JOIN pushed_request r ON r.id = i.request_id WHERE i.id = $1`
 
 // lockInteraction reads an interaction and its request. Both rows are locked, the request's first, so that both are read as
@@ -148,7 +149,7 @@ func lockInteraction(ctx context.Context, tx pgx.Tx, id []byte) (locked, error) 
 
 func scanInteraction(row pgx.Row) (l locked, err error) {
 	var request []byte
-	err = row.Scan(&l.request, &request, &l.Decided, &l.OpenedAt, &l.ExpiresAt, &l.Subject, &l.Accounts, &l.Departure)
+	err = row.Scan(&l.request, &request, &l.Decided, &l.OpenedAt, &l.ExpiresAt, &l.CameWith, &l.Subject, &l.Accounts, &l.Departure)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return locked{}, nil
 	}

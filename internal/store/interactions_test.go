@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -129,10 +130,13 @@ func TestVisit(t *testing.T) {
 func TestSteps(t *testing.T) {
 	s := storetest.New(t)
 	push(t, s)
-	visit(t, s, "tab")
+	v := grant.Visit{RequestURI: hash("request"), ClientID: "c1", New: hash("tab"), Session: hash("session")}
+	if i, a, err := s.Visit(t.Context(), v, noon); a != grant.Opened || err != nil || !bytes.Equal(i.CameWith, v.Session) {
+		t.Fatal(i, a, err)
+	}
 	id := hash("tab")
 	at := func(minute int) time.Time { return noon.Add(time.Duration(minute) * time.Minute) }
-	want := grant.Interaction{Request: request(), OpenedAt: noon}
+	want := grant.Interaction{Request: request(), OpenedAt: noon, CameWith: v.Session}
 	expect := func(what string, i grant.Interaction, ok bool, err error, endsAt int) {
 		t.Helper()
 		want.ExpiresAt = at(endsAt)
