@@ -73,7 +73,6 @@ func (t tapped) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.wire.add(strings.TrimPrefix(query.Get("request_uri"), grant.RequestURI))
 	if strings.HasSuffix(r.URL.Path, "/login/callback") {
 		t.wire.add(query.Get("code"))
-		t.wire.add(query.Get("state"))
 	}
 	if r.GetBody != nil {
 		if err := t.readForm(r); err != nil {
@@ -99,7 +98,6 @@ func (t tapped) readAnswer(response *http.Response) {
 	if to, err := response.Location(); err == nil {
 		query := to.Query()
 		t.wire.add(query.Get("code"))
-		t.wire.add(query.Get("state"))
 		if query.Has("nonce") {
 			t.wire.add(query.Get("nonce"))
 			for part := range strings.SplitSeq(query.Get("state"), ".") {
