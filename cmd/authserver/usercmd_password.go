@@ -91,15 +91,16 @@ func passwordLine(in io.Reader) (oauth.Secret, error) {
 
 // askHidden reads a line without showing it. An interrupt leaves the terminal as it was.
 func askHidden(ctx context.Context, terminal *os.File, prompt io.Writer, question string) (oauth.Secret, error) {
-	before, err := term.GetState(int(terminal.Fd()))
+	fd := int(terminal.Fd()) // asked for once: what still reads after an interrupt must not ask a file that is closed
+	before, err := term.GetState(fd)
 	if err != nil {
 		return "", err
 	}
 	fmt.Fprint(prompt, question)
 	defer fmt.Fprintln(prompt)
-	line, err := await(ctx, func() ([]byte, error) { return term.ReadPassword(int(terminal.Fd())) })
+	line, err := await(ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
 	if ctx.Err() != nil {
-		_ = term.Restore(int(terminal.Fd()), before)
+		_ = term.Restore(fd, before)
 	}
 	return oauth.Secret(line), err
 }
