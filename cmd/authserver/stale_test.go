@@ -24,6 +24,7 @@ func TestStalePages(t *testing.T) {
 		"accounts that are gone":                     accountsThatAreGone,
 		"more requests than a header has room for":   manyRequests,
 		"a login that lies in the future":            loginsInTheFuture,
+		"back to where somebody signed out":          backToSignedOut,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, d.within(t), d.recipient(0)) })
 	}
@@ -158,8 +159,8 @@ func manyRequests(t *testing.T, d *deployment, c *flow.Client) {
 func loginsInTheFuture(t *testing.T, d *deployment, c *flow.Client) {
 	ahead, behind := *d, *d
 	ahead.clock, behind.clock = &clock{}, &clock{}
-	ahead.clock.advance(5 * time.Second)
-	behind.clock.advance(-5 * time.Second)
+	ahead.clock.set(d.clock.now().Add(5 * time.Second))
+	behind.clock.set(d.clock.now().Add(-5 * time.Second))
 	fast, slow := ahead.alone(), behind.alone()
 	for _, demand := range [][2]string{{"max_age", "0"}, {"prompt", "login"}, {"prompt", "select_account"}} {
 		b := flow.NewBrowser(fast.server(0))
@@ -173,5 +174,24 @@ func loginsInTheFuture(t *testing.T, d *deployment, c *flow.Client) {
 			t.Errorf("%s: %s", demand, p)
 		}
 		later.redeem(later.answerIn(tab, flow.Approve).Get("code"))
+	}
+}
+
+// backToSignedOut: the page says that nobody is signed in only where that is so.
+func backToSignedOut(t *testing.T, d *deployment, c *flow.Client) {
+	kim, a := d.inhabitant("kim"), ask(t, c)
+	b := a.browser()
+	left := submit(t, b, formTo(a.upToPage(b, "decision"), "/sign-out"))
+	a.as(kim).upTo(b, "accounts")
+	if p := visit(t, b, left.Exchange.URL); p.Form("accounts") == nil {
+		t.Errorf("kim is signed in: %s", p)
+	}
+	d.clock.advance(grant.InteractionMost)
+	other := ask(t, c).as(kim)
+	other.upTo(b, "accounts")
+	refusedPage(t, visit(t, b, left.Exchange.URL), http.StatusBadRequest, oauth.InteractionExpired)
+	submit(t, b, formTo(other.upToPage(b, "accounts"), "/sign-out"))
+	if p := visit(t, b, left.Exchange.URL); p.Heading != left.Heading {
+		t.Errorf("nobody is signed in: %s", p)
 	}
 }

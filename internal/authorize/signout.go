@@ -36,13 +36,26 @@ func (e *Endpoint) SignOut(w http.ResponseWriter, r *http.Request) error {
 	return e.toPage(w, "/signed-out", t.handle)
 }
 
-// SignedOut says that nobody is signed in, and how to go on as somebody else, if there is something to go on with.
+// SignedOut says that nobody is signed in, and how to go on as somebody else, if there is something to go on with. Whoever
+// comes back to it, and is signed in again, is not told that nobody is.
 func (e *Endpoint) SignedOut(w http.ResponseWriter, r *http.Request) error {
-	t, err := e.find(w, r, r.URL.Query().Get("interaction"), e.Now())
-	if err != nil {
-		e.show(w, r, turn{}, http.StatusOK, page.SignedOut{})
-		return nil
+	now := e.Now()
+	t, over := e.find(w, r, r.URL.Query().Get("interaction"), now)
+	if over != nil {
+		t = turn{}
+		if err := e.readSession(r, &t, now); err != nil {
+			return err
+		}
 	}
-	e.show(w, r, t, http.StatusOK, page.SignedOut{Again: e.path(loginPage) + "?interaction=" + t.handle + "&" + anew + "=1"})
+	switch {
+	case t.ticket != "" && over != nil:
+		return over
+	case t.ticket != "":
+		return e.goOn(w, r, t, now)
+	case over != nil:
+		e.show(w, r, t, http.StatusOK, page.SignedOut{})
+	default:
+		e.show(w, r, t, http.StatusOK, page.SignedOut{Again: e.path(loginPage) + "?interaction=" + t.handle + "&" + anew + "=1"})
+	}
 	return nil
 }
