@@ -237,9 +237,15 @@ func (a *app) every(ctx context.Context, interval time.Duration, name string, ta
 	}
 }
 
-// sweep empties what the replay store needs no longer, and looks at what was left.
+// sweep empties what the replay store needs no longer, by the database's clock, and what is over of authorizations, by this
+// one, and looks at what was left.
 func (a *app) sweep(ctx context.Context) error {
-	err := errors.Join(a.store.Sweep(ctx), a.store.SweepAuthorizations(ctx, a.now()))
+	err := a.store.Sweep(ctx)
+	if apart := a.judgeClock(ctx); apart != nil {
+		err = errors.Join(err, apart)
+	} else {
+		err = errors.Join(err, a.store.SweepAuthorizations(ctx, a.now()))
+	}
 	if err == nil {
 		a.metrics.Swept(a.now())
 	}
@@ -286,12 +292,17 @@ func (a *app) signingKeys() map[string]server.SigningKey {
 	return signing
 }
 
-// turnKeys rotates the signing keys by age. A clock that is apart must not judge what is over.
-func (a *app) turnKeys(ctx context.Context) error {
+// judgeClock fails while this clock is apart: it must not judge what is over.
+func (a *app) judgeClock(ctx context.Context) error {
 	if err := a.measureClock(ctx); err != nil {
 		return err
 	}
-	if err := a.checkClock(ctx); err != nil {
+	return a.checkClock(ctx)
+}
+
+// turnKeys rotates the signing keys by age.
+func (a *app) turnKeys(ctx context.Context) error {
+	if err := a.judgeClock(ctx); err != nil {
 		return err
 	}
 	done, err := a.keys.Turn(ctx, a.config.keyRotation)

@@ -25,6 +25,7 @@ func TestStalePages(t *testing.T) {
 		"more requests than a header has room for":   manyRequests,
 		"a login that lies in the future":            loginsInTheFuture,
 		"back to where somebody signed out":          backToSignedOut,
+		"a sweeper whose clock is apart":             strayedSweeper,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, d.within(t), d.recipient(0)) })
 	}
@@ -193,5 +194,28 @@ func backToSignedOut(t *testing.T, d *deployment, c *flow.Client) {
 	submit(t, b, formTo(other.upToPage(b, "accounts"), "/sign-out"))
 	if p := visit(t, b, left.Exchange.URL); p.Heading != left.Heading {
 		t.Errorf("nobody is signed in: %s", p)
+	}
+}
+
+// strayedSweeper: a replica that lives in tomorrow ends nothing that others are at work on.
+func strayedSweeper(t *testing.T, d *deployment, c *flow.Client) {
+	now := *d
+	now.clock = &clock{}
+	fresh := now.alone()
+	a := ask(t, fresh.at(c, 0))
+	b := a.browser()
+	yes := filledIn(a.upTo(b, "decision"))
+	strayed := *d
+	strayed.clock = &clock{}
+	strayed.clock.advance(24 * time.Hour)
+	if err := strayed.alone().replicas[0].sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "apart from the database's") {
+		t.Errorf("by a clock that is apart: %v", err)
+	}
+	code := a.told(submit(t, b, yes)).Get("code")
+	if err := fresh.replicas[0].sweep(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if code == "" {
+		t.Error("no code")
 	}
 }
