@@ -3,6 +3,7 @@ package person
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -171,6 +172,22 @@ func TestPasswordShape(t *testing.T) {
 	}
 	if len(d.compared) != 0 || len(d.register.attempts) != 0 {
 		t.Errorf("%d hashes and %d counts were spent", len(d.compared), len(d.register.attempts))
+	}
+}
+
+// TestPasswordCost: G5: what one stranger's attempt takes of the memory, and OWASP's least for so little of it.
+func TestPasswordCost(t *testing.T) {
+	d := newDesk(t, Limits{})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := d.try(t, "kim", "wrong")
+	runtime.ReadMemStats(&after)
+	refused(t, err, oauth.LoginRefused)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 16<<20 {
+		t.Errorf("%d bytes", grown)
+	}
+	if hashing.Memory < 12<<10 || hashing.Iterations < 3 {
+		t.Errorf("hashed with %+v", hashing)
 	}
 }
 
