@@ -3,10 +3,10 @@
 //
 //	read the form            nothing is known yet
 //	authenticate the client  package client
-//	count the push           each client has a limit
 //	verify the proof         if one came: the code will be bound to its key
 //	judge the parameters     against the client's registration and this server's offer
 //	spend                    assertion, proof and the client's version, in one commit
+//	count the push           each client has a limit; what is not kept, and what somebody else replays, uses none of it up
 //	keep, answer             a request_uri of 256 random bits, of which the store has the hash
 //
 // Refused are: request_uri within a request, every response_type but code, PKCE other than S256, a redirect_uri that is not

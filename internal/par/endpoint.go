@@ -52,9 +52,6 @@ func (e *Endpoint) push(w http.ResponseWriter, r *http.Request, form oauth.Form)
 		return err
 	}
 	oauth.Note(w, oauth.FieldClient, caller.Client.ID)
-	if err := oauth.Limited(e.Pushes, caller.Client.ID); err != nil {
-		return err
-	}
 	jkt, uses, err := e.key(r, form, now)
 	if err != nil {
 		return err
@@ -65,6 +62,9 @@ func (e *Endpoint) push(w http.ResponseWriter, r *http.Request, form oauth.Form)
 	}
 	pushed.JKT, pushed.ArriveBy = jkt, now.Add(e.Arrival)
 	if err := e.Clients.Records.Spend(r.Context(), caller, uses...); err != nil {
+		return err
+	}
+	if err := oauth.Limited(e.Pushes, caller.Client.ID); err != nil {
 		return err
 	}
 	secret := oauth.NewSecret()

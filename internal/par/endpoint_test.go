@@ -199,11 +199,25 @@ func TestPushSpends(t *testing.T) {
 	b.send(again, "400 invalid_dpop_proof", oauth.ProofReplayed)
 }
 
-// PR-39: the limit is one client's, and counts nobody who has not proven to be it.
+// PR-39: the limit is one client's, and counts what is kept: not who has not proven to be it, nor who replays what it sent.
 func TestPushLimit(t *testing.T) {
 	b := newBench(t)
 	b.most = 2
-	b.send(b.good(), "201", "")
+	first := b.good()
+	assertion, err := first.Assertion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Assertion = flow.Literal(assertion)
+	b.send(first, "201", "")
+	thief := b.good()
+	thief.Assertion = first.Assertion
+	for range 3 {
+		b.send(thief, "401 invalid_client", oauth.AssertionReplayed)
+	}
+	bent := b.good()
+	bent.Form.Set("response_type", "token")
+	b.send(bent, "400 unsupported_response_type", oauth.ResponseTypeUnsupported)
 	stranger := b.good()
 	stranger.Assertion = nil
 	b.send(stranger, "401 invalid_client", oauth.ClientAuthMissing)
