@@ -285,11 +285,22 @@ func banner(out *streams, c config, database, dir string) {
   database    %s
   registrar   dev-registrar         key %s
   resources   dev-resource-server   key %s
-  demo person %s / %s
+  %s
 
   next, in another terminal:  go run ./cmd/authserver try%s
 `, version, c.issuer, metadataURL(c.issuer), c.issuer, c.managementListen, database,
-		filepath.Join(dir, registrarKeyFile), filepath.Join(dir, resourceServerKeyFile), demoUsername, demoPassword, tryFlags(c, dir))
+		filepath.Join(dir, registrarKeyFile), filepath.Join(dir, resourceServerKeyFile), whoSignsIn(c), tryFlags(c, dir))
+}
+
+// whoSignsIn is the line about people, whom not every login knows.
+func whoSignsIn(c config) string {
+	switch c.login {
+	case loginBuiltin:
+		return "demo person " + demoUsername + " / " + demoPassword
+	case loginOIDC:
+		return "people      sign in at " + c.upstream.Issuer
+	}
+	return "people      cannot sign in: login is off"
 }
 
 // metadataURL puts the well-known part before the issuer's path (RFC 8414 §3.1).
@@ -308,7 +319,7 @@ func tryFlags(c config, dir string) string {
 		flags += " --issuer " + c.issuer
 	}
 	if c.certFile != "" {
-		flags += " --ca-cert " + c.certFile
+		flags += fmt.Sprintf(" --ca-cert %q", c.certFile)
 	}
 	if usual, err := stateDir(c.issuer); err != nil || usual != dir {
 		flags += fmt.Sprintf(" --registrar-key %q --resource-server-key %q", filepath.Join(dir, registrarKeyFile), filepath.Join(dir, resourceServerKeyFile))
