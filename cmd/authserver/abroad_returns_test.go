@@ -170,14 +170,14 @@ func upstreamAway(d *abroad) {
 	}
 	a := ask(d.t, c)
 	b := a.browser()
-	d.there.Away = true
+	d.there.GoAway(true)
 	told(b, a.url())
 	told(b, a.url())
-	d.there.Away = false
+	d.there.GoAway(false)
 	departed := a.depart(b)
-	d.there.Away = true
+	d.there.GoAway(true)
 	told(b, d.as("kim")(departed))
-	d.there.Away = false
+	d.there.GoAway(false)
 	for _, status := range []int{http.StatusInternalServerError, http.StatusTooManyRequests} {
 		d.there.Answer = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
 		told(b, d.as("kim")(a.depart(b)))
@@ -185,8 +185,8 @@ func upstreamAway(d *abroad) {
 	}
 	a.abroad(b, d.as("kim"))
 	a.finish(b)
-	d.there.Away = true
-	defer func() { d.there.Away = false }()
+	d.there.GoAway(true)
+	defer func() { d.there.GoAway(false) }()
 	again := ask(d.t, c)
 	visit(d.t, b, again.url())
 	again.finish(b)

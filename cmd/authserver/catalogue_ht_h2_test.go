@@ -61,7 +61,7 @@ func (r *bounded) http2(t *testing.T) frames {
 	_ = tcp.(*net.TCPConn).SetReadBuffer(4 << 10)
 	conn := tls.Client(tcp, &tls.Config{RootCAs: r.d.authority.pool(), ServerName: "as.example", NextProtos: []string{"h2"}})
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(3 * time.Minute)) // far beyond what the server allows, on the slowest machine too
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Minute)) // far beyond what the server allows, on the slowest machine too
 	if err := conn.Handshake(); err != nil || conn.ConnectionState().NegotiatedProtocol != "h2" {
 		t.Fatal(err, conn.ConnectionState().NegotiatedProtocol)
 	}

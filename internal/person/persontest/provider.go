@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync"
 	"strings"
 	"testing"
 	"time"
@@ -28,12 +29,29 @@ type Provider struct {
 	Claims   map[string]any // of the ID token that it leads to
 	Sign     func(claims map[string]any) string
 	Answer   http.HandlerFunc // of the token endpoint; nil: as a provider does
-	Away     bool             // every line is closed
 	Requests map[string]int   // by path
 	Tell     func(secret string)
 
 	t     testing.TB
 	codes map[string]departure
+
+	mu   sync.Mutex // of what follows, and of Requests: who is cut off does not wait until serve has ended
+	away bool
+}
+
+// GoAway closes every line from now on, or opens them again.
+func (p *Provider) GoAway(away bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = away
+}
+
+// came counts a request, and tells whether there is somebody to answer it.
+func (p *Provider) came(path string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Requests[path]++
+	return !p.away
 }
 
 // departure is what a code stands for. It can be redeemed once.
@@ -73,8 +91,7 @@ func NewProvider(t testing.TB) *Provider {
 }
 
 func (p *Provider) serve(w http.ResponseWriter, r *http.Request) {
-	p.Requests[r.URL.Path]++
-	if p.Away {
+	if !p.came(r.URL.Path) {
 		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set("Content-Type", "application/json")
