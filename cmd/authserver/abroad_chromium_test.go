@@ -16,6 +16,7 @@ import (
 // TestChromiumAbroad has a real browser sent to the provider behind a form: the session has ended while the page was read.
 // Chromium holds each redirect behind a form against the page's policy, also those of the provider to hosts of its own.
 func TestChromiumAbroad(t *testing.T) {
+	t.Parallel()
 	login := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`<!DOCTYPE html><html lang="en"><title>The provider</title><p id="there">Who are you?</p>`))
 	}))

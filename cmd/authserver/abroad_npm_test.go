@@ -17,6 +17,7 @@ import (
 // TestAbroadNPM has people come from a provider that knows nothing of us, npm's oidc-provider, through one replica and
 // back to the other, as themselves each time.
 func TestAbroadNPM(t *testing.T) {
+	t.Parallel()
 	signer := newUpstreamKey(t)
 	const byKey = "authserver-by-key"
 	issuer := persontest.StartNPM(t, "http://localhost:8080/login/callback",

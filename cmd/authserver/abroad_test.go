@@ -158,6 +158,7 @@ func (d *abroad) provesNobody(b *flow.Browser, p *flow.Page, status int, reason 
 
 // TestAbroad plays people who sign in at an OpenID provider, which may do what a good one would not.
 func TestAbroad(t *testing.T) {
+	t.Parallel()
 	d := goAbroad(t)
 	for _, play := range []struct {
 		name string

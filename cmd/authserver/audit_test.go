@@ -94,6 +94,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 
 // What people do is audited as theirs, with who they are and what they granted; what comes of it as the client's.
 func TestWhatPeopleDoIsAudited(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, 1, nil)
 	c := d.recipient(0)
 	before := len(d.audited())

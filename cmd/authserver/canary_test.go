@@ -259,6 +259,7 @@ func (c *cage) tryAsStranger(route, method string, n int) {
 // Secrets are sent through every route of the table, with requests that are answered and with requests that are refused,
 // and turn up nowhere: not in a log, an audit record or a metric, not in an answer, not in the database (G4).
 func TestSecretsTurnUpNowhere(t *testing.T) {
+	t.Parallel()
 	c := newCage(t)
 	logged, sent := strings.Count(c.logs.String(), "\n"), c.wire.sent
 	c.walk()

@@ -23,6 +23,7 @@ import (
 // axe-core finds nothing to mend, and a picture stays as an artefact. That the client sends its person on to another host
 // must not stop the browser.
 func TestChromium(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, 1, nil)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`<!DOCTYPE html><html lang="en"><title>The application</title><p id="arrived">Welcome back.</p>`))

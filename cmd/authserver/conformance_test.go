@@ -50,6 +50,7 @@ const (
 // TestConformance plays every module of the plans that needs no request object, no ID token and no certificate, and wants
 // the strictest of the answers that a module takes.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	all := slices.Concat(modulesOfFlows(), modulesOfPushes(), modulesOfBrowsers(), modulesOfCodes(), modulesOfClients(), modulesOfProofs())
 	listed := map[int]int{}
 	for _, numbers := range unplayed {

@@ -337,6 +337,7 @@ func refusedPage(t testing.TB, p *flow.Page, status int, reason oauth.Reason) {
 }
 
 func TestPersonSaysYes(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, 2, nil)
 	c := d.recipient(0)
 	a := ask(t, c)
@@ -376,6 +377,7 @@ func TestPersonSaysYes(t *testing.T) {
 }
 
 func TestPersonSaysNo(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, 1, nil)
 	a := ask(t, d.recipient(0))
 	answer := a.answer(flow.Deny)

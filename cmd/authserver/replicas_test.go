@@ -70,6 +70,7 @@ func tokenFor(t testing.TB, c *flow.Client, form url.Values) string {
 }
 
 func TestReplicasSpendOnce(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, 3, nil)
 	clients := d.everywhere(d.register(0))
 	const n = 50
@@ -122,6 +123,7 @@ func TestReplicasSpendOnce(t *testing.T) {
 }
 
 func TestReplicasRemember(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, 2, nil)
 	c := d.register(0)
 	clients := d.everywhere(c)
@@ -183,6 +185,7 @@ func TestReplicasRemember(t *testing.T) {
 
 // What changes at one replica holds at another at once, although that has the client's record in memory.
 func TestReplicasJudgeByTheNewRecord(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, 2, nil)
 	change := func(c *flow.Client, edits ...func(map[string]any)) {
 		t.Helper()
@@ -243,6 +246,7 @@ func TestReplicasJudgeByTheNewRecord(t *testing.T) {
 }
 
 func TestReplicasEndTokens(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, 2, nil)
 	state := func(c *flow.Client, access string) map[string]any {
 		t.Helper()
@@ -298,6 +302,7 @@ func TestReplicasEndTokens(t *testing.T) {
 
 // A refused request uses nothing up: what it bore still works.
 func TestRefusedRequestsBurnNothing(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, 2, nil)
 	clients := d.everywhere(d.register(0))
 	c := clients[1]

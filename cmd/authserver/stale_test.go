@@ -17,6 +17,7 @@ import (
 
 // Pages that were left open while something else changed what they are about.
 func TestStalePages(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, 2, nil)
 	for name, play := range map[string]func(t *testing.T, d *deployment, c *flow.Client){
 		"accounts that another tab has chosen since": accountsOfAnotherTab,

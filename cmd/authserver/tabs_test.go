@@ -16,6 +16,7 @@ import (
 // What people do with tabs, windows and time, as the architecture's decision 10 has it. A case of one test is played with a
 // client of its own, and with browsers of its own.
 func TestTabs(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, 2, nil)
 	for name, play := range map[string]func(t *testing.T, d *deployment, c *flow.Client){
 		"several tabs with one request": tabsWithOneRequest, "two requests in one browser": twoRequests,

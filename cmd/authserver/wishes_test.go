@@ -15,6 +15,7 @@ import (
 
 // What a client may wish for the person's login, beside prompt and max_age (OpenID Connect Core §3.1.2.1).
 func TestWishes(t *testing.T) {
+	t.Parallel()
 	d := deploy(t, 1, nil)
 	c := d.recipient(0)
 	t.Run("acr_values that this login has", func(t *testing.T) { wishesForPasswords(t, d.within(t), c) })
