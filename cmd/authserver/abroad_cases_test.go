@@ -173,10 +173,14 @@ func upstreamErrs(d *abroad) {
 		if strings.Contains(p.Exchange.ResponseBody, "their words") || strings.Contains(p.Exchange.ResponseBody, "<script>") {
 			d.t.Error("the page repeats the provider's words")
 		}
+		if code == "" { // which is no answer, and has used nothing up
+			d.provesNobody(b, visit(d.t, b, p.Exchange.URL), http.StatusForbidden, oauth.UpstreamRefused)
+			continue
+		}
 		// A reload of the page goes to the provider again: what it says now was not asked for.
 		away(d.t, b, visit(d.t, b, p.Exchange.URL))
 	}
-	d.refusedSignIns(trail, len(codes))
+	d.refusedSignIns(trail, len(codes)+1)
 	a.abroad(b, d.as("kim"))
 	a.finish(b)
 }

@@ -31,10 +31,10 @@ func (e *examination) checkUpstream(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
 	settings := e.config.upstream
-	settings.RedirectURL, settings.Key, settings.Now = callbackURL(e.config.issuer), make([]byte, sha256.Size), time.Now
+	settings.RedirectURL, settings.Key = callbackURL(e.config.issuer), make([]byte, sha256.Size)
 	upstream, err := person.NewUpstream(settings)
 	if err == nil {
-		_, err = upstream.Depart(ctx, person.Wish{}, "doctor")
+		_, err = upstream.Depart(ctx, person.Wish{}, "doctor", time.Now())
 	}
 	if refusal, ok := errors.AsType[*oauth.Error](err); ok && refusal.Cause != nil {
 		err = refusal.Cause

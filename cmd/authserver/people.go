@@ -38,7 +38,7 @@ func (a *app) wirePeople(clients *client.Authenticator, proofs dpop.Verifier) er
 		endpoint.Passwords, err = person.NewPasswords(a.store, person.Limits{Account: c.loginLimit, Address: c.loginAddressLimit})
 	case loginOIDC:
 		upstream := c.upstream
-		upstream.RedirectURL, upstream.Key, upstream.Now = callbackURL(c.issuer), c.encryptionKeys[0], a.now
+		upstream.RedirectURL, upstream.Key = callbackURL(c.issuer), c.encryptionKeys[0]
 		endpoint.Upstream, err = person.NewUpstream(upstream)
 	}
 	if err != nil {

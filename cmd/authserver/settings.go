@@ -17,6 +17,7 @@ import (
 	"authserver/internal/dcr"
 	"authserver/internal/dpop"
 	"authserver/internal/fdx"
+	"authserver/internal/grant"
 	"authserver/internal/jose"
 	"authserver/internal/keys"
 	"authserver/internal/oauth"
@@ -315,4 +316,22 @@ func problemsError(problems []string) error {
 // split reads a list separated by commas or white space.
 func split(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
+}
+
+// parExpiresIn is told to clients in whole seconds.
+func (u *understanding) parExpiresIn(value string) time.Duration {
+	d := u.duration("par-expires-in", value, grant.MinArrival, grant.MaxArrival)
+	if d%time.Second != 0 {
+		u.problem("par-expires-in must be whole seconds; it is %q", value)
+	}
+	return d
+}
+
+func (u *understanding) duration(name, value string, least, most time.Duration) time.Duration {
+	d, err := time.ParseDuration(value)
+	if err != nil || d < least || d > most {
+		u.problem("%s must be a duration from %s to %s; it is %q", name, least, most, value)
+		return 0
+	}
+	return d
 }

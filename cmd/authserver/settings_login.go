@@ -9,17 +9,12 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"authserver/internal/grant"
 	"authserver/internal/jose"
 	"authserver/internal/oauth"
-	"authserver/internal/page"
 	"authserver/internal/person"
 )
 
@@ -34,13 +29,6 @@ type loginSettings struct {
 	LoginAddressLimit     string       `placeholder:"N" help:"Attempts to sign in from one address in ten minutes; 0: no limit."`
 	SessionIdle           string       `placeholder:"DURATION" help:"After how long without a request people have to sign in again."`
 	SessionLifetime       string       `placeholder:"DURATION" help:"After how long they have to in any case, at most 24h."`
-}
-
-// brandSettings are what makes the pages the bank's.
-type brandSettings struct {
-	BrandName     string `placeholder:"NAME" help:"What the pages call the bank. Unset: the issuer's host."`
-	BrandColor    string `placeholder:"#RRGGBB" help:"Colour of the pages' buttons; white text must be readable on it."`
-	BrandLogoFile string `placeholder:"FILE" help:"Picture on top of the pages: SVG, PNG, JPEG or WebP, at most 256 KiB."`
 }
 
 // The values of the setting login.
@@ -163,64 +151,4 @@ func (u *understanding) sessions(s loginSettings) person.Lifetimes {
 		u.problem("session-idle, %s, is longer than session-lifetime, %s", s.SessionIdle, s.SessionLifetime)
 	}
 	return l
-}
-
-// parExpiresIn is told to clients in whole seconds.
-func (u *understanding) parExpiresIn(value string) time.Duration {
-	d := u.duration("par-expires-in", value, grant.MinArrival, grant.MaxArrival)
-	if d%time.Second != 0 {
-		u.problem("par-expires-in must be whole seconds; it is %q", value)
-	}
-	return d
-}
-
-func (u *understanding) duration(name, value string, least, most time.Duration) time.Duration {
-	d, err := time.ParseDuration(value)
-	if err != nil || d < least || d > most {
-		u.problem("%s must be a duration from %s to %s; it is %q", name, least, most, value)
-		return 0
-	}
-	return d
-}
-
-const maxLogo = 256 << 10
-
-// logo reads the picture and tells its media type, or nothing.
-func (u *understanding) logo(file string) (picture []byte, mediaType string) {
-	if file == "" {
-		return nil, ""
-	}
-	picture, err := os.ReadFile(file)
-	if err != nil {
-		u.problem("brand-logo-file: %v", err)
-		return nil, ""
-	}
-	mediaType = http.DetectContentType(picture)
-	if strings.EqualFold(filepath.Ext(file), ".svg") && bytes.Contains(picture, []byte("<svg")) {
-		mediaType = "image/svg+xml"
-	}
-	switch mediaType {
-	case "image/svg+xml", "image/png", "image/jpeg", "image/webp":
-	default:
-		u.problem("brand-logo-file: %s is no SVG (by its name and its content), PNG, JPEG or WebP", file)
-	}
-	if len(picture) > maxLogo {
-		u.problem("brand-logo-file: %s has %d bytes; at most %d are sent with every page", file, len(picture), maxLogo)
-	}
-	return picture, mediaType
-}
-
-// brand is what makes the pages the bank's.
-func (u *understanding) brand(s brandSettings, issuer string) page.Brand {
-	b := page.Brand{Name: s.BrandName, Color: s.BrandColor}
-	if parsed, err := url.Parse(issuer); b.Name == "" && err == nil {
-		b.Name = parsed.Hostname()
-	}
-	if b.Color != "" {
-		if err := page.CheckColor(b.Color); err != nil {
-			u.problem("brand-color: %v", err)
-		}
-	}
-	b.Logo, b.LogoType = u.logo(s.BrandLogoFile)
-	return b
 }

@@ -11,18 +11,23 @@ import (
 
 	"authserver/internal/authorize"
 	"authserver/internal/flow"
+	"authserver/internal/oauth"
 	"authserver/internal/person"
 )
 
 // otherLogin is an upstream that proves kim to whoever comes back, and says what it was asked for.
 type otherLogin struct{ asked []person.Wish }
 
-func (o *otherLogin) Depart(_ context.Context, w person.Wish, state string) (string, error) {
+func (o *otherLogin) Depart(_ context.Context, w person.Wish, state string, _ time.Time) (string, error) {
 	o.asked = append(o.asked, w)
 	return "https://login.example/authorize?state=" + url.QueryEscape(state), nil
 }
 
-func (o *otherLogin) Arrive(_ context.Context, _ string, _ url.Values, w person.Wish, now time.Time) (person.Arrived, error) {
+func (o *otherLogin) Read(_ context.Context, _ string, query url.Values, _ time.Time) (person.Answer, error) {
+	return person.Answer{Code: oauth.Secret(query.Get("code"))}, nil
+}
+
+func (o *otherLogin) Arrive(_ context.Context, _ string, _ person.Answer, w person.Wish, now time.Time) (person.Arrived, error) {
 	o.asked = append(o.asked, w)
 	return person.Arrived{Identity: person.Identity{Issuer: "https://login.example", Subject: "kim"}, Name: "kim", At: now}, nil
 }

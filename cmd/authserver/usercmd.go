@@ -73,19 +73,13 @@ func (r *registry) recordPerson(event audit.Event, p person.Person) {
 
 // findPerson finds by username, or by subject: that begins with an underscore, as no username does.
 func (o *opened) findPerson(ctx context.Context, who string) (person.Person, error) {
-	if person.IsUsername(who) {
-		p, found, err := o.store.FindPerson(ctx, who)
-		if err != nil || found {
-			return p, err
-		}
-	} else {
-		people, err := o.store.People(ctx)
-		if err != nil {
-			return person.Person{}, err
-		}
-		if i := slices.IndexFunc(people, func(p person.Person) bool { return p.Subject == who }); i >= 0 {
-			return people[i], nil
-		}
+	find := o.store.FindPerson
+	if !person.IsUsername(who) {
+		find = o.store.FindSubject
+	}
+	p, found, err := find(ctx, who)
+	if err != nil || found {
+		return p, err
 	}
 	return person.Person{}, exitError{exitFailed, fmt.Sprintf("there is no person %q; authserver user list shows all", who)}
 }

@@ -17,13 +17,19 @@ func (e *Endpoint) ShowAccounts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	next, refusal, err := e.next(r, t)
-	if err != nil || refusal != nil || next == loginPage {
-		return e.goOn(w, r, t, now)
+	next, err := e.next(r, t)
+	switch {
+	case err != nil:
+		return err
+	case !next.choosing():
+		return e.send(w, r, t, next, now)
 	}
 	accounts, err := e.accounts(r, t)
-	if err != nil || len(accounts) == 0 && t.interaction.Accounts == nil {
-		return e.goOn(w, r, t, now)
+	switch {
+	case err != nil:
+		return err
+	case len(accounts) == 0 && t.interaction.Accounts == nil:
+		return e.send(w, r, t, next, now)
 	}
 	e.show(w, r, t, http.StatusOK, e.accountsPage(t, accounts))
 	return nil
@@ -51,8 +57,12 @@ func (e *Endpoint) Choose(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if next, refusal, err := e.next(r, t); err != nil || refusal != nil || next == loginPage {
-		return e.goOn(w, r, t, now)
+	next, err := e.next(r, t)
+	switch {
+	case err != nil:
+		return err
+	case !next.choosing():
+		return e.send(w, r, t, next, now)
 	}
 	accounts, err := e.accounts(r, t)
 	if err != nil {

@@ -20,8 +20,12 @@ func (e *Endpoint) ShowConsent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if next, refusal, err := e.next(r, t); err != nil || refusal != nil || next != consentPage {
-		return e.goOn(w, r, t, now)
+	next, err := e.next(r, t)
+	switch {
+	case err != nil:
+		return err
+	case next.page != consentPage:
+		return e.send(w, r, t, next, now)
 	}
 	chosen, all, err := e.chosen(r, t)
 	switch {
@@ -69,8 +73,12 @@ func (e *Endpoint) Answer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if next, refusal, err := e.next(r, t); err != nil || refusal != nil || next != consentPage {
-		return e.goOn(w, r, t, now)
+	next, err := e.next(r, t)
+	switch {
+	case err != nil:
+		return err
+	case next.page != consentPage:
+		return e.send(w, r, t, next, now)
 	}
 	switch form.Get("decision") {
 	case "approve":

@@ -42,8 +42,10 @@ type Passwords interface {
 
 // Upstream authenticates people elsewhere.
 type Upstream interface {
-	Depart(ctx context.Context, w person.Wish, state string) (url string, err error)
-	Arrive(ctx context.Context, state string, query url.Values, w person.Wish, now time.Time) (person.Arrived, error)
+	Depart(ctx context.Context, w person.Wish, state string, now time.Time) (url string, err error)
+	// Read refuses what is no answer to a departure; Arrive proves by an answer who came, once.
+	Read(ctx context.Context, state string, query url.Values, now time.Time) (person.Answer, error)
+	Arrive(ctx context.Context, state string, answer person.Answer, w person.Wish, now time.Time) (person.Arrived, error)
 }
 
 // Accounts knows what a person can share data about.

@@ -101,11 +101,14 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t turn, who pe
 		return oauth.Refuse(oauth.RequestAnswered, "the request has been answered")
 	}
 	t.interaction = i
-	// A login that is not good enough for the request is not asked for again and again.
-	if next, refusal, err := e.next(r, t); err == nil && refusal == nil && next == loginPage {
-		return e.end(w, r, t, tooWeak(), now)
+	next, err := e.next(r, t)
+	if err != nil {
+		return err
 	}
-	return e.goOn(w, r, t, now)
+	if next.page == loginPage { // a login that is not good enough for the request is not asked for again and again
+		next = way{refusal: tooWeak()}
+	}
+	return e.send(w, r, t, next, now)
 }
 
 // later keeps a login that was made for an interaction from lying before it, where the clock of another replica is behind.
@@ -146,7 +149,7 @@ func (e *Endpoint) depart(w http.ResponseWriter, r *http.Request, t turn, fresh 
 	if fresh {
 		departure += freshly
 	}
-	target, err := e.Upstream.Depart(r.Context(), t.wish(departure), t.handle+"."+departure.Reveal())
+	target, err := e.Upstream.Depart(r.Context(), t.wish(departure), t.handle+"."+departure.Reveal(), now)
 	if err != nil {
 		return err
 	}
@@ -172,14 +175,21 @@ func (e *Endpoint) Callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if e.Upstream == nil { // the browser left when people were sent to one
+		return e.goOn(w, r, t, now)
+	}
+	answer, err := e.Upstream.Read(r.Context(), state, query, now)
+	if err != nil {
+		return e.tellArrival(w, r, t, err, now)
+	}
 	_, ok, err := e.Store.Return(r.Context(), t.id(), oauth.Secret(departure).Hash(), now)
 	switch {
 	case err != nil:
 		return err
-	case !ok, e.Upstream == nil: // it has come back once, or left again in another tab, or from another login than today's
+	case !ok: // it has come back once, or left again in another tab
 		return e.goOn(w, r, t, now)
 	}
-	arrived, err := e.Upstream.Arrive(r.Context(), state, query, t.wish(oauth.Secret(departure)), now)
+	arrived, err := e.Upstream.Arrive(r.Context(), state, answer, t.wish(oauth.Secret(departure)), now)
 	if err != nil {
 		return e.tellArrival(w, r, t, err, now)
 	}
@@ -190,7 +200,8 @@ func (e *Endpoint) Callback(w http.ResponseWriter, r *http.Request) error {
 	return e.signIn(w, r, t, person.Authentication{Person: who, At: arrived.At, ACR: arrived.ACR, AMR: arrived.AMR}, now)
 }
 
-// tellArrival tells the client what is the person's affair. All else is told on a page; loading that again begins anew.
+// tellArrival tells the client what is the person's affair. All else is told on a page. Loading that again begins anew, if it
+// was an answer, and it is used up then.
 func (e *Endpoint) tellArrival(w http.ResponseWriter, r *http.Request, t turn, err error, now time.Time) error {
 	refusal, ok := err.(*oauth.Error)
 	switch {

@@ -136,12 +136,19 @@ type elsewhere struct {
 	arrive func() (person.Arrived, error)
 }
 
-func (u *elsewhere) Depart(_ context.Context, w person.Wish, state string) (string, error) {
+func (u *elsewhere) Depart(_ context.Context, w person.Wish, state string, _ time.Time) (string, error) {
 	u.wished = w
 	return "https://upstream.example/?state=" + state, nil
 }
 
-func (u *elsewhere) Arrive(_ context.Context, _ string, _ url.Values, w person.Wish, _ time.Time) (person.Arrived, error) {
+func (u *elsewhere) Read(_ context.Context, _ string, query url.Values, _ time.Time) (person.Answer, error) {
+	if query.Get("code") == "" {
+		return person.Answer{}, oauth.Refuse(oauth.UpstreamRefused, "there is no code")
+	}
+	return person.Answer{Code: "of kim"}, nil
+}
+
+func (u *elsewhere) Arrive(_ context.Context, _ string, _ person.Answer, w person.Wish, _ time.Time) (person.Arrived, error) {
 	u.times++
 	u.wished = w
 	return u.arrive()
@@ -177,6 +184,9 @@ func TestUpstream(t *testing.T) {
 		if h.visit(stranger, second); len(h.memory.sessions) != 0 || up.times != 0 {
 			t.Fatal("another browser came back")
 		}
+	}
+	if p := h.visit(b, strings.Replace(second, "code=x&", "", 1)); p.Exchange.Status != http.StatusForbidden || up.times != 0 {
+		t.Errorf("what is no answer: %s", p) // and has used nothing up
 	}
 	if p := h.visit(b, second); p.Form("accounts") == nil || !strings.Contains(p.Exchange.ResponseBody, "Kim") ||
 		up.wished.Fresh || up.wished.ACRValues[0] != "gold" {

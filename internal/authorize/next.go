@@ -19,47 +19,61 @@ const (
 	consentPage  = "/consent"
 )
 
-// goOn sends the browser to the page whose turn it is.
-func (e *Endpoint) goOn(w http.ResponseWriter, r *http.Request, t turn, now time.Time) error {
-	next, refusal, err := e.next(r, t)
-	switch {
-	case err != nil:
-		return err
-	case refusal != nil:
-		return e.end(w, r, t, refusal, now)
-	}
-	return e.toPage(w, next, t.handle)
+// way is how a browser goes on: to the page whose turn it is, or back to the client with a refusal.
+type way struct {
+	page    string
+	refusal *oauth.Error
 }
 
-// next is the page whose turn it is, or the refusal that the client is to be told.
-func (e *Endpoint) next(r *http.Request, t turn) (page string, refusal *oauth.Error, err error) {
+// choosing tells whether a person is signed in as the client wants, and has only the answer to give.
+func (n way) choosing() bool { return n.page == accountsPage || n.page == consentPage }
+
+// goOn sends the browser to the page whose turn it is.
+func (e *Endpoint) goOn(w http.ResponseWriter, r *http.Request, t turn, now time.Time) error {
+	next, err := e.next(r, t)
+	if err != nil {
+		return err
+	}
+	return e.send(w, r, t, next, now)
+}
+
+// send sends the browser its way.
+func (e *Endpoint) send(w http.ResponseWriter, r *http.Request, t turn, next way, now time.Time) error {
+	if next.refusal != nil {
+		return e.end(w, r, t, next.refusal, now)
+	}
+	return e.toPage(w, next.page, t.handle)
+}
+
+// next finds the way from here.
+func (e *Endpoint) next(r *http.Request, t turn) (way, error) {
 	p := t.interaction.Request
 	none := p.Prompts("none")
 	if t.session.Subject == "" || !t.interaction.Authenticated(t.ticket.Hash(), t.session.AuthTime) {
 		switch {
 		case !e.reaches(p):
-			return "", tooWeak(), nil
+			return way{refusal: tooWeak()}, nil
 		case none:
-			return "", oauth.Refuse(oauth.LoginNeeded, "nobody is signed in, or not recently enough, and prompt is none"), nil
+			return way{refusal: oauth.Refuse(oauth.LoginNeeded, "nobody is signed in, or not recently enough, and prompt is none")}, nil
 		}
-		return loginPage, nil, nil
+		return way{page: loginPage}, nil
 	}
 	if !p.AcceptsACR(t.session.ACR) {
 		if none || !e.reaches(p) || t.interaction.Since(t.ticket.Hash(), t.session.AuthTime) {
-			return "", tooWeak(), nil
+			return way{refusal: tooWeak()}, nil
 		}
-		return loginPage, nil, nil
+		return way{page: loginPage}, nil
 	}
 	if none {
-		return "", oauth.Refuse(oauth.ConsentNeeded, "every grant is asked for, and prompt is none"), nil
+		return way{refusal: oauth.Refuse(oauth.ConsentNeeded, "every grant is asked for, and prompt is none")}, nil
 	}
 	if t.interaction.Accounts == nil {
 		accounts, err := e.accounts(r, t)
 		if err != nil || len(accounts) > 0 {
-			return accountsPage, nil, err
+			return way{page: accountsPage}, err
 		}
 	}
-	return consentPage, nil, nil
+	return way{page: consentPage}, nil
 }
 
 // reaches tells whether a login here could be one that the client accepts. What an upstream can do, only it knows.

@@ -52,6 +52,32 @@ func (f Form) Required(name string) (string, error) {
 	return "", Refuse(ParameterMissing, "%s is missing", name)
 }
 
+// maxResources is how many resource parameters one request may have.
+const maxResources = 20
+
+// Resources are the resource parameters, each once, of those that the server issues tokens for (RFC 8707 §2); nil: the
+// request names none.
+func (f Form) Resources(known []string) ([]string, error) {
+	requested := f.All("resource")
+	if len(requested) > maxResources {
+		return nil, Refuse(ResourceRefused, "at most %d resource parameters are taken", maxResources)
+	}
+	var resources []string
+	for _, r := range requested {
+		u, err := url.Parse(r)
+		if err != nil || !u.IsAbs() || u.Fragment != "" {
+			return nil, Refuse(ResourceRefused, "resource must be an absolute URI without a fragment")
+		}
+		if !slices.Contains(known, r) {
+			return nil, Refuse(ResourceRefused, "resource is not one that this server issues tokens for")
+		}
+		if !slices.Contains(resources, r) {
+			resources = append(resources, r)
+		}
+	}
+	return resources, nil
+}
+
 // Only refuses a page's form with a field that the page does not have: nobody's browser sends one.
 func (f Form) Only(names ...string) error {
 	for name := range f.values {

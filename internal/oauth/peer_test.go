@@ -29,17 +29,26 @@ func TestPeer(t *testing.T) {
 // allowance lets the first n events of every key pass.
 type allowance map[string]int
 
+func (a allowance) Reached(key string) (time.Duration, bool) {
+	return 1500 * time.Millisecond, a[key] < 1
+}
+
 func (a allowance) Exceeded(key string) (time.Duration, bool) {
 	a[key]--
 	return 1500 * time.Millisecond, a[key] < 0
 }
 
 func TestLimited(t *testing.T) {
-	if err := oauth.Limited(nil, "a"); err != nil {
+	if err := errors.Join(oauth.Limited(nil, "a"), oauth.WithinLimit(nil, "a")); err != nil {
 		t.Errorf("no limit: %v", err)
 	}
 	limit := allowance{"a": 2, "b": 2}
 	for i, want := range []oauth.Reason{"", "", oauth.RateLimited} {
+		for range 2 { // which counts nothing
+			if got := reason(t, oauth.WithinLimit(limit, "a")); got != want {
+				t.Errorf("before event %d: %q", i+1, got)
+			}
+		}
 		if got := reason(t, oauth.Limited(limit, "a")); got != want {
 			t.Errorf("event %d: %q", i+1, got)
 		}

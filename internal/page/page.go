@@ -75,11 +75,10 @@ func New(b Brand, base string) (*Pages, error) {
 	if err := CheckColor(b.Color); err != nil {
 		return nil, err
 	}
-	if len(b.Logo) > maxLogo {
-		return nil, fmt.Errorf("the logo has %d bytes, at most %d are served", len(b.Logo), maxLogo)
-	}
-	if len(b.Logo) > 0 && !slices.Contains(logoTypes, b.LogoType) {
-		return nil, fmt.Errorf("the logo is of the type %q, expected one of %s", b.LogoType, strings.Join(logoTypes, ", "))
+	if len(b.Logo) > 0 {
+		if err := CheckLogo(b.Logo, b.LogoType); err != nil {
+			return nil, err
+		}
 	}
 	p := &Pages{brand: b, base: base, templates: map[Language]map[string]*template.Template{}, assets: map[string]asset{}}
 	p.collectAssets()
@@ -89,6 +88,17 @@ func New(b Brand, base string) (*Pages, error) {
 		}
 	}
 	return p, nil
+}
+
+// CheckLogo tells whether a picture of this content type can be shown on every page.
+func CheckLogo(picture []byte, contentType string) error {
+	if len(picture) > maxLogo {
+		return fmt.Errorf("the logo has %d bytes, at most %d are served", len(picture), maxLogo)
+	}
+	if !slices.Contains(logoTypes, contentType) {
+		return fmt.Errorf("the logo is of the type %q, expected one of %s", contentType, strings.Join(logoTypes, ", "))
+	}
+	return nil
 }
 
 func (p *Pages) collectAssets() {

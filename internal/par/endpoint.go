@@ -61,6 +61,10 @@ func (e *Endpoint) push(w http.ResponseWriter, r *http.Request, form oauth.Form)
 		return e.Clients.Records.Doubt(r.Context(), caller.Client, err)
 	}
 	pushed.JKT, pushed.ArriveBy = jkt, now.Add(e.Arrival)
+	// A push too many is refused before it uses anything up, and counted only when it has: replays count nothing.
+	if err := oauth.WithinLimit(e.Pushes, caller.Client.ID); err != nil {
+		return err
+	}
 	if err := e.Clients.Records.Spend(r.Context(), caller, uses...); err != nil {
 		return err
 	}

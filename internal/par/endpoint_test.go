@@ -86,6 +86,13 @@ func (b *bench) Push(_ context.Context, requestURI []byte, p grant.Pushed) error
 	return nil
 }
 
+func (b *bench) Reached(key string) (time.Duration, bool) {
+	if key != b.client.ID {
+		b.Errorf("the limit is asked about %q", key)
+	}
+	return time.Minute, b.most > 0 && b.pushes >= b.most
+}
+
 func (b *bench) Exceeded(key string) (time.Duration, bool) {
 	if key != b.client.ID {
 		b.Errorf("the limit counts for %q", key)
@@ -222,7 +229,16 @@ func TestPushLimit(t *testing.T) {
 	stranger.Assertion = nil
 	b.send(stranger, "401 invalid_client", oauth.ClientAuthMissing)
 	b.send(b.good(), "201", "")
-	if e := b.send(b.good(), "429 temporarily_unavailable", oauth.RateLimited); e.ResponseHeader.Get("Retry-After") != "60" {
+	tooMany := b.good()
+	if assertion, err = tooMany.Assertion(); err != nil {
+		t.Fatal(err)
+	}
+	tooMany.Assertion = flow.Literal(assertion)
+	if e := b.send(tooMany, "429 temporarily_unavailable", oauth.RateLimited); e.ResponseHeader.Get("Retry-After") != "60" {
 		t.Errorf("Retry-After %q", e.ResponseHeader.Get("Retry-After"))
 	}
+	b.pushes = 0 // a minute later
+	again := b.good()
+	again.Assertion = tooMany.Assertion
+	b.send(again, "201", "") // what was refused has used nothing up
 }

@@ -22,7 +22,6 @@ const (
 	maxList      = 2 << 10
 	maxWords     = 20 // of a list
 	maxMaxAge    = 10 * 365 * 24 * 3600
-	maxResources = 20
 )
 
 // judge holds the parameters of a request against the client's registration and this server's offer.
@@ -42,7 +41,7 @@ func (e *Endpoint) judge(c client.Client, form oauth.Form) (grant.Pushed, error)
 	if err != nil {
 		return grant.Pushed{}, err
 	}
-	resources, err := e.resourcesFor(form.All("resource"))
+	resources, err := form.Resources(e.Resources)
 	if err != nil {
 		return grant.Pushed{}, err
 	}
@@ -129,26 +128,6 @@ func scopeFor(c client.Client, requested string) (oauth.Scope, error) {
 		return nil, oauth.Refuse(oauth.ScopeEmpty, "no scope is left that a person could grant")
 	}
 	return scope, nil
-}
-
-// resourcesFor are the resource parameters, each once (RFC 8707 §2.1).
-func (e *Endpoint) resourcesFor(requested []string) ([]string, error) {
-	if len(requested) > maxResources {
-		return nil, oauth.Refuse(oauth.ResourceRefused, "at most %d resource parameters are taken", maxResources)
-	}
-	var resources []string
-	for _, r := range requested {
-		if r == "" {
-			continue
-		}
-		if !slices.Contains(e.Resources, r) {
-			return nil, oauth.Refuse(oauth.ResourceRefused, "resource is not one that this server issues tokens for")
-		}
-		if !slices.Contains(resources, r) {
-			resources = append(resources, r)
-		}
-	}
-	return resources, nil
 }
 
 // readOpenID reads the parameters that travel with the request, and those about the person's authentication (OpenID

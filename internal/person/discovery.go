@@ -47,8 +47,7 @@ type metadata struct {
 
 // discover returns a discovery of the last hour. Several may fetch it at once; each of them is a person who signs in, for
 // whom the upstream has more to do than that.
-func (u *Upstream) discover(ctx context.Context) (*discovery, error) {
-	now := u.settings.Now()
+func (u *Upstream) discover(ctx context.Context, now time.Time) (*discovery, error) {
 	if d := u.latest.Load(); d != nil && now.Before(d.at.Add(discoveryLasts)) {
 		return d, nil
 	}

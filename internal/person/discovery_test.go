@@ -50,7 +50,7 @@ func TestUpstreamAway(t *testing.T) {
 	t.Run("somebody who leaves", func(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		leave()
-		_, err := newOP(t).upstream().Depart(ctx, Wish{}, state)
+		_, err := newOP(t).upstream().Depart(ctx, Wish{}, state, noon)
 		if refused(t, err, oauth.Unavailable); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v hides that it was the browser who left", err)
 		}
@@ -59,8 +59,8 @@ func TestUpstreamAway(t *testing.T) {
 		o := newOP(t)
 		u := o.upstream()
 		o.Close()
-		_, err1 := u.Depart(t.Context(), Wish{}, state)
-		_, err2 := u.Arrive(t.Context(), state, url.Values{"code": {"c"}, "state": {state}}, Wish{}, noon)
+		_, err1 := u.Depart(t.Context(), Wish{}, state, noon)
+		_, err2 := u.Read(t.Context(), state, url.Values{"code": {"c"}, "state": {state}}, noon)
 		if refused(t, err1, oauth.Unavailable).RetryAfter == 0 || refused(t, err2, oauth.Unavailable).Status() != 503 {
 			t.Errorf("answered %v and %v", err1, err2)
 		}
@@ -76,8 +76,7 @@ func long(w http.ResponseWriter) {
 // is not the upstream's own, or names an endpoint in clear, is none.
 func TestUpstreamDiscovery(t *testing.T) {
 	o := newOP(t)
-	now := noon
-	u := o.upstream(func(s *UpstreamSettings) { s.Now = func() time.Time { return now } })
+	u := o.upstream()
 	if len(o.Requests) != 0 {
 		t.Errorf("it was asked for %v before anybody departed", o.Requests)
 	}
@@ -85,7 +84,8 @@ func TestUpstreamDiscovery(t *testing.T) {
 		after time.Duration
 		want  int
 	}{{0, 1}, {discoveryLasts - 1, 1}, {discoveryLasts, 2}} {
-		now = noon.Add(c.after)
+		o.here = noon.Add(c.after)
+		o.Now = func() time.Time { return o.here }
 		if _, err := o.trip(u, Wish{}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestUpstreamDiscovery(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := newOP(t)
 			change(o.Metadata)
-			_, err := o.upstream().Depart(t.Context(), Wish{}, state)
+			_, err := o.upstream().Depart(t.Context(), Wish{}, state, noon)
 			if refusal := refused(t, err, oauth.Unavailable); len(refusal.Cause.Error()) > 500 {
 				t.Errorf("the cause has %d bytes", len(refusal.Cause.Error()))
 			}

@@ -1,6 +1,7 @@
 package person
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -24,12 +25,13 @@ const (
 // op is an OpenID provider that does as it is told, at noon.
 type op struct {
 	*persontest.Provider
-	t *testing.T
+	t    *testing.T
+	here time.Time // by our clock
 }
 
 func newOP(t *testing.T) *op {
 	t.Helper()
-	o := &op{persontest.NewProvider(t), t}
+	o := &op{persontest.NewProvider(t), t, noon}
 	o.Now = func() time.Time { return noon }
 	return o
 }
@@ -37,7 +39,7 @@ func newOP(t *testing.T) *op {
 func (o *op) settings() UpstreamSettings {
 	return UpstreamSettings{
 		Issuer: o.URL, ClientID: ourID, ClientSecret: ourSecret, RedirectURL: ourReturn,
-		Key: make([]byte, 32), Now: func() time.Time { return noon },
+		Key: make([]byte, 32),
 	}
 }
 
@@ -57,7 +59,7 @@ func (o *op) upstream(change ...func(*UpstreamSettings)) *Upstream {
 // trip is a departure and the return from it; change may alter what comes back.
 func (o *op) trip(u *Upstream, w Wish, change func(back url.Values)) (Arrived, error) {
 	o.t.Helper()
-	departure, err := u.Depart(o.t.Context(), w, state)
+	departure, err := u.Depart(o.t.Context(), w, state, o.here)
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -65,7 +67,16 @@ func (o *op) trip(u *Upstream, w Wish, change func(back url.Values)) (Arrived, e
 	if change != nil {
 		change(back)
 	}
-	return u.Arrive(o.t.Context(), state, back, w, noon)
+	return u.comeBack(o.t.Context(), state, back, w, o.here)
+}
+
+// comeBack reads what a browser brings, and proves who it is.
+func (u *Upstream) comeBack(ctx context.Context, state string, back url.Values, w Wish, now time.Time) (Arrived, error) {
+	answer, err := u.Read(ctx, state, back, now)
+	if err != nil {
+		return Arrived{}, err
+	}
+	return u.Arrive(ctx, state, answer, w, now)
 }
 
 func newSigner(t *testing.T, a jose.Alg, kid string) *jose.Signer {

@@ -26,7 +26,7 @@ func TestUpstreamProvider(t *testing.T) {
 	)
 	upstream := func(id string, secret oauth.Secret, key *jose.Signer) *Upstream {
 		u, err := NewUpstream(UpstreamSettings{
-			Issuer: issuer, ClientID: id, ClientSecret: secret, ClientKey: key, RedirectURL: elsewhere, Key: make([]byte, 32), Now: time.Now,
+			Issuer: issuer, ClientID: id, ClientSecret: secret, ClientKey: key, RedirectURL: elsewhere, Key: make([]byte, 32),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -66,10 +66,10 @@ func TestUpstreamProvider(t *testing.T) {
 	t.Run("a code twice", func(t *testing.T) {
 		b := newComer(t)
 		back := b.depart(t, basic, Wish{}, "once")
-		if _, err := basic.Arrive(t.Context(), "once", back, Wish{}, time.Now()); err != nil {
+		if _, err := basic.comeBack(t.Context(), "once", back, Wish{}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		_, err := basic.Arrive(t.Context(), "once", back, Wish{}, time.Now())
+		_, err := basic.comeBack(t.Context(), "once", back, Wish{}, time.Now())
 		refused(t, err, oauth.UpstreamRefused)
 	})
 }
@@ -100,13 +100,13 @@ func newComer(t *testing.T) comer { return comer{persontest.NewVisitor(t, "kim")
 func (c comer) trip(t *testing.T, u *Upstream, w Wish) (Arrived, error) {
 	t.Helper()
 	state := oauth.NewSecret().Reveal()
-	return u.Arrive(t.Context(), state, c.depart(t, u, w, state), w, time.Now())
+	return u.comeBack(t.Context(), state, c.depart(t, u, w, state), w, time.Now())
 }
 
 // depart goes to the provider and returns the query with which it sends the browser back.
 func (c comer) depart(t *testing.T, u *Upstream, w Wish, state string) url.Values {
 	t.Helper()
-	target, err := u.Depart(t.Context(), w, state)
+	target, err := u.Depart(t.Context(), w, state, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

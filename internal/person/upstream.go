@@ -34,7 +34,6 @@ type UpstreamSettings struct {
 	ClientKey    *jose.Signer // for private_key_jwt (OpenID Connect Core §9); the upstream has its public side
 	RedirectURL  string       // where the upstream sends people back to, as it is registered there
 	Key          []byte       // 32 bytes or more, the same in every replica; nonces and code verifiers come of it
-	Now          func() time.Time
 }
 
 // Upstream is a login that somebody else keeps: an OpenID provider (OpenID Connect Core §3.1), with PKCE.
@@ -106,11 +105,11 @@ type Arrived struct {
 // Depart returns the URL that a browser is sent to. state is unguessable, comes back in the query, and belongs to one
 // departure of one browser: the nonce and the code verifier are derived from it, so that neither is stored. An upstream
 // that does not answer is Unavailable.
-func (u *Upstream) Depart(ctx context.Context, w Wish, state string) (string, error) {
+func (u *Upstream) Depart(ctx context.Context, w Wish, state string, now time.Time) (string, error) {
 	if err := w.check(); err != nil {
 		return "", err
 	}
-	d, err := u.discover(ctx)
+	d, err := u.discover(ctx, now)
 	if err != nil {
 		return "", err
 	}
@@ -131,7 +130,7 @@ func (u *Upstream) Depart(ctx context.Context, w Wish, state string) (string, er
 // has heard, and then it is its error. It goes only where it is known; elsewhere login alone has the person say who it is.
 func (w Wish) parameters(prompts []string) map[string]string {
 	prompt, maxAge := slices.Clone(w.Prompt), w.MaxAge
-	if w.Fresh && !slices.Contains(prompt, "login") && !slices.Contains(prompt, "none") {
+	if w.Fresh && !slices.Contains(prompt, "login") {
 		prompt = append([]string{"login"}, prompt...)
 	}
 	if !slices.Contains(prompts, "select_account") {
@@ -155,22 +154,52 @@ func (w Wish) parameters(prompts []string) map[string]string {
 	return p
 }
 
-// Arrive proves who comes back with the query. Refusals: PersonDenied, AuthenticationTooWeak and, after prompt=none,
-// LoginNeeded are the person's affair; UpstreamRefused is whatever else does not prove one, with its cause for the log;
-// Unavailable is an upstream that does not answer. state and w are those of the departure, which must be used only once.
-func (u *Upstream) Arrive(ctx context.Context, state string, query url.Values, w Wish, now time.Time) (Arrived, error) {
+// Answer is what a browser brings back from the upstream: a code, or an error and what is said of it.
+type Answer struct {
+	Code        oauth.Secret
+	Error       string
+	Description string
+}
+
+// Read reads the authorization response (OpenID Connect Core §3.1.2.5) to the departure of this state. What is no answer of
+// the upstream's is UpstreamRefused, and has used nothing up. Whose it is comes before what it says.
+func (u *Upstream) Read(ctx context.Context, state string, query url.Values, now time.Time) (Answer, error) {
+	d, err := u.discover(ctx, now)
+	if err != nil {
+		return Answer{}, err
+	}
+	for name, values := range query {
+		if len(values) != 1 {
+			return Answer{}, unproven("the parameter %q came more than once", name)
+		}
+	}
+	issuer := query.Get("iss")
+	switch {
+	case issuer != u.settings.Issuer && (query.Has("iss") || d.metadata.SendsIssuer):
+		return Answer{}, unproven("iss is %q (RFC 9207), expected %q", issuer, u.settings.Issuer)
+	case state == "" || query.Get("state") != state:
+		return Answer{}, unproven("the state is not that of the departure")
+	case query.Get("error") == "" && (query.Has("error") || query.Get("code") == ""):
+		return Answer{}, unproven("there is neither a code nor an error")
+	}
+	return Answer{oauth.Secret(query.Get("code")), query.Get("error"), query.Get("error_description")}, nil
+}
+
+// Arrive proves who comes back with the answer. Refusals: PersonDenied and AuthenticationTooWeak are the person's affair;
+// UpstreamRefused is whatever else does not prove one, with its cause for the log; Unavailable is an upstream that does
+// not answer. state and w are those of the departure, which must be used only once.
+func (u *Upstream) Arrive(ctx context.Context, state string, answer Answer, w Wish, now time.Time) (Arrived, error) {
 	if err := w.check(); err != nil {
 		return Arrived{}, err
 	}
-	d, err := u.discover(ctx)
+	if answer.Error != "" {
+		return Arrived{}, answer.refused()
+	}
+	d, err := u.discover(ctx, now)
 	if err != nil {
 		return Arrived{}, err
 	}
-	code, err := u.answer(d, state, query, w)
-	if err != nil {
-		return Arrived{}, err
-	}
-	raw, err := u.exchange(ctx, d, code, state, now)
+	raw, err := u.exchange(ctx, d, answer.Code, state, now)
 	if err != nil {
 		return Arrived{}, err
 	}
@@ -184,45 +213,20 @@ func (u *Upstream) Arrive(ctx context.Context, state string, query url.Values, w
 	return claims.judge(u.settings, w, now)
 }
 
-// answer reads the authorization response (OpenID Connect Core §3.1.2.5). Whose it is comes before what it says.
-func (u *Upstream) answer(d *discovery, state string, query url.Values, w Wish) (code string, err error) {
-	for name, values := range query {
-		if len(values) != 1 {
-			return "", unproven("the parameter %q came more than once", name)
-		}
-	}
-	issuer := query.Get("iss")
-	switch {
-	case issuer != u.settings.Issuer && (query.Has("iss") || d.metadata.SendsIssuer):
-		return "", unproven("iss is %q (RFC 9207), expected %q", issuer, u.settings.Issuer)
-	case state == "" || query.Get("state") != state:
-		return "", unproven("the state is not that of the departure")
-	case query.Has("error"):
-		return "", refusedThere(query.Get("error"), query.Get("error_description"), w)
-	case query.Get("code") == "":
-		return "", unproven("there is neither a code nor an error")
-	}
-	return query.Get("code"), nil
-}
-
-// refusedThere is an error of the upstream in this server's words.
-func refusedThere(code, description string, w Wish) error {
-	cause := fmt.Errorf("the upstream answered %q: %q", code, description)
-	switch code {
+// refused is an error of the upstream in this server's words.
+func (a Answer) refused() error {
+	cause := fmt.Errorf("the upstream answered %q: %q", a.Error, a.Description)
+	switch a.Error {
 	case "access_denied":
 		return oauth.Refuse(oauth.PersonDenied, "the person did not sign in").Because(cause)
 	case "unmet_authentication_requirements":
 		return tooWeak().Because(cause)
-	case "login_required", "interaction_required", "account_selection_required", "consent_required":
-		if slices.Contains(w.Prompt, "none") {
-			return oauth.Refuse(oauth.LoginNeeded, "prompt is none, and the person would have to sign in").Because(cause)
-		}
 	}
 	return unproven("%w", cause)
 }
 
 // exchange turns the code into an ID token (OpenID Connect Core §3.1.3).
-func (u *Upstream) exchange(ctx context.Context, d *discovery, code, state string, now time.Time) (string, error) {
+func (u *Upstream) exchange(ctx context.Context, d *discovery, code oauth.Secret, state string, now time.Time) (string, error) {
 	options := []oauth2.AuthCodeOption{oauth2.VerifierOption(derive(u.verifiers, state))}
 	if u.settings.ClientKey != nil {
 		assertion, err := u.assertion(now)
@@ -232,7 +236,7 @@ func (u *Upstream) exchange(ctx context.Context, d *discovery, code, state strin
 		options = append(options, oauth2.SetAuthURLParam("client_assertion", assertion),
 			oauth2.SetAuthURLParam("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"))
 	}
-	token, err := u.client(d).Exchange(oidc.ClientContext(ctx, u.http), code, options...)
+	token, err := u.client(d).Exchange(oidc.ClientContext(ctx, u.http), code.Reveal(), options...)
 	if err != nil {
 		return "", failed(err)
 	}

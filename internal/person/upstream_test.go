@@ -63,31 +63,29 @@ func TestUpstreamAnswer(t *testing.T) {
 		return func(back url.Values) { back.Del("code"); back.Set("error", code) }
 	}
 	for name, c := range map[string]struct {
-		prompt []string
 		change func(back url.Values)
 		want   oauth.Reason
 	}{
-		"AZ-26 another iss":                {nil, func(back url.Values) { back.Set("iss", "https://op.example") }, oauth.UpstreamRefused},
-		"AZ-26 another iss with an error":  {nil, func(back url.Values) { says("access_denied")(back); back.Set("iss", "x") }, oauth.UpstreamRefused},
-		"AZ-26 no iss, although announced": {nil, func(back url.Values) { back.Del("iss") }, oauth.UpstreamRefused},
-		"AZ-26 an empty iss":               {nil, func(back url.Values) { back.Set("iss", "") }, oauth.UpstreamRefused},
-		"another state":                    {nil, func(back url.Values) { back.Set("state", "another") }, oauth.UpstreamRefused},
-		"no state":                         {nil, func(back url.Values) { back.Del("state") }, oauth.UpstreamRefused},
-		"no code":                          {nil, func(back url.Values) { back.Del("code") }, oauth.UpstreamRefused},
-		"two codes":                        {nil, func(back url.Values) { back.Add("code", "another") }, oauth.UpstreamRefused},
-		"another code":                     {nil, func(back url.Values) { back.Set("code", "another") }, oauth.UpstreamRefused},
-		"a code and an error":              {nil, func(back url.Values) { back.Set("error", "server_error") }, oauth.UpstreamRefused},
-		"a code and an empty error":        {nil, func(back url.Values) { back.Set("error", "") }, oauth.UpstreamRefused},
-		"access_denied":                    {nil, says("access_denied"), oauth.PersonDenied},
-		"unmet requirements":               {nil, says("unmet_authentication_requirements"), oauth.AuthenticationTooWeak},
-		"login_required":                   {nil, says("login_required"), oauth.UpstreamRefused},
-		"login_required after prompt=none": {[]string{"none"}, says("login_required"), oauth.LoginNeeded},
-		"an error of their own":            {nil, says("<script>\n"), oauth.UpstreamRefused},
-		"an empty error":                   {nil, says(""), oauth.UpstreamRefused},
+		"AZ-26 another iss":                {func(back url.Values) { back.Set("iss", "https://op.example") }, oauth.UpstreamRefused},
+		"AZ-26 another iss with an error":  {func(back url.Values) { says("access_denied")(back); back.Set("iss", "x") }, oauth.UpstreamRefused},
+		"AZ-26 no iss, although announced": {func(back url.Values) { back.Del("iss") }, oauth.UpstreamRefused},
+		"AZ-26 an empty iss":               {func(back url.Values) { back.Set("iss", "") }, oauth.UpstreamRefused},
+		"another state":                    {func(back url.Values) { back.Set("state", "another") }, oauth.UpstreamRefused},
+		"no state":                         {func(back url.Values) { back.Del("state") }, oauth.UpstreamRefused},
+		"no code":                          {func(back url.Values) { back.Del("code") }, oauth.UpstreamRefused},
+		"two codes":                        {func(back url.Values) { back.Add("code", "another") }, oauth.UpstreamRefused},
+		"another code":                     {func(back url.Values) { back.Set("code", "another") }, oauth.UpstreamRefused},
+		"a code and an error":              {func(back url.Values) { back.Set("error", "server_error") }, oauth.UpstreamRefused},
+		"a code and an empty error":        {func(back url.Values) { back.Set("error", "") }, oauth.UpstreamRefused},
+		"access_denied":                    {says("access_denied"), oauth.PersonDenied},
+		"unmet requirements":               {says("unmet_authentication_requirements"), oauth.AuthenticationTooWeak},
+		"login_required":                   {says("login_required"), oauth.UpstreamRefused},
+		"an error of their own":            {says("<script>\n"), oauth.UpstreamRefused},
+		"an empty error":                   {says(""), oauth.UpstreamRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOP(t)
-			_, err := o.trip(o.upstream(), Wish{Prompt: c.prompt}, c.change)
+			_, err := o.trip(o.upstream(), Wish{}, c.change)
 			if refusal := refused(t, err, c.want); refusal.Cause == nil || strings.Contains(refusal.Cause.Error(), "\n") {
 				t.Errorf("the cause is %q", refusal.Cause)
 			}
@@ -126,7 +124,6 @@ func TestUpstreamRecent(t *testing.T) {
 		"AZ-17 fresh beats max_age":          {Wish{Fresh: true, MaxAge: seconds(300), Since: arrived}, -11 * time.Second, 0, "login", "300"},
 		"fresh, with a prompt of the client": {Wish{Fresh: true, Prompt: []string{"consent", "login"}, Since: arrived}, time.Minute, time.Minute, "consent login", "0"},
 		"fresh, when an account is chosen":   {Wish{Fresh: true, Prompt: []string{"select_account"}, Since: arrived}, time.Minute, time.Minute, "login", "0"},
-		"fresh, but nobody may be bothered":  {Wish{Fresh: true, Prompt: []string{"none"}, Since: arrived}, time.Minute, time.Minute, "none", "0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOP(t)
@@ -160,8 +157,8 @@ func TestUpstreamRecent(t *testing.T) {
 	t.Run("since nobody knows when", func(t *testing.T) {
 		u := newOP(t).upstream()
 		for _, w := range []Wish{{Fresh: true}, {MaxAge: seconds(1)}} {
-			_, err1 := u.Depart(t.Context(), w, state)
-			_, err2 := u.Arrive(t.Context(), state, url.Values{}, w, noon)
+			_, err1 := u.Depart(t.Context(), w, state, noon)
+			_, err2 := u.Arrive(t.Context(), state, Answer{Code: "c"}, w, noon)
 			for _, err := range []error{err1, err2} {
 				// The caller's fault is no refusal.
 				if _, is := errors.AsType[*oauth.Error](err); is || err == nil {
@@ -228,7 +225,7 @@ func TestUpstreamDerives(t *testing.T) {
 	seen := map[string]string{}
 	for name, u := range map[string]*Upstream{"one": o.upstream(), "other": o.upstream(other)} {
 		for _, state := range []string{"a", "b"} {
-			departure, err := u.Depart(t.Context(), Wish{}, state)
+			departure, err := u.Depart(t.Context(), Wish{}, state, noon)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -244,7 +241,7 @@ func TestUpstreamDerives(t *testing.T) {
 				t.Errorf("%s %s: the verifier %q shows", name, state, verifier)
 			}
 			// The answer to one departure is none to another, even where the upstream would give out the token.
-			_, err = o.upstream().Arrive(t.Context(), "c", url.Values{"code": back["code"], "state": {"c"}, "iss": back["iss"]}, Wish{}, noon)
+			_, err = o.upstream().comeBack(t.Context(), "c", url.Values{"code": back["code"], "state": {"c"}, "iss": back["iss"]}, Wish{}, noon)
 			refused(t, err, oauth.UpstreamRefused)
 		}
 	}

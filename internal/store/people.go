@@ -33,10 +33,20 @@ func scanPerson(row pgx.CollectableRow) (p person.Person, err error) {
 // FindPerson finds a person by username, also a disabled one. The username is a stranger's: one that PostgreSQL cannot
 // store as text is nobody's, and no fault.
 func (s *Store) FindPerson(ctx context.Context, username string) (person.Person, bool, error) {
-	if !isText(username) {
+	return s.findPerson(ctx, "username", username)
+}
+
+// FindSubject finds a person by subject, also a disabled one: people of an upstream have no other name here. It is for the
+// operator: nobody signs in by it.
+func (s *Store) FindSubject(ctx context.Context, subject string) (person.Person, bool, error) {
+	return s.findPerson(ctx, "subject", subject)
+}
+
+func (s *Store) findPerson(ctx context.Context, column, value string) (person.Person, bool, error) {
+	if !isText(value) {
 		return person.Person{}, false, nil
 	}
-	rows, _ := s.pool.Query(ctx, `SELECT `+personColumns+` FROM person WHERE username = $1`, username)
+	rows, _ := s.pool.Query(ctx, `SELECT `+personColumns+` FROM person WHERE `+column+` = $1`, value)
 	p, err := pgx.CollectExactlyOneRow(rows, scanPerson)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return person.Person{}, false, nil

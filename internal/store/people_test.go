@@ -45,6 +45,14 @@ func TestPeople(t *testing.T) {
 			t.Errorf("%q: found %v, %v", nobody, found, err)
 		}
 	}
+	if got, found, err := s.FindSubject(t.Context(), "_sam"); !found || err != nil || !cmp.Equal(got, sam) {
+		t.Errorf("_sam: %+v, %v, %v", got, found, err)
+	}
+	for _, nobody := range []string{"", "alex", "_", "_sam\x00"} {
+		if _, found, err := s.FindSubject(t.Context(), nobody); found || err != nil {
+			t.Errorf("the subject %q: found %v, %v", nobody, found, err)
+		}
+	}
 	all, err := s.People(t.Context())
 	if diff := cmp.Diff([]person.Person{alex, kim, sam}, all); diff != "" || err != nil {
 		t.Errorf("all: %v (-want +got):\n%s", err, diff)

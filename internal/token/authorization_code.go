@@ -23,7 +23,7 @@ func (e *Endpoint) judgeAuthorizationCode(
 	if err != nil {
 		return nil, err
 	}
-	resources, err := e.resourcesOf(form)
+	resources, err := form.Resources(e.Resources)
 	if err != nil {
 		return nil, err
 	}

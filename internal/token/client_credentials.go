@@ -18,7 +18,7 @@ func (e *Endpoint) judgeClientCredentials(c client.Client, form oauth.Form) (red
 	if err != nil {
 		return nil, err
 	}
-	audience, err := e.resourcesOf(form)
+	audience, err := form.Resources(e.Resources)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func (e *Endpoint) judgeRefreshToken(c client.Client, form oauth.Form, now time.
 	if err != nil {
 		return nil, err
 	}
-	resources, err := e.resourcesOf(form)
+	resources, err := form.Resources(e.Resources)
 	if err != nil {
 		return nil, err
 	}
