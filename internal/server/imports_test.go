@@ -18,6 +18,7 @@ var floors = map[string]struct {
 	"authserver/internal/jose":              {0, "the door for JWS and JWK; knows no OAuth"},
 	"authserver/internal/audit":             {0, "the trail of what was changed; knows only names"},
 	"authserver/migrations":                 {0, "SQL steps"},
+	"authserver/internal/leaveout":          {0, "tests that a machine cannot play"},
 	"authserver/internal/replay":            {1, "what may be used once, as pure rules"},
 	"authserver/internal/fdx":               {1, "FDX vocabulary, pure"},
 	"authserver/internal/grant":             {1, "the life of an authorization, as pure rules"},

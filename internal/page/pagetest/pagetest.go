@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/leaveout"
+
 	"github.com/chromedp/chromedp"
 )
 
@@ -17,21 +19,12 @@ import (
 const runAxe = `axe.run(document, {rules: {'target-size': {enabled: true}}, preload: false}).then(found =>
 	found.violations.flatMap(v => v.nodes.map(n => v.id + ': ' + n.html + ' ' + n.failureSummary)))`
 
-// leaveOut skips a test that this machine cannot run, unless nothing may be left out.
-func leaveOut(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("NOTHING_LEFT_OUT") != "" {
-		t.Fatal(why)
-	}
-	t.Skip("LEFT OUT: " + why)
-}
-
 // NewBrowser starts a Chromium with an empty profile, and with further flags.
 func NewBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	program, err := exec.LookPath("chromium")
 	if err != nil {
-		leaveOut(t, "there is no chromium in the PATH (Debian: apt-get install chromium)")
+		leaveout.Test(t, "there is no chromium in the PATH (Debian: apt-get install chromium)")
 	}
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(2 * time.Minute),
@@ -91,7 +84,7 @@ func Faults(t *testing.T, tab context.Context) []string {
 	_, here, _, _ := runtime.Caller(0)
 	axe, err := os.ReadFile(filepath.Join(filepath.Dir(here), "../../../deploy/clients/node_modules/axe-core/axe.min.js"))
 	if err != nil {
-		leaveOut(t, "axe-core is not installed: cd deploy/clients && npm ci --ignore-scripts")
+		leaveout.Test(t, "axe-core is not installed: cd deploy/clients && npm ci --ignore-scripts")
 	}
 	if !Evaluate[bool](t, tab, `"axe" in window`) {
 		Evaluate[chromedp.Void](t, tab, string(axe))

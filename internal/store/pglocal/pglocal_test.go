@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/leaveout"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 )
@@ -37,7 +39,7 @@ func TestPostgresAvailable(t *testing.T) {
 func needPostgres(t *testing.T) {
 	t.Helper()
 	if _, err := Find(); err != nil {
-		t.Skip("left out: PostgreSQL's binaries are missing, see TestPostgresAvailable")
+		leaveout.Test(t, "PostgreSQL's binaries are missing, see TestPostgresAvailable")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"authserver/internal/leaveout"
 	"authserver/internal/store"
 	"authserver/internal/store/pglocal"
 
@@ -47,7 +48,7 @@ func URL(t testing.TB) string {
 	pg, err := server()
 	var missing *pglocal.Missing
 	if errors.As(err, &missing) {
-		t.Skip("left out: PostgreSQL's binaries are missing, see TestPostgresAvailable")
+		leaveout.Test(t, "PostgreSQL's binaries are missing, see TestPostgresAvailable")
 	}
 	if err != nil {
 		t.Fatal(err)
