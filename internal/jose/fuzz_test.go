@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -137,10 +138,12 @@ func verifies(public crypto.PublicKey, input string, mac []byte) bool {
 func FuzzParseObject(f *testing.F) {
 	for _, seed := range []string{`{}`, claims, `{"a":1,"a":2}`, `{"a":{"b":[1,{"c":null}]},"b":"\ud83d\ude00"}`, `{"\ud800":1}`,
 		`{"\u0061":1,"a":2}`, nested(16), nested(17), "\ufeff{}", `{"a":"\\ud800","b":"\"}"}`, ` {"a" : 1e400 , "b":-0.5 } x`,
-		`{"a":"\ufffd","b":"` + "\ufffd" + `"}`, `{"exp":1732220000.5,"iat":"1"}`} {
+		`{"a":"\ufffd","b":"` + "\ufffd" + `"}`, `{"exp":1732220000.5,"iat":"1"}`,
+		` [ {"a":[1, 2]} , "]" , {} ]`, `[{"a":1,"a":2}]`, `[],"b":[]`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		sameAsMember(t, data)
 		o, err := jose.ParseObject(data)
 		want := strict(data)
 		if err != nil {
@@ -155,6 +158,27 @@ func FuzzParseObject(f *testing.F) {
 		}
 		sameContent(t, data, o)
 	})
+}
+
+// sameAsMember demands that ParseArray takes what ParseObject takes for a member that is an array.
+func sameAsMember(t *testing.T, data []byte) {
+	t.Helper()
+	elements, err := jose.ParseArray(data)
+	object := slices.Concat([]byte(`{"a":`), data, []byte("}"))
+	o, want := jose.ParseObject(object)
+	var members []json.RawMessage
+	isArray := bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("[")) && len(o.Names()) == 1
+	if err == nil && strings.Contains(jose.Detail(want), "16 levels") {
+		return // the object is one level more
+	}
+	if (err == nil) != (want == nil && isArray) {
+		t.Fatalf("%q: %v; as a member: %v", data, err, want)
+	}
+	if err == nil {
+		if _, err := o.Decode("a", &members); err != nil || !cmp.Equal(elements, members) {
+			t.Fatalf("%q has the elements %q, want %q", data, elements, members)
+		}
+	}
 }
 
 // sameContent demands that an Object, written out again, says the same as the text.

@@ -28,15 +28,10 @@ type member struct{ name, value string }
 // it, no name twice in one object at any depth (RFC 8725 §2.4), no half of a surrogate pair, at most 16 levels. It keeps
 // no reference to data. The error is a *Defect of kind JSONRefused.
 func ParseObject(data []byte) (Object, error) {
-	switch {
-	case tooDeep(data):
-		return Object{}, refuse(JSONRefused, "The JSON text is nested more than 16 levels deep.")
-	case !utf8.Valid(data):
-		return Object{}, refuse(JSONRefused, "The JSON text is not valid UTF-8.")
-	case !json.Valid(data):
-		return Object{}, refuse(JSONRefused, "The text is not valid JSON.")
+	s, err := scan(data)
+	if err != nil {
+		return Object{}, err
 	}
-	s := scanner{text: string(data), names: make([]string, 0, 16)}
 	if s.next() != '{' {
 		return Object{}, refuse(JSONRefused, "The JSON text is not an object.")
 	}
@@ -45,6 +40,22 @@ func ParseObject(data []byte) (Object, error) {
 		return Object{}, err
 	}
 	return o, nil
+}
+
+// ParseArray reads data as one JSON array, under the rules of ParseObject, and returns copies of the texts of its elements.
+func ParseArray(data []byte) ([]json.RawMessage, error) {
+	s, err := scan(data)
+	if err != nil {
+		return nil, err
+	}
+	if s.next() != '[' {
+		return nil, refuse(JSONRefused, "The JSON text is not an array.")
+	}
+	elements := []json.RawMessage{}
+	if err := s.array(&elements); err != nil {
+		return nil, err
+	}
+	return elements, nil
 }
 
 // Has reports whether the member is there, with whatever value, null included.
@@ -159,6 +170,19 @@ func tooDeep(data []byte) bool {
 	return false
 }
 
+// scan looks at a text as a whole before it is read: first its depth, then its characters, then its grammar.
+func scan(data []byte) (scanner, error) {
+	switch {
+	case tooDeep(data):
+		return scanner{}, refuse(JSONRefused, "The JSON text is nested more than 16 levels deep.")
+	case !utf8.Valid(data):
+		return scanner{}, refuse(JSONRefused, "The JSON text is not valid UTF-8.")
+	case !json.Valid(data):
+		return scanner{}, refuse(JSONRefused, "The text is not valid JSON.")
+	}
+	return scanner{text: string(data), names: make([]string, 0, 16)}, nil
+}
+
 // scanner looks for what json.Valid lets pass. Its text is valid JSON within maxDepth, so it checks no grammar, cannot
 // run off the end, and may recurse. names is a stack of the names met so far in every open object.
 type scanner struct {
@@ -180,17 +204,7 @@ func (s *scanner) value() error {
 	case '{':
 		return s.object(nil)
 	case '[':
-		s.at++
-		for s.next() != ']' {
-			if err := s.value(); err != nil {
-				return err
-			}
-			if s.next() == ',' {
-				s.at++
-			}
-		}
-		s.at++
-		return nil
+		return s.array(nil)
 	case '"':
 		_, err := s.string()
 		return err
@@ -198,6 +212,25 @@ func (s *scanner) value() error {
 	for strings.IndexByte(",]} \t\r\n", s.text[s.at]) < 0 {
 		s.at++
 	}
+	return nil
+}
+
+// array reads an array and appends the texts of its elements to elements, unless that is nil.
+func (s *scanner) array(elements *[]json.RawMessage) error {
+	s.at++
+	for s.next() != ']' {
+		start := s.at
+		if err := s.value(); err != nil {
+			return err
+		}
+		if elements != nil {
+			*elements = append(*elements, json.RawMessage(s.text[start:s.at]))
+		}
+		if s.next() == ',' {
+			s.at++
+		}
+	}
+	s.at++
 	return nil
 }
 

@@ -97,6 +97,49 @@ func TestParseObjectAccepts(t *testing.T) {
 	}
 }
 
+func TestParseArray(t *testing.T) {
+	for text, want := range map[string][]string{
+		`[]`: {},
+		" [ 1 ,\t\"a\\\"]\" , [ ] , {\"b\" : 2} ]\n":      {`1`, `"a\"]"`, `[ ]`, `{"b" : 2}`},
+		`[null,true,-2.5e+3]`:                             {`null`, `true`, `-2.5e+3`},
+		`[{"a":1},{"a":1}]`:                               {`{"a":1}`, `{"a":1}`},
+		strings.Repeat("[", 16) + strings.Repeat("]", 16): {strings.Repeat("[", 15) + strings.Repeat("]", 15)},
+	} {
+		data := []byte(text)
+		elements, err := jose.ParseArray(data)
+		clear(data)
+		got := []string{}
+		for _, e := range elements {
+			got = append(got, string(e))
+		}
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v %s", text, err, diff)
+		}
+	}
+	for name, text := range map[string]string{
+		"empty":                  ``,
+		"null":                   `null`,
+		"an object":              `{"a":[]}`,
+		"open":                   `[1`,
+		"trailing comma":         `[1,]`,
+		"trailing garbage":       `[1]x`,
+		"byte order mark":        "\ufeff[1]",
+		"not UTF-8":              "[\"\xff\"]",
+		"a member twice":         `[{"a":1},{"a":1,"a":2}]`,
+		"a member twice, inside": `[[{"b":[{"a":1,"\u0061":2}]}]]`,
+		"half a surrogate pair":  `["\ud800"]`,
+		"17 levels":              strings.Repeat("[", 17) + strings.Repeat("]", 17),
+		"PR-22 5000 levels":      strings.Repeat("[", 5000) + strings.Repeat("]", 5000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			elements, err := jose.ParseArray([]byte(text))
+			if refused(t, err, jose.JSONRefused); elements != nil {
+				t.Errorf("it has the elements %s", elements)
+			}
+		})
+	}
+}
+
 func TestParseObjectKeepsNothing(t *testing.T) {
 	data := []byte(`{"a":"b"}`)
 	o, err := jose.ParseObject(data)
