@@ -3,6 +3,8 @@ package grant
 import (
 	"slices"
 	"time"
+
+	"authserver/internal/fdx"
 )
 
 // Lifetime is how long a grant without an end of its own lasts (FDX: a year and not longer).
@@ -15,11 +17,14 @@ type Grant struct {
 	Subject   string
 	Scope     string
 	Resources []string
-	Accounts  []string  // that the person chose; nil: nothing of the scope is about accounts
-	AuthTime  time.Time // when the person proved who they are
-	ACR       string    // how; never more than what happened
+	Details   fdx.Details // what of the scope may be shared, about which accounts, for how long; nil: FDX has no part in it
+	Accounts  []string    // that the person chose; nil: nothing of the details is about accounts
+	AuthTime  time.Time   // when the person proved who they are
+	ACR       string      // how; never more than what happened
 	AMR       []string
 	CreatedAt time.Time
+	UpdatedAt time.Time // of its last change
+	UsedAt    time.Time // when it last gave a token, or a resource asked about one; to the minute
 	ExpiresAt time.Time
 	RevokedAt *time.Time
 }

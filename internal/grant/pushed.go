@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"time"
+
+	"authserver/internal/fdx"
 )
 
 // The bounds of the time in which the browser must arrive (FAPI 2.0 Security Profile §5.3.2.2-12: less than 600 s).
@@ -23,15 +25,16 @@ type Pushed struct {
 	State         string          `json:"state,omitempty"`
 	Scope         string          `json:"scope"`
 	Resources     []string        `json:"resources,omitempty"`
-	CodeChallenge string          `json:"code_challenge"`       // of S256 (RFC 7636 §4.2)
-	JKT           string          `json:"dpop_jkt,omitempty"`   // the key that must redeem the code (RFC 9449 §10)
-	Nonce         string          `json:"nonce,omitempty"`      // as every member below, OpenID Connect Core §3.1.2.1
-	Prompt        []string        `json:"prompt,omitempty"`     // none, login, consent, select_account
-	MaxAge        *int            `json:"max_age,omitempty"`    // seconds
-	ACRValues     []string        `json:"acr_values,omitempty"` // in the order of preference
-	LoginHint     string          `json:"login_hint,omitempty"` // the client's guess at a username
-	UILocales     []string        `json:"ui_locales,omitempty"` // in the order of preference
-	Claims        json.RawMessage `json:"claims,omitempty"`     // an object
+	Details       fdx.Details     `json:"authorization_details,omitempty"` // settled: what the person is asked for
+	CodeChallenge string          `json:"code_challenge"`                  // of S256 (RFC 7636 §4.2)
+	JKT           string          `json:"dpop_jkt,omitempty"`              // the key that must redeem the code (RFC 9449 §10)
+	Nonce         string          `json:"nonce,omitempty"`                 // as every member below, OpenID Connect Core §3.1.2.1
+	Prompt        []string        `json:"prompt,omitempty"`                // none, login, consent, select_account
+	MaxAge        *int            `json:"max_age,omitempty"`               // seconds
+	ACRValues     []string        `json:"acr_values,omitempty"`            // in the order of preference
+	LoginHint     string          `json:"login_hint,omitempty"`            // the client's guess at a username
+	UILocales     []string        `json:"ui_locales,omitempty"`            // in the order of preference
+	Claims        json.RawMessage `json:"claims,omitempty"`                // an object
 	ArriveBy      time.Time       `json:"arrive_by"`
 }
 

@@ -1,0 +1,129 @@
+package grant
+
+import (
+	"time"
+
+	"authserver/internal/audit"
+	"authserver/internal/fdx"
+)
+
+// Change is one entry in the history of a grant: what became of it, who did that, when and why. An entry is written in the
+// transaction of the change itself, and never again.
+type Change struct {
+	At            time.Time
+	Event         Event
+	Why           Why
+	Actor         audit.Actor
+	By            string         // client_id of an Actor Client; "": the actor says enough
+	Revocation    fdx.Revocation // of Revoked, in the words of FDX
+	InteractionID string         // x-fapi-interaction-id of the request; "": there was none
+}
+
+// Event is what became of a grant.
+type Event string
+
+// The events. That a grant's time is over is none: nobody does it, and its end was known from the beginning.
+const (
+	Given   Event = "given"   // the person said yes
+	Fetched Event = "fetched" // the client redeemed the code; a ONE_TIME consent now ends with its one access token
+	Revoked Event = "revoked"
+)
+
+// Why is the reason of a change, as this server knows it.
+type Why string
+
+// The reasons: of Given, of Fetched, and of Revoked.
+const (
+	Approved            Why = "approved"
+	CodeRedeemed        Why = "code_redeemed"
+	PersonStopped       Why = "person_stopped"        // on the page of connected apps
+	ClientStopped       Why = "client_stopped"        // over the consents API
+	RefreshTokenRevoked Why = "refresh_token_revoked" // by the client (RFC 7009)
+	CodeReused          Why = "code_replayed"         // tokens may have gone to somebody else (RFC 6749 §4.1.2)
+	OperatorStopped     Why = "operator_stopped"
+	PersonDisabledToo   Why = "person_disabled"
+)
+
+// Stopped is the change of a grant that somebody ends, for a reason that this server has words of FDX for. A client says
+// itself in which words it stops one: see StoppedByClient.
+func Stopped(why Why, by string, interactionID string, now time.Time) Change {
+	c := Change{At: now, Event: Revoked, Why: why, By: by, InteractionID: interactionID}
+	switch why {
+	case PersonStopped:
+		c.Actor, c.Revocation = audit.Person, fdx.Revocation{Reason: fdx.UserAction, Initiator: fdx.Individual}
+	case RefreshTokenRevoked:
+		c.Actor, c.Revocation = audit.Client, fdx.Revocation{Reason: fdx.BusinessRule, Initiator: fdx.DataRecipient}
+	case CodeReused:
+		c.Actor, c.Revocation = audit.Server, fdx.Revocation{Reason: fdx.BusinessRule, Initiator: fdx.DataProvider}
+	default:
+		c.Actor, c.Revocation = audit.Operator, fdx.Revocation{Reason: fdx.BusinessRule, Initiator: fdx.DataProvider}
+	}
+	return c
+}
+
+// StoppedByClient is the change of a grant that its client ends over the consents API, in the client's own words.
+func StoppedByClient(clientID string, r fdx.Revocation, interactionID string, now time.Time) Change {
+	return Change{At: now, Event: Revoked, Why: ClientStopped, Actor: audit.Client, By: clientID, Revocation: r,
+		InteractionID: interactionID}
+}
+
+// Owner is who may look at a grant and end it: its client, its person, or, when both are "", the operator.
+type Owner struct {
+	ClientID string
+	Subject  string
+}
+
+// Owns tells whether a grant is one of the owner's.
+func (o Owner) Owns(g Grant) bool {
+	return (o.ClientID == "" || o.ClientID == g.ClientID) && (o.Subject == "" || o.Subject == g.Subject)
+}
+
+// Ending is what became of the wish to end a grant.
+type Ending string
+
+// The endings. Only Ended changes anything.
+const (
+	Ended       Ending = "ended"
+	EndedBefore Ending = "ended_before" // revoked, or its time is over
+	NoGrant     Ending = "no_grant"     // there is none, or it is not the owner's
+)
+
+// End judges the wish of an owner to end a grant at now.
+func (g Grant) End(by Owner, now time.Time) Ending {
+	switch {
+	case !by.Owns(g):
+		return NoGrant
+	case !g.Alive(now):
+		return EndedBefore
+	}
+	return Ended
+}
+
+// Consent is a grant as those look at it whom it concerns: with its client's name, and its history, oldest entry first.
+type Consent struct {
+	Grant
+	ClientName string // "": it has none
+	ClientGone bool   // deleted, and with it all that was granted to it
+	History    []Change
+}
+
+// Status is where a consent stands (FDX, ConsentGrantStatus).
+func (c Consent) Status(now time.Time) string {
+	switch {
+	case c.RevokedAt != nil, c.ClientGone:
+		return fdx.Revoked
+	case !now.Before(c.ExpiresAt):
+		return fdx.Expired
+	}
+	return fdx.Active
+}
+
+// Stop is the entry that ended a consent; false when none did.
+func (c Consent) Stop() (Change, bool) {
+	for _, change := range c.History {
+		if change.Event == Revoked {
+			return change, true
+		}
+	}
+	return Change{}, false
+}
