@@ -40,7 +40,8 @@ func (e *Endpoint) ShowConsent(w http.ResponseWriter, r *http.Request) error {
 	}
 	e.show(w, r, t, http.StatusOK, page.Consent{
 		Form: e.form(t, forConsent, "/consent/decision"), SignOut: e.form(t, forSignOut, "/sign-out"),
-		Client: clientName(t.client), Person: t.session.Name, Scopes: scope, Accounts: shown(chosen), Until: now.Add(grant.Lifetime),
+		Client: page.Party{Name: clientName(t.client)}, Person: t.session.Name, Scopes: scope,
+		Accounts: shown(chosen), Until: now.Add(grant.Lifetime),
 	})
 	return nil
 }

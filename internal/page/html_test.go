@@ -288,7 +288,7 @@ func TestAUTHZ06Consent(t *testing.T) {
 	said := words(d.elements(atom.Main)[0])
 	for _, want := range []string{
 		"Budget Buddy asks for access to your data", "Basic account information", "Transactions", "Account statements",
-		"Everyday ****4021", "Savings ****7788", "Until November 22, 2027", "ask Example Bank to stop it", "Signed in as alex.",
+		"Everyday ****4021", "Savings ****7788", "Until November 22, 2027", "your connected apps: https://bank.example/connected", "Signed in as alex.",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the page does not say %q: %s", want, said)

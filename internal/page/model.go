@@ -17,7 +17,7 @@ type Model interface {
 // Form is where a form goes, and what it proves of itself.
 type Form struct {
 	Action      string // path, with the base
-	Interaction string // the handle
+	Interaction string // the handle; "": the form belongs to none
 	Token       string // form_token
 }
 
@@ -36,6 +36,7 @@ const (
 type Login struct {
 	Form
 	Client   string // name of the client that the person came from; "": none
+	Own      bool   // the person came of their own accord, to the page of connected apps
 	Username string // what the field holds already
 	Problem  Problem
 	Wait     time.Duration // with TooManyAttempts: after how long the next attempt may come; 0: not said
@@ -62,13 +63,89 @@ type Account struct {
 // Consent asks for the answer.
 type Consent struct {
 	Form
-	SignOut  Form
-	Client   string
-	Person   string
-	Scopes   []string
-	Accounts []Account // empty: the scopes are about no account
-	Until    time.Time // of the grant; its date is shown in UTC
+	SignOut        Form
+	Client         Party
+	Intermediaries []Party // that the client gets the data through
+	Person         string
+	Clusters       []string  // data clusters of FDX
+	Scopes         []string  // all of them; those of which a cluster says it already are not shown
+	Accounts       []Account // empty: the clusters are about no account
+	Once           bool      // the grant ends with its first access token, right after the answer
+	Until          time.Time // end of a grant that is not for once; its date is shown in UTC
+	LookBack       int       // days back from each request for data; 0: as far as the data goes
+	Connected      string    // URL of the page of connected apps
 }
+
+// Party is who asks for data, or handles it on the way. All of it is what the party says of itself.
+type Party struct {
+	Name     string
+	Logo     string // path of a picture on this server; "": none. Anything else than a path is left out.
+	Site     string // its home page, which is shown and no link; "": none
+	Entities []Entity
+}
+
+// Entity is a legal person in a registry.
+type Entity struct {
+	Name     string
+	Registry string // FDX, GLEIF, ICANN or PRIVATE
+	ID       string // of the entity in the registry
+}
+
+// Connected is the page of connected apps: what a person shares, and one button for each that stops it.
+type Connected struct {
+	SignOut Form
+	Person  string
+	Stopped string    // name of the app whose sharing has just been stopped; "": none
+	Active  []Sharing // newest first
+	Ended   []Sharing // that are over, newest first
+	More    bool      // there are older ones than the page shows
+}
+
+// Sharing is one consent as its person looks at it.
+type Sharing struct {
+	Stop           Form   // not of one that is over
+	ID             string // goes with Stop, in the field consent
+	Client         Party
+	Intermediaries []Party
+	Clusters       []string
+	Scopes         []string
+	Accounts       []Account
+	Once           bool
+	LookBack       int // days
+	Since          time.Time
+	Until          time.Time // when it will end, or when it did
+	Used           time.Time // when the app last got data, or leave to get it; zero: never
+	Ending         Ending    // "": it is active
+	History        []Entry   // oldest first
+}
+
+// Ending is how a sharing came to its end.
+type Ending string
+
+// The endings.
+const (
+	Expired       Ending = "expired"
+	StoppedByYou  Ending = "stopped_by_you"
+	StoppedByApp  Ending = "stopped_by_app"
+	StoppedByBank Ending = "stopped_by_bank"
+	AppGone       Ending = "app_gone" // the app is no longer registered
+)
+
+// Entry is one line of the history of a sharing.
+type Entry struct {
+	At        time.Time
+	What      Happening
+	Reference string // x-fapi-interaction-id of the request that did it; "": there was none
+}
+
+// Happening is what became of a sharing: one of these, or an Ending.
+type Happening string
+
+// The happenings that end nothing.
+const (
+	Given   Happening = "given"   // the person said yes
+	Fetched Happening = "fetched" // the app collected what it may use from now on
+)
 
 // Ticked tells whether an account is chosen already.
 func (a Accounts) Ticked(id string) bool { return slices.Contains(a.Chosen, id) }
@@ -78,12 +155,18 @@ type SignedOut struct {
 	Again string // path on this server to go on with; "": none. Anything else than a path is left out.
 }
 
-// Onward is Again where it is a path on this server. Browsers read // and /\\ as the beginning of another host.
-func (s SignedOut) Onward() string {
-	if !strings.HasPrefix(s.Again, "/") || strings.HasPrefix(s.Again, "//") || strings.Contains(s.Again, `\`) {
+// Onward is Again where it is a path on this server.
+func (s SignedOut) Onward() string { return pathHere(s.Again) }
+
+// Picture is Logo where it is a path on this server.
+func (p Party) Picture() string { return pathHere(p.Logo) }
+
+// pathHere is a path on this server as it is, and "" for all else. Browsers read // and /\\ as the beginning of another host.
+func pathHere(path string) string {
+	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.Contains(path, `\`) {
 		return ""
 	}
-	return s.Again
+	return path
 }
 
 // Failure says in plain words what went wrong and what to do next.
@@ -96,11 +179,13 @@ type Failure struct {
 func (Login) name() string     { return "login" }
 func (Accounts) name() string  { return "accounts" }
 func (Consent) name() string   { return "consent" }
+func (Connected) name() string { return "connected" }
 func (SignedOut) name() string { return "signed-out" }
 func (Failure) name() string   { return "failure" }
 
 func (l Login) problem() Problem    { return l.Problem }
 func (a Accounts) problem() Problem { return a.Problem }
 func (Consent) problem() Problem    { return "" }
+func (Connected) problem() Problem  { return "" }
 func (SignedOut) problem() Problem  { return "" }
 func (Failure) problem() Problem    { return "" }

@@ -127,7 +127,7 @@ func (p *Pages) parse(l Language) error {
 		return err
 	}
 	p.templates[l] = map[string]*template.Template{}
-	for _, m := range []Model{Login{}, Accounts{}, Consent{}, SignedOut{}, Failure{}} {
+	for _, m := range []Model{Login{}, Accounts{}, Consent{}, Connected{}, SignedOut{}, Failure{}} {
 		t, err := layout.Clone()
 		if err != nil {
 			return err

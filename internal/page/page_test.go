@@ -73,7 +73,8 @@ func TestAZ11HostileNames(t *testing.T) {
 				Accounts: []page.Account{{ID: name, Name: name, Number: name}},
 			}
 			consent := page.Consent{
-				Form: theForm, SignOut: theSignOut, Client: name, Person: name, Scopes: []string{name}, Accounts: choice.Accounts,
+				Form: theForm, SignOut: theSignOut, Client: page.Party{Name: name}, Person: name, Scopes: []string{name},
+				Accounts: choice.Accounts,
 			}
 			for _, m := range []page.Model{login, choice, consent} {
 				d := read(t, write(t, l, m))
@@ -111,7 +112,7 @@ func rename(m page.Model, name string) page.Model {
 		m.Client, m.Person, m.Accounts = name, name, []page.Account{{ID: name, Name: name, Number: name}}
 		return m
 	case page.Consent:
-		m.Client, m.Person, m.Scopes, m.Accounts = name, name, []string{name}, []page.Account{{ID: name, Name: name, Number: name}}
+		m.Client.Name, m.Person, m.Scopes, m.Accounts = name, name, []string{name}, []page.Account{{ID: name, Name: name, Number: name}}
 		return m
 	}
 	return m

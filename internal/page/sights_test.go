@@ -23,6 +23,18 @@ var accounts = []page.Account{
 	{ID: "acc-3", Name: "Travel card", Number: "****0930"},
 }
 
+// clusters are all data clusters of FDX; TestClusters sees to that.
+var clusters = []string{
+	"ACCOUNT_BASIC", "ACCOUNT_DETAILED", "ACCOUNT_PAYMENTS", "BALANCES", "BILLS", "CUSTOMER_CONTACT", "CUSTOMER_PERSONAL",
+	"IMAGES", "INVESTMENTS", "NOTIFICATIONS", "PAYMENT_SUPPORT", "REWARDS", "SCHEDULED_PAYMENTS", "SOCIAL_SECURITY_NUMBER",
+	"STATEMENTS", "TAX", "TERMS_AND_CONDITIONS", "TRANSACTIONS", "TRANSFERS",
+}
+
+var (
+	registries = []string{"FDX", "GLEIF", "ICANN", "PRIVATE"}
+	endings    = []page.Ending{page.Expired, page.StoppedByYou, page.StoppedByApp, page.StoppedByBank, page.AppGone}
+)
+
 // failures are reasons that a person meets, one for each kind of page about them.
 var failures = map[string]page.Failure{
 	"expired":     {Reason: oauth.RequestURIExpired, Status: http.StatusBadRequest},
@@ -56,14 +68,14 @@ func sights() map[string]page.Model {
 	none.Accounts = nil
 
 	consent := page.Consent{
-		Form: theForm, SignOut: theSignOut, Client: "Budget Buddy", Person: "alex", Accounts: accounts[:2],
-		Scopes: []string{"fdx:accountbasic:read", "fdx:transactions:read", "fdx:statements:read"},
-		Until:  time.Date(2027, time.November, 22, 9, 30, 0, 0, time.UTC),
+		Form: theForm, SignOut: theSignOut, Client: page.Party{Name: "Budget Buddy"}, Person: "alex", Accounts: accounts[:2],
+		Clusters: []string{"ACCOUNT_BASIC", "TRANSACTIONS", "STATEMENTS"},
+		Until:    time.Date(2027, time.November, 22, 9, 30, 0, 0, time.UTC), Connected: "https://bank.example/connected",
 	}
 	open := consent
 	open.Scopes = append(open.Scopes, "example:loyalty")
 	everything := consent
-	everything.Client = "International Association of Budget Buddies and Bookkeepers (Open Finance Division)"
+	everything.Client.Name = "International Association of Budget Buddies and Bookkeepers (Open Finance Division)"
 	everything.Person = "alexandria.featherstonehaugh@long-host-name.example"
 	everything.Scopes = append(fdx.Scopes(), "openid", "offline_access", "example:loyalty")
 	joint := page.Account{ID: "acc-0", Name: "Joint household and holiday savings account", Number: "****1234"}
@@ -75,7 +87,8 @@ func sights() map[string]page.Model {
 		"login": login, "login-wrong": wrong, "login-too-many": tooMany, "login-too-busy": tooBusy,
 		"accounts": choice, "accounts-nothing": nothing, "accounts-none": none,
 		"consent": consent, "consent-open": open, "consent-everything": everything, "consent-personal": personal,
-		"signed-out": page.SignedOut{Again: "/login?interaction=interaction-0001"}, "signed-out-for-good": page.SignedOut{},
+		"connected-none": page.Connected{SignOut: theSignOut, Person: "alex"},
+		"signed-out":     page.SignedOut{Again: "/login?interaction=interaction-0001"}, "signed-out-for-good": page.SignedOut{},
 	}
 	for kind, failure := range failures {
 		failure.ID = "c6f2a9d8-5b1e-4c9a-9c1d-0a4f6d1b7e55"

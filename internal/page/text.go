@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"authserver/internal/fdx"
 )
 
 //go:embed texts/*.json
@@ -35,21 +37,32 @@ type piece struct {
 	Filled bool
 }
 
-// permission is a scope in plain words.
+// permission is a data cluster or a scope in plain words.
 type permission struct {
 	Label []piece
 	About []piece
-	Scope string
+	Name  string // as developers write it
+}
+
+// numbered is a sharing and its number on the page, which its ids end with.
+type numbered struct {
+	Sharing
+	Number int
 }
 
 // functions are what the templates say words with.
 func (c catalogue) functions(brand string) template.FuncMap {
 	return template.FuncMap{
-		"text":       c.text,
-		"sentence":   c.sentence,
-		"permission": func(scope string) (permission, error) { return c.permission(scope, brand) },
-		"wait":       c.wait,
-		"date":       c.date,
+		"text":        c.text,
+		"sentence":    c.sentence,
+		"permissions": func(clusters, scopes []string) ([]permission, error) { return c.permissions(clusters, scopes, brand) },
+		"entity":      c.entity,
+		"lookBack":    c.lookBack,
+		"happening":   func(what any, client string) ([]piece, error) { return c.happening(what, client, brand) },
+		"numbered":    number,
+		"wait":        c.wait,
+		"date":        c.date,
+		"moment":      c.moment,
 	}
 }
 
@@ -90,18 +103,74 @@ func (c catalogue) sentence(key string, pairs ...string) ([]piece, error) {
 	return pieces, nil
 }
 
-// permission says what a scope opens. Of a scope that the operator has added only the name is known.
-func (c catalogue) permission(scope, brand string) (permission, error) {
-	key := "scope." + scope
+// permissions say what data clusters hold and what scopes allow, one each. A cluster is told in the words of its first
+// scope, which is then left out.
+func (c catalogue) permissions(clusters, scopes []string, brand string) ([]permission, error) {
+	var all []permission
+	told := map[string]bool{}
+	for _, name := range clusters {
+		if opens, ok := fdx.ScopesOf(name); ok {
+			told[opens[0]] = true
+		}
+		p, err := c.permission("cluster."+name, name, brand)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	for _, name := range scopes {
+		if told[name] {
+			continue
+		}
+		p, err := c.permission("scope."+name, name, brand)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// permission finds the words under the key. Of a scope that the operator has added only the name is known.
+func (c catalogue) permission(key, name, brand string) (permission, error) {
 	if _, known := c[key]; !known {
 		key = "scope.other"
 	}
-	label, err := c.sentence(key, "scope", scope, "brand", brand)
+	label, err := c.sentence(key, "name", name, "brand", brand)
 	if err != nil {
 		return permission{}, err
 	}
-	about, err := c.sentence(key+".about", "scope", scope, "brand", brand)
-	return permission{Label: label, About: about, Scope: scope}, err
+	about, err := c.sentence(key+".about", "name", name, "brand", brand)
+	return permission{Label: label, About: about, Name: name}, err
+}
+
+// entity says where a legal person is registered.
+func (c catalogue) entity(e Entity) ([]piece, error) {
+	registry, known := c["registry."+e.Registry]
+	if !known {
+		registry = e.Registry
+	}
+	if e.ID == "" {
+		return c.sentence("entity.registry", "registry", registry)
+	}
+	return c.sentence("entity.number", "id", e.ID, "registry", registry)
+}
+
+// lookBack says how old the data may be.
+func (c catalogue) lookBack(days int) ([]piece, error) {
+	const year = 365
+	switch {
+	case days <= 0:
+		return c.sentence("look_back.all")
+	case days == 1:
+		return c.sentence("look_back.day")
+	case days == year:
+		return c.sentence("look_back.year")
+	case days%year == 0:
+		return c.sentence("look_back.years", "years", strconv.Itoa(days/year))
+	default:
+		return c.sentence("look_back.days", "days", strconv.Itoa(days))
+	}
 }
 
 // wait says when the next attempt may come, in minutes begun.
@@ -127,10 +196,38 @@ func (c catalogue) date(t time.Time) (string, error) {
 	if t.Day() == 1 {
 		key = "date.first"
 	}
-	pieces, err := c.sentence(key, "day", strconv.Itoa(t.Day()), "month", month, "year", strconv.Itoa(t.Year()))
-	var date strings.Builder
-	for _, p := range pieces {
-		date.WriteString(p.Text)
+	return c.filled(key, "day", strconv.Itoa(t.Day()), "month", month, "year", strconv.Itoa(t.Year()))
+}
+
+// moment is a minute in UTC.
+func (c catalogue) moment(t time.Time) (string, error) {
+	date, err := c.date(t)
+	if err != nil {
+		return "", err
 	}
-	return date.String(), err
+	return c.filled("moment", "date", date, "time", t.UTC().Format("15:04"))
+}
+
+// filled is a sentence as plain text, for what holds no hostile word.
+func (c catalogue) filled(key string, pairs ...string) (string, error) {
+	pieces, err := c.sentence(key, pairs...)
+	var text strings.Builder
+	for _, p := range pieces {
+		text.WriteString(p.Text)
+	}
+	return text.String(), err
+}
+
+// happening says what became of a sharing: a Happening or an Ending.
+func (c catalogue) happening(what any, client, brand string) ([]piece, error) {
+	return c.sentence(fmt.Sprintf("happening.%s", what), "client", client, "brand", brand)
+}
+
+// number numbers sharings from the first number on.
+func number(sharings []Sharing, first int) []numbered {
+	var all []numbered
+	for i, s := range sharings {
+		all = append(all, numbered{s, first + i})
+	}
+	return all
 }

@@ -84,6 +84,10 @@ func TestEveryKeyIsUsed(t *testing.T) {
 		}
 	}
 	scopes := append(fdx.Scopes(), "openid", "offline_access", "other")
+	happenings := []page.Happening{page.Given, page.Fetched}
+	for _, e := range endings {
+		happenings = append(happenings, page.Happening(e))
+	}
 	for key := range catalogue(t, "en") {
 		family, rest, _ := strings.Cut(key, ".")
 		switch family {
@@ -91,6 +95,18 @@ func TestEveryKeyIsUsed(t *testing.T) {
 			continue
 		case "scope":
 			if slices.Contains(scopes, strings.TrimSuffix(rest, ".about")) {
+				continue
+			}
+		case "cluster":
+			if slices.Contains(clusters, strings.TrimSuffix(rest, ".about")) {
+				continue
+			}
+		case "registry":
+			if slices.Contains(registries, rest) {
+				continue
+			}
+		case "happening":
+			if slices.Contains(happenings, page.Happening(rest)) {
 				continue
 			}
 		case "problem":
