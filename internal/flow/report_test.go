@@ -62,6 +62,22 @@ func TestReasonOfAResource(t *testing.T) {
 	}
 }
 
+// FDX-11: a resource of FDX says in other members why it refuses; a challenge still says it as the RFCs do.
+func TestReasonOfFDX(t *testing.T) {
+	e := &Exchange{Status: 404, ResponseHeader: http.Header{}, ResponseBody: `{"code":"consent_unknown","message":"There is none.","debugMessage":"no consent"}`}
+	if e.Outcome() != "404 consent_unknown" || e.ErrorDescription() != "no consent" {
+		t.Errorf("%s: %s", e.Outcome(), e.ErrorDescription())
+	}
+	e.Status = 401
+	e.ResponseHeader.Set("WWW-Authenticate", `DPoP error="invalid_token", error_description="expired"`)
+	if e.Outcome() != "401 invalid_token" || e.ErrorDescription() != "expired" {
+		t.Errorf("%s: %s", e.Outcome(), e.ErrorDescription())
+	}
+	if e := (&Exchange{Status: 200, ResponseBody: `{"code":"of something else"}`}); e.Outcome() != "200" {
+		t.Error(e.Outcome())
+	}
+}
+
 func TestScopeOrderMeansNothing(t *testing.T) {
 	step := &Step{}
 	step.scope("a b", "b a")

@@ -146,8 +146,9 @@ func (e *Exchange) JSON() map[string]any {
 // challengeParameter finds one quoted parameter of a WWW-Authenticate challenge.
 var challengeParameter = regexp.MustCompile(`\b(error|error_description)="([^"]*)"`)
 
-// reason finds error or error_description in the body, or else in WWW-Authenticate (RFC 6750 §3, RFC 9449 §7.1).
-func (e *Exchange) reason(name string) string {
+// reason finds error or error_description in the body, or else in WWW-Authenticate (RFC 6750 §3, RFC 9449 §7.1), or else what
+// FDX has instead in the body of a refusal.
+func (e *Exchange) reason(name, fdx string) string {
 	if value, ok := e.JSON()[name].(string); ok {
 		return value
 	}
@@ -158,14 +159,17 @@ func (e *Exchange) reason(name string) string {
 			}
 		}
 	}
+	if value, ok := e.JSON()[fdx].(string); ok && e.Status >= http.StatusBadRequest {
+		return value
+	}
 	return ""
 }
 
 // ErrorCode is the answer's error, or empty.
-func (e *Exchange) ErrorCode() string { return e.reason("error") }
+func (e *Exchange) ErrorCode() string { return e.reason("error", "code") }
 
 // ErrorDescription is the answer's error_description, or empty.
-func (e *Exchange) ErrorDescription() string { return e.reason("error_description") }
+func (e *Exchange) ErrorDescription() string { return e.reason("error_description", "debugMessage") }
 
 // Outcome is the status and, where there is one, the error: "400 invalid_scope".
 func (e *Exchange) Outcome() string {

@@ -18,6 +18,9 @@ type Pages struct {
 
 	// Show answers a person at a browser with the page for errors. Nil: whoever asks is a program.
 	Show func(w http.ResponseWriter, r *http.Request, e *Error, status int)
+
+	// FDX: the resource is one of FDX, whose errors have a body of their own.
+	FDX bool
 }
 
 // Serve is the one adaptor between handlers and HTTP, and the one place that writes an error.
@@ -30,7 +33,8 @@ func (p Pages) Serve(h Handler) http.Handler {
 }
 
 // Write answers with err as the RFCs have it: JSON, no-store, and WWW-Authenticate where a protected resource or an
-// Authorization header was concerned; a redirect where the refusal goes to the client; a page where a person asked.
+// Authorization header was concerned; a redirect where the refusal goes to the client; a page where a person asked. Only
+// the members of the JSON are FDX's at its resources.
 func (p Pages) Write(w http.ResponseWriter, r *http.Request, err error) {
 	e := asError(err)
 	if o := observer(w); o != nil {
@@ -57,11 +61,40 @@ func (p Pages) Write(w http.ResponseWriter, r *http.Request, err error) {
 		p.Show(w, r, e, e.Status())
 		return
 	}
+	description, uri := Printable(e.Description), p.Base+"/errors/"+string(e.Reason)
+	if p.FDX {
+		WriteJSON(w, e.Status(), fdxError{e.Reason, plainly(e.Status()), description + "; see " + uri})
+		return
+	}
 	WriteJSON(w, e.Status(), struct {
 		Error       Code   `json:"error"`
 		Description string `json:"error_description,omitempty"`
 		URI         string `json:"error_uri"`
-	}{e.Code(), Printable(e.Description), p.Base + "/errors/" + string(e.Reason)})
+	}{e.Code(), description, uri})
+}
+
+// fdxError is an error as FDX has it (FDX, Error).
+type fdxError struct {
+	Code         Reason `json:"code"`         // stays the same, so that a program can act on it
+	Message      string `json:"message"`      // may be shown to a person
+	DebugMessage string `json:"debugMessage"` // for the developer
+}
+
+// plainly says to a person, who can mend no request, what became of it.
+func plainly(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return "The application did not prove that it may ask for this."
+	case http.StatusNotFound:
+		return "The application has no such consent."
+	case http.StatusConflict:
+		return "The consent has already ended."
+	case http.StatusServiceUnavailable:
+		return "This cannot be answered just now. Try again in a moment."
+	case http.StatusInternalServerError:
+		return "Something went wrong here. Try again later."
+	}
+	return "The application asked in a way that is not understood here."
 }
 
 // Redirect sends the browser back to the client with these parameters, the state and the issuer, in the query, behind

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -40,6 +41,51 @@ func TestWriteBody(t *testing.T) {
 	}
 	if fields := w.Header().Values("WWW-Authenticate"); fields != nil {
 		t.Errorf("challenged with %q", fields)
+	}
+}
+
+// FDX-11: an error at a resource of FDX has the members of FDX; what surrounds them stays.
+func TestWriteFDX(t *testing.T) {
+	const see = "; see https://as.example/errors/"
+	conflict := oauth.Refuse(oauth.ConsentEnded, "it has <ended> \"before\"")
+	method := oauth.Refuse(oauth.MethodNotAllowed, "no")
+	method.Allow = []string{"GET"}
+	for name, test := range map[string]struct {
+		err    error
+		status int
+		body   map[string]string
+		header http.Header
+	}{
+		"a conflict": {conflict, 409, map[string]string{"code": "consent_ended", "message": "The consent has already ended.",
+			"debugMessage": "it has <ended> 'before'" + see + "consent_ended"}, nil},
+		"not there": {oauth.Refuse(oauth.ConsentUnknown, "no"), 404, map[string]string{"code": "consent_unknown", "message": "The application has no such consent.",
+			"debugMessage": "no" + see + "consent_unknown"}, nil},
+		"a challenge": {oauth.Refuse(oauth.TokenExpired, "old").Challenged("DPoP", "algs", "ES256"), 401, map[string]string{"code": "token_expired",
+			"message": "The application did not prove that it may ask for this.", "debugMessage": "old" + see + "token_expired"},
+			http.Header{"Www-Authenticate": {`DPoP error="invalid_token", error_description="old", algs="ES256"`}}},
+		"another method": {method, 405, map[string]string{"code": "method_not_allowed", "message": "The application asked in a way that is not understood here.",
+			"debugMessage": "no" + see + "method_not_allowed"}, http.Header{"Allow": {"GET"}}},
+		"an outage": {outage{true}, 503, map[string]string{"code": "temporarily_unavailable", "message": "This cannot be answered just now. Try again in a moment.",
+			"debugMessage": "the server cannot answer just now, try again shortly" + see + "temporarily_unavailable"}, http.Header{"Retry-After": {"2"}}},
+		"a failure": {outage{false}, 500, map[string]string{"code": "server_error", "message": "Something went wrong here. Try again later.",
+			"debugMessage": "the server failed" + see + "server_error"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newRecorder()
+			oauth.Pages{Base: "https://as.example", FDX: true}.Write(w, post(formType, ""), test.err)
+			var body map[string]string
+			if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || w.Code != test.status || len(w.refused) != 1 {
+				t.Errorf("%d %v, recorded %v", w.Code, err, w.refused)
+			}
+			if diff := cmp.Diff(test.body, body); diff != "" {
+				t.Error(diff)
+			}
+			want := http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"no-store"}, "Pragma": {"no-cache"}}
+			maps.Copy(want, test.header)
+			if diff := cmp.Diff(want, w.Header()); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
 
