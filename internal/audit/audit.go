@@ -32,7 +32,7 @@ const (
 	PersonPasswordChanged Event = "person.password_changed"
 	GrantApproved         Event = "grant.approved"
 	GrantDenied           Event = "grant.denied"
-	GrantRevoked          Event = "grant.revoked" // a code was redeemed twice, or the refresh token was revoked
+	GrantRevoked          Event = "grant.revoked" // by its client or the operator, or a code was redeemed twice
 )
 
 // Events are all events, for whoever counts them.

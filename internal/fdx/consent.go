@@ -163,6 +163,17 @@ func (d Details) ConsentRequests() []ConsentRequest {
 	return requests
 }
 
+// Resources are what the consents of the details are about, one entry for each type and id (FDX, ConsentGrantResource).
+func (d Details) Resources() []Resource {
+	var all []Resource
+	for _, r := range d.ConsentRequests() {
+		for _, of := range r.Resources {
+			all = add(all, of.ResourceType, of.ResourceID, of.DataClusters...)
+		}
+	}
+	return all
+}
+
 // AboutAccounts tells whether the person has to choose accounts before the details can be granted.
 func (d Details) AboutAccounts() bool {
 	return slices.ContainsFunc(d.ConsentRequests(), func(r ConsentRequest) bool {

@@ -6,6 +6,8 @@ import (
 
 	"authserver/internal/fdx"
 	"authserver/internal/oauth"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestGranted(t *testing.T) {
@@ -55,6 +57,22 @@ func granted(t *testing.T) fdx.Details {
 	return parse(t, consent(`"durationType":"TIME_BOUND","durationPeriod":90,"lookbackPeriod":60,"resources":[
 		{"resourceType":"ACCOUNT","resourceId":"a","dataClusters":["TAX","BILLS"]},{"resourceType":"ACCOUNT","resourceId":"b","dataClusters":["TAX"]},
 		{"resourceType":"CUSTOMER","resourceId":"_1","dataClusters":["CUSTOMER_CONTACT"]}]`))
+}
+
+// FDX-05: the resources of a consent, whichever of its details they stand in.
+func TestResources(t *testing.T) {
+	both := strings.TrimSuffix(resources(`[{"resourceType":"ACCOUNT","resourceId":"a","dataClusters":["TAX"]},{"resourceType":"ACCOUNT","resourceId":"b","dataClusters":["TAX"]}]`), "]") +
+		"," + resources(`[{"resourceType":"ACCOUNT","resourceId":"a","dataClusters":["BILLS","TAX"]},{"resourceType":"DOCUMENT","resourceId":"a","dataClusters":["TAX"]}]`)[1:]
+	d := parse(t, both)
+	before := marshal(t, d)
+	want := []fdx.Resource{{ResourceType: fdx.Account, ResourceID: "a", DataClusters: []string{"TAX", "BILLS"}},
+		{ResourceType: fdx.Account, ResourceID: "b", DataClusters: []string{"TAX"}}, {ResourceType: fdx.Document, ResourceID: "a", DataClusters: []string{"TAX"}}}
+	if diff := cmp.Diff(want, d.Resources()); diff != "" || marshal(t, d) != before {
+		t.Error(diff)
+	}
+	if fdx.Details(nil).Resources() != nil {
+		t.Error("nothing has resources")
+	}
 }
 
 func TestNarrow(t *testing.T) {

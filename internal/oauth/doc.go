@@ -6,7 +6,8 @@
 // Cause) can reach a response.
 //
 // Every refusal has a Reason, finer than the RFC's code and stable. The same word stands in the response's error_uri, in
-// the log record and in the metric, and Reasons generates the page behind the error_uri.
+// the log record and in the metric, and Reasons generates the page behind the error_uri. At the resources of FDX, whose
+// errors have other members, it is the code.
 //
 // How much a description may say (the rule of the house): before a client is proven, only what the request, the public
 // metadata and the clock say. Whatever depends on our records is uniform in text until the signature has verified.

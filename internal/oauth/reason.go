@@ -197,6 +197,10 @@ const (
 	StatementMalformed   Reason = "software_statement_malformed"
 	StatementNotTrusted  Reason = "software_statement_not_trusted"
 
+	ConsentUnknown    Reason = "consent_unknown"
+	ConsentEnded      Reason = "consent_ended"
+	RevocationRefused Reason = "revocation_refused"
+
 	RateLimited Reason = "rate_limited"
 	Unavailable Reason = "temporarily_unavailable"
 	Internal    Reason = "server_error"

@@ -30,7 +30,7 @@ var reasons = []Explanation{
 	{HeaderRepeated, InvalidRequest, 0, "A header that may stand once was sent more than once.", "Send it once. Look for a proxy that adds its own."},
 	{BodyTooLarge, InvalidRequest, http.StatusRequestEntityTooLarge, "The request body is longer than this server reads.", "Send less; no request of this protocol needs more."},
 	{BodyUnreadable, InvalidRequest, 0, "The request body ended early or arrived too slowly.", "Send the request again over a better connection."},
-	{ContentTypeRefused, InvalidRequest, http.StatusUnsupportedMediaType, "The endpoint does not read this content type or content encoding.", "Send application/x-www-form-urlencoded (registration: application/json), not compressed."},
+	{ContentTypeRefused, InvalidRequest, http.StatusUnsupportedMediaType, "The endpoint does not read this content type or content encoding.", "Send application/x-www-form-urlencoded (registration and consents: application/json), not compressed."},
 	{BodyMalformed, InvalidRequest, 0, "The body does not follow its content type: a bad percent-escape, a semicolon between parameters, bytes that are not UTF-8, a NUL, or JSON that is not one flat object of strings.", "Encode the body with a library's form encoder."},
 	{ParametersTooMany, InvalidRequest, 0, "The body holds more parameters than this server reads.", "Send only the parameters of the request."},
 	{ParameterRepeated, InvalidRequest, 0, "A parameter was sent more than once (RFC 6749, 3.2).", "Send each parameter once."},
@@ -155,6 +155,10 @@ var reasons = []Explanation{
 
 	{StatementMalformed, InvalidSoftwareStatement, 0, "software_statement is not one compact JWS signed with an offered algorithm.", "Send the statement as its issuer made it, or leave it out."},
 	{StatementNotTrusted, UnapprovedSoftwareStatement, 0, "software_statement comes from an issuer that this server does not trust.", "Leave it out, and register the members that it states yourself."},
+
+	{RevocationRefused, InvalidRequest, 0, "The body that ends a consent is not one strict JSON object, or its reason or initiator is missing or not one that a client can give (FDX). Nothing was ended.", "Send {\"reason\":\"USER_ACTION\",\"initiator\":\"INDIVIDUAL\"}, or what else the description names."},
+	{ConsentUnknown, InvalidRequest, http.StatusNotFound, "The access token opens no consent of this id. Whether there is one is not said.", "Send the grant_id or fdxConsentId of your own consent, with a token of that consent or with one that the client fetched in its own name."},
+	{ConsentEnded, InvalidRequest, http.StatusConflict, "The consent has ended before: it was revoked, or its time is over. Nothing was changed.", "Do not send it again; read the consent to see how it ended."},
 
 	{RateLimited, TemporarilyUnavailable, http.StatusTooManyRequests, "Too many requests of this kind came from one client or address. Nothing is wrong with this one.", "Come back after the seconds of the Retry-After header."},
 	{Unavailable, TemporarilyUnavailable, 0, "The server cannot answer just now. Nothing was granted; the assertion and the proof may have been used up.", "Send the request again after the seconds of the Retry-After header, with a new assertion and a new proof."},

@@ -32,6 +32,7 @@ var floors = map[string]struct {
 	"authserver/internal/dcr":               {4, "an endpoint"},
 	"authserver/internal/token":             {4, "an endpoint"},
 	"authserver/internal/introspect":        {4, "an endpoint"},
+	"authserver/internal/consent":           {4, "an endpoint"},
 	"authserver/internal/par":               {4, "an endpoint"},
 	"authserver/internal/authorize":         {4, "an endpoint, and the pages behind it"},
 	"authserver/internal/store/pglocal":     {4, "runs PostgreSQL as a child; knows no room"},
