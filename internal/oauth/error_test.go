@@ -49,6 +49,8 @@ func TestStatus(t *testing.T) {
 		"form_refused":         403, // RFC 9110 §15.5.4
 		"cross_site":           403, // RFC 9110 §15.5.4
 		"person_changed":       403, // RFC 9110 §15.5.4
+		"consent_unknown":      404, // FDX Consent API
+		"consent_ended":        409, // FDX Consent API
 	}
 	used := map[oauth.Code]bool{}
 	for _, x := range oauth.Reasons() {
