@@ -1,4 +1,4 @@
-// Package client is who is calling: the registered client, the proof that a request comes from it, and its key sets.
+// Package client is who is calling: the registered client, the proof that a request comes from it, its key sets and its logo.
 //
 // The way of an assertion (private_key_jwt, RFC 7523, FAPI 2.0 Security Profile §5.3.2.1):
 //
@@ -18,7 +18,13 @@
 // serves for an hour while its host is down; a set with a private key in it serves, without that key, but is not
 // stored. A host that has never answered waits in a lane of its own.
 //
-// An Observer is told of every fetch, and of every request that was judged by a set past its age.
+// An Observer is told of every fetch of one, and of every request that was judged by a set past its age.
+//
+// Logos: people see a client's logo on our pages from our own origin, so that their browsers tell its host nothing. Decided
+// against DCR-23, which would have nothing fetched that a client names: it is fetched by the rules of a key set, in lanes of
+// its own, for one client at most once in five minutes whoever asks, and only a whole PNG or JPEG by its bytes is kept and
+// served. The store is asked about the client each time, so that a deleted client's logo is gone at the commit. Whoever knows a
+// client_id can learn from the logo that the client exists; its consent page tells that too.
 //
 // What only the operator sets for a client (operator.go) no registration and no update of one can touch.
 //

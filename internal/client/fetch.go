@@ -25,10 +25,25 @@ const (
 	MaxKeys = 20
 	// MaxKeySet bounds the document, in bytes.
 	MaxKeySet = 64 << 10
+	// MaxLogo bounds a client's picture, in bytes.
+	MaxLogo = 256 << 10
 
 	connectTimeout = 2 * time.Second
-	fetchTimeout   = 5 * time.Second
+	maxHeaders     = 64 << 10
 	lane           = 16 // fetches at a time, in each lane
+)
+
+// document is what a fetcher gets, and within which bounds.
+type document struct {
+	name   string        // as errors call it
+	accept string        // the media types asked for; what comes is judged by its bytes alone
+	most   int           // bytes
+	within time.Duration // a fetch, with the wait for its place
+}
+
+var (
+	keySetDocument = document{"key set", "application/jwk-set+json, application/json", MaxKeySet, 5 * time.Second}
+	logoDocument   = document{"logo", "image/png, image/jpeg", MaxLogo, 2 * time.Second}
 )
 
 // Vetting is what an outbound request must pass: the operator's exceptions and the server's own name.
@@ -40,18 +55,23 @@ type Vetting struct {
 	Resolver      *net.Resolver  // nil: the system's
 }
 
-// Fetcher gets JWK sets from hosts that clients name.
+// Fetcher gets documents of one kind from hosts that clients name.
 type Fetcher struct {
+	wanted  document
 	http    *http.Client
 	proven  chan struct{} // places for hosts that have answered before
 	untried chan struct{} // places for hosts that never have: their silence stalls only each other
 	flights singleflight.Group
 }
 
-// NewFetcher makes a fetcher: https by its rules, HTTP/1.1 only, no proxy, no redirects, no cookies, no compression, no
-// connection kept, and the address vetted after the name was resolved, at the moment of dialling, so that a name that
-// resolves differently the second time gains nothing.
-func NewFetcher(v Vetting) *Fetcher {
+// NewFetcher makes a fetcher of JWK sets.
+func NewFetcher(v Vetting) *Fetcher { return newFetcher(v, keySetDocument) }
+
+// newFetcher makes a fetcher with lanes of its own, so that hosts of one kind of document stall none of another: https by
+// its rules, HTTP/1.1 only, no proxy, no redirects, no cookies, no compression, no connection kept, and the address vetted
+// after the name was resolved, at the moment of dialling, so that a name that resolves differently the second time gains
+// nothing.
+func newFetcher(v Vetting, wanted document) *Fetcher {
 	guard := ssrf.New(ssrf.WithPorts(443, 8443))
 	dialer := &net.Dialer{Timeout: connectTimeout, Resolver: v.Resolver, Control: func(network, address string, c syscall.RawConn) error {
 		if v.exempt(address) {
@@ -62,14 +82,15 @@ func NewFetcher(v Vetting) *Fetcher {
 	var http1 http.Protocols
 	http1.SetHTTP1(true)
 	return &Fetcher{
+		wanted: wanted,
 		http: &http.Client{
-			Timeout:       fetchTimeout,
+			Timeout:       wanted.within,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport: &http.Transport{
 				DialContext:            dialer.DialContext,
 				TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: v.RootCAs},
 				TLSHandshakeTimeout:    connectTimeout,
-				MaxResponseHeaderBytes: MaxKeySet,
+				MaxResponseHeaderBytes: maxHeaders,
 				DisableCompression:     true,
 				DisableKeepAlives:      true,
 				Protocols:              &http1,
@@ -114,7 +135,7 @@ func FetchResults() []FetchResult {
 	return []FetchResult{FetchOK, FetchUnusable, FetchRefused, FetchFailed}
 }
 
-// unusable is the error of an answer that is no key set.
+// unusable is the error of an answer that is not what was asked for.
 type unusable struct{ error }
 
 func resultOf(err error) FetchResult {
@@ -138,7 +159,7 @@ type fetched struct {
 // fetch gets the document behind a vetted URI; those who ask at once for the same one share the answer.
 func (f *Fetcher) fetch(ctx context.Context, uri string, answeredBefore bool) (fetched, error) {
 	v, err, _ := f.flights.Do(uri, func() (any, error) {
-		ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+		ctx, cancel := context.WithTimeout(ctx, f.wanted.within)
 		defer cancel()
 		places := f.untried
 		if answeredBefore {
@@ -148,7 +169,7 @@ func (f *Fetcher) fetch(ctx context.Context, uri string, answeredBefore bool) (f
 		case places <- struct{}{}:
 			defer func() { <-places }()
 		case <-ctx.Done():
-			return fetched{}, errors.New("too many key sets are being fetched")
+			return fetched{}, fmt.Errorf("too many hosts of a %s are being asked", f.wanted.name)
 		}
 		return f.get(ctx, uri)
 	})
@@ -163,7 +184,7 @@ func (f *Fetcher) get(ctx context.Context, uri string) (fetched, error) {
 	if err != nil {
 		return fetched{}, err
 	}
-	req.Header.Set("Accept", "application/jwk-set+json, application/json")
+	req.Header.Set("Accept", f.wanted.accept)
 	req.Header.Set("User-Agent", "authserver")
 	resp, err := f.http.Do(req)
 	if err != nil {
@@ -172,16 +193,16 @@ func (f *Fetcher) get(ctx context.Context, uri string) (fetched, error) {
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return fetched{}, unusable{fmt.Errorf("the key set's host answered %d", resp.StatusCode)}
+		return fetched{}, unusable{fmt.Errorf("the %s's host answered %d", f.wanted.name, resp.StatusCode)}
 	case resp.Header.Get("Content-Encoding") != "":
-		return fetched{}, unusable{errors.New("the key set came compressed")}
+		return fetched{}, unusable{fmt.Errorf("the %s came compressed", f.wanted.name)}
 	}
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, MaxKeySet+1))
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, int64(f.wanted.most)+1))
 	if err != nil {
 		return fetched{}, err
 	}
-	if len(raw) > MaxKeySet {
-		return fetched{}, unusable{fmt.Errorf("the key set is longer than %d bytes", MaxKeySet)}
+	if len(raw) > f.wanted.most {
+		return fetched{}, unusable{fmt.Errorf("the %s is longer than %d bytes", f.wanted.name, f.wanted.most)}
 	}
 	return fetched{raw: raw, maxAge: maxAge(resp.Header.Get("Cache-Control"))}, nil
 }

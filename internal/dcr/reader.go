@@ -158,7 +158,7 @@ func (r *reader) seconds(name string) *int {
 	return &n
 }
 
-// webURI is a page or picture of the client's. It is shown, never fetched.
+// webURI is a page or picture of the client's. It is shown; only the logo is ever fetched, and judged by its host then.
 func (r *reader) webURI(name string) string {
 	s := r.ascii(name, 2000)
 	if s != "" && !isWebURI(s) {
