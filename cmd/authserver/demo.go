@@ -59,7 +59,7 @@ func (demoBank) Accounts(context.Context, string) ([]person.Account, error) {
 // serve answers GET /demo/accounts: a protected resource to try a bound token on. Of a person's token it shows the accounts
 // that the person has chosen.
 func (b demoBank) serve(w http.ResponseWriter, r *http.Request) error {
-	token, err := b.guard.Admit(r, b.now(), "fdx:accountbasic:read")
+	token, err := b.guard.Admit(r, b.now(), "fdx:accountbasic:read", "fdx:accountdetailed:read")
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,6 +146,27 @@ curl -i -X GET 'https://as.example/x'
 	}
 }
 
+// What is asked for, and what is granted of it, stands on a line for each detail.
+func TestTranscriptOfDetails(t *testing.T) {
+	const asked = `[{"type":"fdx_v1.0","consentRequest":{"durationType":"TIME_BOUND","durationPeriod":30,"resources":[{"resourceType":"ACCOUNT","dataClusters":["TRANSACTIONS","BILLS"]}]}}]`
+	const granted = `{"authorization_details":[{"type":"fdx_v1.0","consentRequest":{"durationType":"ONE_TIME","resources":[
+		{"resourceType":"ACCOUNT","resourceId":"a1","dataClusters":["BILLS"]},{"resourceType":"ACCOUNT","resourceId":"a\u001b2","dataClusters":["BILLS"]}]}}]}`
+	exchange := &flow.Exchange{Method: "POST", URL: "https://as.example/par", Status: 201, ResponseBody: granted,
+		RequestHeader: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+		RequestBody:   url.Values{"authorization_details": {asked}}.Encode()}
+	want := `
+[4/10] push the request   POST /par                                             201   0 ms
+      fdx_v1.0          TIME_BOUND 30 days  TRANSACTIONS, BILLS
+      fdx_v1.0          ONE_TIME  BILLS  of a1, a?2
+`
+	var printed bytes.Buffer
+	printer := transcript{w: &printed, origin: "https://as.example", plain: true}
+	printer.step(&flow.Step{Number: 4, Of: 10, Title: "push the request", Exchanges: []*flow.Exchange{exchange}})
+	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), printed.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestTranscriptInColour(t *testing.T) {
 	var printed bytes.Buffer
 	colourful := transcript{w: &printed}
@@ -207,7 +229,8 @@ func TestTryExitCodes(t *testing.T) {
 		"a failed check":             {tryCmd{Issuer: elsewhere.URL}, 1, "1 of 1 checks failed"},
 		"a failed check, as JSON":    {tryCmd{Issuer: elsewhere.URL, JSON: true}, 1, `"failed": 1`},
 		"a failed check of a code":   {tryCmd{Issuer: elsewhere.URL, Flow: "code"}, 1, "[1/10] discover"},
-		"a failed check of refresh":  {tryCmd{Issuer: elsewhere.URL, Flow: "refresh"}, 1, "[1/9] discover"},
+		"a failed check of refresh":  {tryCmd{Issuer: elsewhere.URL, Flow: "refresh"}, 1, "[1/10] discover"},
+		"a failed check of fdx":      {tryCmd{Issuer: elsewhere.URL, Flow: "fdx"}, 1, "[1/14] discover"},
 		"a browser without a person": {tryCmd{Issuer: elsewhere.URL, Flow: "cc", Browser: true}, 2, ""},
 		"no issuer":                  {tryCmd{Issuer: "localhost"}, 2, ""},
 		"no such key":                {tryCmd{Issuer: elsewhere.URL, RegistrarKey: nameless + ".absent"}, 2, ""},

@@ -85,6 +85,10 @@ func (t *transcript) exchange(lead string, exchange *flow.Exchange) {
 			t.line(faint, indent+pad("", 18)+jwt.Compact)
 		}
 	}
+	asked, granted := exchange.Details()
+	for _, detail := range append(asked, granted...) {
+		t.line(faint, indent+pad(detail.Type, 18)+describeDetail(detail))
+	}
 	if t.curl {
 		t.line("", curl(exchange))
 	}
@@ -132,6 +136,20 @@ func (t *transcript) describe(jwt flow.JWT) string {
 		parties, jwt.Claim("aud"), flow.Lifetime(jwt.Claims))
 	if jkt := flow.Confirmation(jwt.Claims); jkt != "" {
 		line += "  cnf.jkt=" + t.short(jkt)
+	}
+	return line
+}
+
+// describeDetail shows on one line for how long which data is asked for, or is granted and of what.
+func describeDetail(detail flow.Detail) string {
+	consent := detail.ConsentRequest
+	duration := consent.DurationType
+	if consent.DurationPeriod > 0 {
+		duration += fmt.Sprintf(" %d days", consent.DurationPeriod)
+	}
+	line := duration + "  " + strings.Join(detail.Clusters(), ", ")
+	if ids := detail.Of(); len(ids) > 0 {
+		line += "  of " + strings.Join(ids, ", ")
 	}
 	return line
 }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import * as oauth from 'oauth4webapi';
 import { answer } from './person.mjs';
-import { accounts, accountsScope, issuer, metadata, newKey } from './recipient.mjs';
+import { accounts, accountsFor, accountsScope, issuer, metadata, newKey } from './recipient.mjs';
 
 const options = { [oauth.allowInsecureRequests]: issuer.startsWith('http:') };
 const redirectURI = 'https://recipient.example/callback';
@@ -34,6 +34,7 @@ test('a person says yes, and the client redeems and refreshes', async () => {
   const parameters = {
     response_type: 'code', redirect_uri: redirectURI, scope: accountsScope, state,
     code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
+    authorization_details: JSON.stringify(accountsFor(30)),
   };
   const pushed = await twice(
     () => oauth.pushedAuthorizationRequest(as, client, authentication, parameters, { ...options, DPoP }),
@@ -46,6 +47,7 @@ test('a person says yes, and the client redeems and refreshes', async () => {
     () => oauth.authorizationCodeGrantRequest(as, client, authentication, back, redirectURI, verifier, { ...options, DPoP }),
     (response) => oauth.processAuthorizationCodeResponse(as, client, response));
   assert.equal(token.scope, accountsScope);
+  assert.equal(token.authorization_details[0].consentRequest.resources.length, 2, 'the accounts that were chosen');
   const shared = await oauth.protectedResourceRequest(token.access_token, 'GET', accounts, undefined, undefined, { ...options, DPoP });
   assert.equal(shared.status, 200);
 
@@ -53,4 +55,5 @@ test('a person says yes, and the client redeems and refreshes', async () => {
     () => oauth.refreshTokenGrantRequest(as, client, authentication, token.refresh_token, { ...options, DPoP }),
     (response) => oauth.processRefreshTokenResponse(as, client, response));
   assert.equal(again.refresh_token, token.refresh_token);
+  assert.deepEqual(again.authorization_details, token.authorization_details);
 });

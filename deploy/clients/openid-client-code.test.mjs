@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import * as client from 'openid-client';
 import { answer } from './person.mjs';
-import { accounts, accountsScope, issuer, metadata, newKey, witness } from './recipient.mjs';
+import { accounts, accountsFor, accountsScope, issuer, metadata, newKey, witness } from './recipient.mjs';
 
 const plainHTTP = issuer.startsWith('http:') ? [client.allowInsecureRequests] : [];
 // Without a query: the package takes the query away before it redeems.
@@ -22,7 +22,7 @@ async function register(alg = 'ES256') {
 }
 
 // push pushes a request and returns where to send the browser, and what to check its return by.
-async function push({ config, DPoP }, more = {}) {
+async function push({ config, DPoP }, more = { authorization_details: JSON.stringify(accountsFor(30)) }) {
   const pkceCodeVerifier = client.randomPKCECodeVerifier();
   const expectedState = client.randomState();
   const url = await client.buildAuthorizationUrlWithPAR(config, {
@@ -48,11 +48,17 @@ for (const alg of ['ES256', 'PS256', 'EdDSA']) {
     assert.equal(token.token_type, 'dpop');
     assert.equal(token.scope, accountsScope);
     assert.equal(token.id_token, undefined);
-    assert.equal((await (await call(own, token)).json()).accounts.length, 2);
+    const shared = (await (await call(own, token)).json()).accounts.map((account) => account.accountId);
+    const [{ consentRequest }] = token.authorization_details;
+    assert.deepEqual(consentRequest.resources.map((resource) => resource.resourceId).sort(), shared.sort());
+    assert.equal(consentRequest.durationPeriod, 30);
 
     const again = await client.refreshTokenGrant(config, token.refresh_token, undefined, { DPoP });
     assert.equal(again.refresh_token, token.refresh_token, 'no rotation');
     assert.notEqual(again.access_token, token.access_token);
+    assert.deepEqual(again.authorization_details, token.authorization_details);
+    assert.equal(again.grant_id, token.grant_id);
+    assert.equal((await client.tokenIntrospection(config, again.access_token)).fdxConsentId, token.grant_id);
     const other = client.getDPoPHandle(config, await client.randomDPoPKeyPair(alg));
     const moved = await client.refreshTokenGrant(config, token.refresh_token, undefined, { DPoP: other });
     assert.equal((await call({ config, DPoP: other }, moved)).status, 200, 'a new key is taken at a refresh');
@@ -63,6 +69,24 @@ for (const alg of ['ES256', 'PS256', 'EdDSA']) {
     await assert.rejects(call(own, again), { status: 401 });
   });
 }
+
+test('a client that asks by scope alone may do so once', async () => {
+  const own = await register();
+  const { url, checks } = await push(own, {});
+  const token = await client.authorizationCodeGrant(own.config, await answer(url, 'approve'), checks, undefined, { DPoP: own.DPoP });
+  assert.equal(token.refresh_token, undefined);
+  assert.equal(token.authorization_details[0].consentRequest.durationType, 'ONE_TIME');
+  assert.equal((await call(own, token)).status, 200);
+});
+
+test('details that FDX does not have are refused by the path of the member', async () => {
+  const [detail] = accountsFor(366);
+  await assert.rejects(push(await register(), { authorization_details: JSON.stringify([detail]) }), (refusal) => {
+    assert.equal(refusal.error, 'invalid_authorization_details');
+    assert.match(refusal.error_description, /^authorization_details\[0\]\.consentRequest\.durationPeriod /);
+    return true;
+  });
+});
 
 test('a person says no', async () => {
   const own = await register();

@@ -11,6 +11,15 @@ export const issuer = process.env.ISSUER;
 export const accounts = new URL(issuer + '/demo/accounts');
 export const accountsScope = 'fdx:accountbasic:read';
 
+// accountsFor are the authorization details (RFC 9396) that ask for the data of accountsScope, for so many days. A client
+// that pushes a scope alone gets it once, and nothing to refresh with.
+export const accountsFor = (days) => [{
+  type: 'fdx_v1.0',
+  consentRequest: {
+    durationType: 'TIME_BOUND', durationPeriod: days, resources: [{ resourceType: 'ACCOUNT', dataClusters: ['ACCOUNT_BASIC'] }],
+  },
+}];
+
 const algorithms = {
   ES256: { name: 'ECDSA', namedCurve: 'P-256' },
   PS256: { name: 'RSA-PSS', hash: 'SHA-256', modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]) },

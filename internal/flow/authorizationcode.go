@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// The flows with a person register for three kinds of data and ask for two, so that there is one to widen to.
-const (
-	registeredScope = "fdx:accountbasic:read fdx:transactions:read fdx:statements:read"
-	pushedScope     = "fdx:accountbasic:read fdx:transactions:read"
-)
-
 // The loopback redirect URI of a native app is registered without a port, and asked for with one (RFC 8252 §7.3). Nobody
 // listens there while the flow plays the person: its browser stops before.
 const (
 	registeredRedirect = "http://127.0.0.1/callback"
 	playedRedirect     = "http://127.0.0.1:49152/callback"
+)
+
+// What is told of a step that needs one more answer.
+const (
+	onceOnly = "a person answers only once"
+	onceMore = "1 more request, pushed and answered anew"
 )
 
 // Authorization is what the flows with a person begin with: a request is pushed, a person allows it, and the code is
@@ -32,6 +32,7 @@ type Authorization struct {
 	// Ask is optional: it shows a person what to open in a browser, and in how many seconds. Their answer is waited for.
 	Ask func(url string, seconds int64)
 
+	wish     wish
 	browser  *Browser
 	callback *Callback // with Ask only
 	round    *round
@@ -40,14 +41,20 @@ type Authorization struct {
 
 // round is one authorization request on its way from the push to the code.
 type round struct {
+	wish        wish
 	pair        PKCE
 	state       string
 	redirectURI string
 	pushed      *Pushed
+	accounts    []string // that the person shares; nil when the flow cannot see them
 	code        string
 }
 
-func (r *round) params() url.Values { return r.pair.Parameters(r.redirectURI, pushedScope, r.state) }
+func (r *round) params() url.Values {
+	params := r.pair.Parameters(r.redirectURI, r.wish.scope, r.state)
+	params.Set("authorization_details", r.wish.details)
+	return params
+}
 
 // cleanUp stops waiting for an answer, and deletes the clients.
 func (f *Authorization) cleanUp(ctx context.Context) {
@@ -66,6 +73,8 @@ func (f *Authorization) discover(ctx context.Context, step *Step) error {
 	step.check("PKCE is offered with S256 alone", slices.Equal(metadata.CodeChallengeMethods, []string{"S256"}), "S256",
 		strings.Join(metadata.CodeChallengeMethods, " "))
 	step.equal("answers name the issuer", "true", metadata.AuthorizationResponseIss)
+	step.check("authorization details of FDX are offered", slices.Contains(metadata.AuthorizationDetailsTypes, DetailsType),
+		DetailsType, strings.Join(metadata.AuthorizationDetailsTypes, " "))
 	return step.named("what asking a person needs", map[string]string{"authorization_endpoint": metadata.AuthorizationEndpoint,
 		"pushed_authorization_request_endpoint": metadata.PushedAuthorizationRequestEndpoint})
 }
@@ -89,7 +98,7 @@ func (f *Authorization) push(ctx context.Context, step *Step) (err error) {
 		}
 		redirectURI = f.callback.URI
 	}
-	f.round, err = f.begin(ctx, redirectURI)
+	f.round, err = f.begin(ctx, f.wish, redirectURI)
 	step.nonceChallenge(http.StatusCreated)
 	if err != nil {
 		return err
@@ -105,8 +114,8 @@ func (f *Authorization) push(ctx context.Context, step *Step) (err error) {
 }
 
 // begin pushes a fresh request.
-func (f *Authorization) begin(ctx context.Context, redirectURI string) (*round, error) {
-	r := &round{pair: NewPKCE(), state: randomID(), redirectURI: redirectURI}
+func (f *Authorization) begin(ctx context.Context, wanted wish, redirectURI string) (*round, error) {
+	r := &round{wish: wanted, pair: NewPKCE(), state: randomID(), redirectURI: redirectURI}
 	var err error
 	r.pushed, err = f.client.Push(ctx, r.params())
 	return r, err
@@ -159,8 +168,20 @@ func (f *Authorization) answer(ctx context.Context, r *round, decision string) (
 	if did, err = f.browser.Answer(ctx, f.Person, decision); err != nil {
 		return did, nil, err
 	}
+	r.accounts = f.browser.Chosen()
 	answer, err = ReadReturn(f.browser.Page.Location, r.redirectURI)
 	return did, answer, err
+}
+
+// another plays a whole round, up to its code.
+func (f *Authorization) another(ctx context.Context, wanted wish) (*round, error) {
+	r, err := f.begin(ctx, wanted, playedRedirect)
+	if err != nil {
+		return nil, err
+	}
+	_, answer, err := f.answer(ctx, r, Approve)
+	r.code = answer.Get("code")
+	return r, err
 }
 
 func (f *Authorization) redeem(ctx context.Context, step *Step) (err error) {
@@ -169,10 +190,42 @@ func (f *Authorization) redeem(ctx context.Context, step *Step) (err error) {
 	if err != nil {
 		return err
 	}
-	step.scope(pushedScope, f.token.Scope)
-	step.check("a refresh token comes with it", f.token.RefreshToken != "", "one",
-		fmt.Sprint(len(f.token.RefreshToken), " characters"))
+	if err := f.granted(step, f.round, f.token); err != nil {
+		return err
+	}
 	return f.inspect(ctx, step, f.token, true)
+}
+
+// granted looks at the token that a round led to: it has what the person said yes to, and nothing else.
+func (f *Authorization) granted(step *Step, r *round, token *Token) error {
+	step.scope(r.wish.granted, token.Scope)
+	if r.wish.lasts() {
+		step.check("a refresh token comes with it", token.RefreshToken != "", "one", fmt.Sprint(len(token.RefreshToken), " characters"))
+	} else {
+		step.check("no refresh token comes with it", token.RefreshToken == "", "none", fmt.Sprint(len(token.RefreshToken), " characters"))
+	}
+	access, err := Decode(token.AccessToken)
+	if err != nil {
+		return fmt.Errorf("the access token is not a JWT: %w", err)
+	}
+	_, granted := token.Exchange.Details()
+	if r.accounts == nil && len(granted) > 0 {
+		r.accounts = granted[0].Of() // A person chose in a browser of their own.
+	}
+	step.details("authorization_details name the chosen accounts", r.wish.read().granted(access.Claim("sub"), r.accounts),
+		token.Exchange.JSON()["authorization_details"])
+	step.check("grant_id is given", token.GrantID != "" && len(token.GrantID) <= 256, "1 to 256 characters",
+		fmt.Sprint(len(token.GrantID), " characters"))
+	step.bears(token, access.Claims)
+	return nil
+}
+
+// bears records whether an access token, or what introspection says of one, names the grant as the token response does.
+func (s *Step) bears(token *Token, claims map[string]any) {
+	s.equal("fdxConsentId is the grant", token.GrantID, claims["fdxConsentId"])
+	s.equal("grant_id is the grant", token.GrantID, claims["grant_id"])
+	_, granted := token.Exchange.Details()
+	s.details("authorization_details are those of the token response", granted, claims["authorization_details"])
 }
 
 // AuthorizationCode is the flow `code`: push a request, let a person allow it, redeem the code, use the token, and then
@@ -184,6 +237,7 @@ type AuthorizationCode struct {
 // Run plays the flow. What the server does wrong is in the Report; the only error is *Unreachable.
 func (f *AuthorizationCode) Run(ctx context.Context) (*Report, error) {
 	defer f.cleanUp(ctx)
+	f.wish = once
 	return play(ctx, f.Server, "code", []stage{
 		{"discover", f.discover},
 		{"registrar token", f.askRegistrarToken},

@@ -7,7 +7,7 @@ import (
 
 // mustFail is all that must fail with the one code there is.
 func (f *AuthorizationCode) mustFail(ctx context.Context, step *Step) error {
-	if err := f.redeemAgain(ctx, step); err != nil {
+	if err := f.redeemAgain(ctx, step, f.round, f.token); err != nil {
 		return err
 	}
 	if err := f.pushBadly(ctx, step); err != nil {
@@ -17,15 +17,15 @@ func (f *AuthorizationCode) mustFail(ctx context.Context, step *Step) error {
 }
 
 // redeemAgain redeems the spent code once more, which ends everything that it gave (RFC 6749 §4.1.2).
-func (f *AuthorizationCode) redeemAgain(ctx context.Context, step *Step) error {
-	again := f.client.CodeRequest(f.round.code, f.round.pair.Verifier, f.round.redirectURI)
+func (f *Authorization) redeemAgain(ctx context.Context, step *Step, r *round, token *Token) error {
+	again := f.client.CodeRequest(r.code, r.pair.Verifier, r.redirectURI)
 	if err := f.refused(ctx, step, "the same code again", 400, "invalid_grant", again); err != nil {
 		return err
 	}
-	if err := f.dead(ctx, step, "and then its access token", f.client, f.token.AccessToken); err != nil {
+	if err := f.dead(ctx, step, "and then its access token", f.client, token.AccessToken); err != nil || token.RefreshToken == "" {
 		return err
 	}
-	refresh := f.client.RefreshRequest(f.token.RefreshToken, nil)
+	refresh := f.client.RefreshRequest(token.RefreshToken, nil)
 	return f.refused(ctx, step, "and then its refresh token", 400, "invalid_grant", refresh)
 }
 
@@ -96,7 +96,7 @@ func (f *AuthorizationCode) errorPage(ctx context.Context, step *Step, name, tar
 // mustFailAnew is what needs a fresh code, or another answer, for each thing that must fail.
 func (f *AuthorizationCode) mustFailAnew(ctx context.Context, step *Step) error {
 	if f.Ask != nil {
-		step.Skipped = "a person answers only once"
+		step.Skipped = onceOnly
 		return nil
 	}
 	step.Did = "3 more requests, each pushed and answered anew"
@@ -109,20 +109,9 @@ func (f *AuthorizationCode) mustFailAnew(ctx context.Context, step *Step) error 
 	return f.deny(ctx, step)
 }
 
-// another plays a whole round, up to its code.
-func (f *AuthorizationCode) another(ctx context.Context) (*round, error) {
-	r, err := f.begin(ctx, playedRedirect)
-	if err != nil {
-		return nil, err
-	}
-	_, answer, err := f.answer(ctx, r, Approve)
-	r.code = answer.Get("code")
-	return r, err
-}
-
 // redeemWithWrongVerifier shows that a wrong verifier is refused and leaves the code as good as it was.
 func (f *AuthorizationCode) redeemWithWrongVerifier(ctx context.Context, step *Step) error {
-	r, err := f.another(ctx)
+	r, err := f.another(ctx, f.wish)
 	if err != nil {
 		return err
 	}
@@ -140,7 +129,7 @@ func (f *AuthorizationCode) redeemWithWrongVerifier(ctx context.Context, step *S
 
 // redeemWithAnotherKey shows that a code belongs to the key that signed the proof at PAR (RFC 9449 §10).
 func (f *AuthorizationCode) redeemWithAnotherKey(ctx context.Context, step *Step) error {
-	r, err := f.another(ctx)
+	r, err := f.another(ctx, f.wish)
 	if err != nil {
 		return err
 	}
@@ -154,7 +143,7 @@ func (f *AuthorizationCode) redeemWithAnotherKey(ctx context.Context, step *Step
 
 // deny presses the other button: the client learns of it, and by whom (RFC 9207).
 func (f *AuthorizationCode) deny(ctx context.Context, step *Step) error {
-	r, err := f.begin(ctx, playedRedirect)
+	r, err := f.begin(ctx, f.wish, playedRedirect)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func TestACarelessServerIsFoundOutWithCodes(t *testing.T) {
 	report := playCode(t, nil)
 	t.Run("redacted", func(t *testing.T) { checkRedacted(t, report, 150) })
 	want := []string{
-		"9 the same code again", "9 and then its access token", "9 and then its refresh token",
+		"9 the same code again", "9 and then its access token",
 		"9 a push with PKCE plain", "9 a push without PKCE", "9 a push with another redirect_uri",
 		"9 a push for a token instead of a code", "9 a push with the same DPoP proof", "9 an assertion for another audience",
 		"9 authorize without PAR", "9 a request_uri that nobody pushed", "9 the same request_uri again",
@@ -65,7 +65,7 @@ func TestEveryMistakeIsFound(t *testing.T) {
 	redeemed := func(name string, value any) func(*careless) {
 		return func(s *careless) {
 			s.bends = map[string]func(map[string]any){"POST /token": func(answer map[string]any) {
-				if answer["refresh_token"] != nil {
+				if answer["grant_id"] != nil {
 					answer[name] = value
 				}
 			}}
@@ -101,8 +101,16 @@ func TestEveryMistakeIsFound(t *testing.T) {
 		"302":                        {func(s *careless) { s.status = http.StatusFound }, "5 the browser is sent back with 303"},
 		"a fragment":                 {func(s *careless) { s.leave = func(d string) string { return s.allow(d) + "#x" } }, "5 to the redirect_uri, without a fragment"},
 		"back to somebody else":      {func(s *careless) { s.leave = func(string) string { return "https://elsewhere.example/" } }, "5 to the redirect_uri, without a fragment"},
-		"no refresh token":           {redeemed("refresh_token", ""), "6 a refresh token comes with it"},
-		"less scope":                 {redeemed("scope", "fdx:accountbasic:read"), "6 scope is what was asked for"},
+		"no details are offered":     {set(discovery, "authorization_details_types_supported", nil), "1 authorization details of FDX are offered"},
+		"RT-13, a refresh token":     {redeemed("refresh_token", "secret-refresh-token"), "6 no refresh token comes with it"},
+		"less scope":                 {redeemed("scope", "fdx:statements:read"), "6 scope is what was asked for"},
+		"no details":                 {redeemed("authorization_details", nil), "6 authorization_details name the chosen accounts"},
+		"details without accounts":   {redeemed("authorization_details", once.read()), "6 authorization_details name the chosen accounts"},
+		"one account of two":         {redeemed("authorization_details", once.read().granted("", []string{"a1"})), "6 authorization_details name the chosen accounts"},
+		"no grant_id":                {redeemed("grant_id", ""), "6 grant_id is given"},
+		"a consent of another id":    {redeemed("grant_id", "g2"), "6 fdxConsentId is the grant"},
+		"introspection of less":      {set("POST /introspect", "authorization_details", once.read()), "8 authorization_details are those of the token response"},
+		"introspection of another":   {set("POST /introspect", "fdxConsentId", "g2"), "8 fdxConsentId is the grant"},
 		"a Bearer token":             {redeemed("token_type", "Bearer"), "6 token_type is DPoP"},
 		"it lives longer than told":  {redeemed("expires_in", 60), "6 expires_in is the token's lifetime"},
 		"inactive from the first":    {set("POST /introspect", "active", false), "8 active, says the server to the client"},

@@ -159,14 +159,35 @@ func (b *Browser) Decide(ctx context.Context, decision string) (*Page, error) {
 	return b.Submit(ctx, form)
 }
 
+// Asked is the last page so far that asked for an answer in a field; nil when none did.
+func (b *Browser) Asked(field string) *Page {
+	for _, exchange := range slices.Backward(b.Exchanges) {
+		if page := readPage(exchange); page.Form(field) != nil {
+			return page
+		}
+	}
+	return nil
+}
+
+// Chosen are the accounts that were ticked last.
+func (b *Browser) Chosen() []string {
+	for _, exchange := range slices.Backward(b.Exchanges) {
+		if form := exchange.Form(); form.Has("accounts") {
+			return form["accounts"]
+		}
+	}
+	return nil
+}
+
 // Person is somebody a browser can play.
 type Person struct {
 	Username string
 	Password string
+	Shares   int // accounts at most, the first that are offered; 0: all
 }
 
 // Answer plays a person from the page that is shown until the browser is sent away: signs in where that is asked for,
-// shares every account that is offered, and presses Approve or Deny. What was done is told in a few words, also when it
+// shares accounts where some are offered, and presses Approve or Deny. What was done is told in a few words, also when it
 // leads to nothing.
 func (b *Browser) Answer(ctx context.Context, person Person, decision string) (did string, err error) {
 	var deeds []string
@@ -182,9 +203,12 @@ func (b *Browser) Answer(ctx context.Context, person Person, decision string) (d
 			deeds = append(deeds, "signed in as "+person.Username)
 			_, err = b.SignIn(ctx, person.Username, person.Password)
 		case "accounts":
-			offered := b.Page.Form("accounts").Choices["accounts"]
-			deeds = append(deeds, fmt.Sprintf("shared %d accounts", len(offered)))
-			_, err = b.ChooseAccounts(ctx, offered...)
+			shared := b.Page.Form("accounts").Choices["accounts"]
+			if person.Shares > 0 {
+				shared = shared[:min(person.Shares, len(shared))]
+			}
+			deeds = append(deeds, "shared "+count(len(shared), "account"))
+			_, err = b.ChooseAccounts(ctx, shared...)
 		case "decision":
 			deeds = append(deeds, map[string]string{Approve: "pressed Allow", Deny: "pressed Don't allow"}[decision])
 			_, err = b.Decide(ctx, decision)
@@ -193,4 +217,12 @@ func (b *Browser) Answer(ctx context.Context, person Person, decision string) (d
 		}
 	}
 	return strings.Join(deeds, ", "), err
+}
+
+// count is a number of things in words.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprint(n, " ", thing)
 }

@@ -87,7 +87,7 @@ func TestAnswerEndsWhereAPersonWould(t *testing.T) {
 		person Person
 		want   string
 	}{
-		"a wrong password":    {bank{}, Person{"alex", "wrong"}, "the page comes again: 403, Sign in, That is not right."},
+		"a wrong password":    {bank{}, Person{Username: "alex", Password: "wrong"}, "the page comes again: 403, Sign in, That is not right."},
 		"a page of no answer": {bank{prefix: "__Host-"}, alex, "a person could answer: 403, Somebody else"}, // its cookies are not kept
 	}
 	for name, test := range tests {

@@ -3,6 +3,7 @@ package flow
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -19,6 +20,7 @@ type careless struct {
 	key          *Key
 	registration map[string]any
 	pushed       url.Values // last
+	endedBy      string     // initiator of the end of the last consent
 	requests     []string
 	withoutDemo  bool
 	bends        map[string]func(map[string]any) // of the JSON that answers "METHOD /path"
@@ -44,7 +46,9 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "POST /token":
 		answer(200, s.token(r))
 	case "POST /par":
-		s.pushed = r.PostForm
+		s.pushed, s.endedBy, s.stopped = r.PostForm, "", false
+		s.terms = "authserver try: " + s.pushed.Get("authorization_details") + `<p>once, 60 days back, <time datetime="` +
+			time.Now().AddDate(0, 0, 30).UTC().Format(time.DateOnly) + `">then</time>, Everyday ***1, Rainy day ***2. To stop</p>`
 		answer(201, map[string]any{"request_uri": "urn:ietf:params:oauth:request_uri:secret-request", "expires_in": 90})
 	case "POST /introspect":
 		token, err := Decode(r.Form.Get("token"))
@@ -52,6 +56,13 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			token.Claims = map[string]any{}
 		}
 		token.Claims["active"], token.Claims["token_type"] = true, "DPoP"
+		if media := r.Header.Get("Accept"); media != "application/json" {
+			w.Header().Set("Content-Type", media)
+			signed, _ := Draft{Key: s.key, Alg: "ES256", Header: map[string]any{"alg": "ES256"},
+				Claims: map[string]any{"token_introspection": token.Claims}}.Sign()
+			io.WriteString(w, signed)
+			return
+		}
 		answer(200, token.Claims)
 	case "POST /register", "PUT /register/c1":
 		json.NewDecoder(r.Body).Decode(&s.registration)
@@ -62,6 +73,14 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(200, s.registration)
 	case "DELETE /register/c1":
 		w.WriteHeader(204)
+	case "PUT /fdx/v6/consents/g1/revocation":
+		s.endedBy = "DATA_RECIPIENT"
+		w.WriteHeader(204)
+	case "GET /fdx/v6/consents/g1/revocation":
+		if s.stopped {
+			s.endedBy = "INDIVIDUAL"
+		}
+		answer(200, map[string]any{"revocations": []map[string]string{{"status": "REVOKED", "initiator": s.endedBy}}})
 	case "GET /demo/accounts":
 		if s.withoutDemo {
 			w.WriteHeader(404)
@@ -70,8 +89,36 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(401)
 		}
 	default:
+		if strings.HasPrefix(route, "GET /fdx/v6/consents/") {
+			answer(200, s.consent())
+			return
+		}
 		s.bank.ServeHTTP(w, r)
 	}
+}
+
+// granted is what was asked for last, of the accounts that were chosen last.
+func (s *careless) granted() Details {
+	asked, _ := ReadDetails(s.pushed.Get("authorization_details"))
+	var accounts []string
+	for _, form := range s.posted {
+		if form.Has("accounts") {
+			accounts = form["accounts"]
+		}
+	}
+	return asked.granted("alex-1", accounts)
+}
+
+func (s *careless) consent() map[string]any {
+	status := "ACTIVE"
+	if s.endedBy != "" || s.stopped {
+		status = "REVOKED"
+	}
+	terms := s.granted()[0].ConsentRequest
+	return map[string]any{"id": "g1", "status": status, "createdTime": "2026-03-01T12:00:00Z", "expirationTime": "2026-03-31T12:00:00Z",
+		"parties":      []map[string]string{{"name": clientName, "type": "DATA_RECIPIENT"}, {"name": "a bank", "type": "DATA_PROVIDER"}},
+		"durationType": terms.DurationType, "durationPeriod": terms.DurationPeriod, "lookbackPeriod": terms.LookbackPeriod,
+		"resources": terms.Resources}
 }
 
 func (s *careless) metadata() map[string]any {
@@ -81,7 +128,7 @@ func (s *careless) metadata() map[string]any {
 		"token_endpoint_auth_signing_alg_values_supported": []string{"ES256"}, "dpop_signing_alg_values_supported": []string{"ES256"},
 		"authorization_endpoint": s.issuer + "/authorize", "pushed_authorization_request_endpoint": s.issuer + "/par",
 		"require_pushed_authorization_requests": true, "code_challenge_methods_supported": []string{"S256"},
-		"authorization_response_iss_parameter_supported": true}
+		"authorization_response_iss_parameter_supported": true, "authorization_details_types_supported": []string{DetailsType}}
 }
 
 // token is a client's own, or alex's.
@@ -89,19 +136,36 @@ func (s *careless) token(r *http.Request) map[string]any {
 	proof, _ := Decode(r.Header.Get("DPoP"))
 	assertion, _ := Decode(r.Form.Get("client_assertion"))
 	client, scope := assertion.Claim("sub"), r.Form.Get("scope")
-	subject := client
 	answer := map[string]any{"token_type": "DPoP", "expires_in": 300}
+	claims := map[string]any{"iss": s.issuer, "sub": client, "client_id": client, "aud": s.issuer, "iat": 1_700_000_000,
+		"exp": 1_700_000_300, "jti": randomID(), "cnf": map[string]string{"jkt": proof.JKT}}
 	if r.Form.Get("grant_type") != "client_credentials" {
-		subject, answer["refresh_token"] = "alex-1", "secret-refresh-token"
-		if scope == "" {
-			scope = s.pushed.Get("scope")
+		var details Details
+		details, scope = s.ofPerson(r.Form)
+		claims["sub"], claims["fdxConsentId"], claims["grant_id"], claims["authorization_details"] = "alex-1", "g1", "g1", details
+		answer["grant_id"], answer["authorization_details"] = "g1", details
+		if !strings.Contains(s.pushed.Get("authorization_details"), "ONE_TIME") {
+			answer["refresh_token"] = "secret-refresh-token"
 		}
 	}
 	answer["scope"] = scope
 	answer["access_token"], _ = Draft{Key: s.key, Alg: "ES256", Header: map[string]any{"alg": "ES256", "typ": "at+jwt", "kid": s.key.ID},
-		Claims: map[string]any{"iss": s.issuer, "sub": subject, "client_id": client, "aud": s.issuer, "iat": 1_700_000_000,
-			"exp": 1_700_000_300, "jti": randomID(), "cnf": map[string]string{"jkt": proof.JKT}}}.Sign()
+		Claims: claims}.Sign()
 	return answer
+}
+
+// ofPerson is what a token request of a person's grant gets: all that it asks for, or else all that was pushed.
+func (s *careless) ofPerson(form url.Values) (Details, string) {
+	asked, _ := ReadDetails(form.Get("authorization_details"))
+	switch {
+	case len(asked) > 0:
+		return asked, "fdx:transactions:read"
+	case form.Get("scope") != "":
+		return s.granted(), form.Get("scope")
+	case s.pushed.Get("authorization_details") == both.details:
+		return s.granted(), both.granted
+	}
+	return s.granted(), s.pushed.Get("scope")
 }
 
 // allow sends every browser back with a code, also after Don't allow.
@@ -147,7 +211,13 @@ type bank struct {
 	status  int                          // of its redirects
 	visits  []string
 	posted  []url.Values
-	headers []http.Header // of posts
+	headers []http.Header            // of posts
+	terms   string                   // that the consent page shows
+	change  func(page string) string // of a page; nil: none
+	stopped bool                     // a person has stopped sharing
+
+	unconnected bool // there is no page of connected apps
+	unstoppable bool // it does not do what it should
 }
 
 func (s *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -181,14 +251,32 @@ func (s *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.redirect(w, "/accounts")
 	case "/accounts":
 		s.page(w, 200, "Accounts", `<form method="post" action="/sign-out"><button>Sign out</button></form>
-			<form method="post" action="/accounts/choice"><input type="checkbox" name="accounts" value="a1" checked>
-			<input type="checkbox" name="accounts" value="a2"><button>Go on</button></form>`)
+			<form method="post" action="/accounts/choice"><label><input type="checkbox" name="accounts" value="a1" checked>
+			Everyday <b>***1</b></label><label><input type="checkbox" name="accounts" value="a2"> Rainy day ***2</label><button>Go on</button></form>`)
 	case "/accounts/choice":
 		s.redirect(w, "/consent")
 	case "/consent":
-		s.page(w, 200, "Allow?", `<form method="post" action="/consent/decision">
+		s.page(w, 200, "Allow?", s.terms+`<form method="post" action="/consent/decision">
 			<input type="hidden" name="form_token" value="secret-token-2"><button name="decision" value="approve">Yes</button>
 			<button name="decision" value="deny">No</button></form>`)
+	case "/connected":
+		switch {
+		case s.unconnected:
+			w.WriteHeader(404)
+		case err != nil:
+			s.page(w, 200, "Sign in", `<form method="post" action="/connected/attempt"><input name="username"><input name="password"></form>`)
+		case s.stopped:
+			s.page(w, 200, "Connected", "")
+		default:
+			s.page(w, 200, "Connected", `<form method="post" action="/connected/stop"><input type="hidden" name="consent" value="g0"></form>
+				<form method="post" action="/connected/stop"><input type="hidden" name="consent" value="g1"></form>`)
+		}
+	case "/connected/attempt":
+		http.SetCookie(w, &http.Cookie{Name: s.prefix + "session", Value: "secret-s1", Path: "/", Secure: s.secure})
+		s.redirect(w, "/connected")
+	case "/connected/stop":
+		s.stopped = r.PostFormValue("consent") == "g1" && !s.unstoppable
+		s.redirect(w, "/connected")
 	case "/consent/decision":
 		if err != nil || cookie.Value != "secret-s1" {
 			s.page(w, 403, "Somebody else", "")
@@ -205,6 +293,9 @@ func (s *bank) redirect(w http.ResponseWriter, location string) {
 
 func (s *bank) page(w http.ResponseWriter, status int, heading, body string) {
 	w.WriteHeader(status)
+	if s.change != nil {
+		body = s.change(body)
+	}
 	fmt.Fprintf(w, "<!doctype html><title>x</title><main><h1>%s</h1>%s</main>", heading, body)
 }
 

@@ -31,6 +31,7 @@ type Metadata struct {
 	RequirePushedAuthorizationRequests bool     `json:"require_pushed_authorization_requests"`
 	CodeChallengeMethods               []string `json:"code_challenge_methods_supported"`
 	AuthorizationResponseIss           bool     `json:"authorization_response_iss_parameter_supported"`
+	AuthorizationDetailsTypes          []string `json:"authorization_details_types_supported"`
 }
 
 // Server is an authorization server as seen from outside. Once discovered it is safe for concurrent use, except that it
@@ -244,7 +245,8 @@ type Token struct {
 	Type         string `json:"token_type"`
 	ExpiresIn    int64  `json:"expires_in"` // seconds
 	Scope        string `json:"scope"`
-	RefreshToken string `json:"refresh_token"` // of a person's grant only
+	RefreshToken string `json:"refresh_token"` // of a person's grant that outlives the access token
+	GrantID      string `json:"grant_id"`      // of a person's grant, which is the consent's id too
 
 	Exchange *Exchange `json:"-"`
 }

@@ -13,6 +13,7 @@
 //	Exchange  what went out and what came back, with every JWT on the way decoded
 //	Server    the authorization server as seen from outside: metadata, one nonce per origin
 //	Client    credentials at a Server; builds Requests and reads their answers
+//	Details   which data a request asks a person for, or what the person granted of it
 //	Browser   a person's browser without JavaScript: cookies, Pages, Forms
 //	Report    the numbered Steps of a flow with their Exchanges and Checks
 //

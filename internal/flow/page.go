@@ -14,9 +14,11 @@ import (
 // Page is what a browser shows.
 type Page struct {
 	Exchange *Exchange
-	Location string // absolute URL of a redirect that was not followed; then nothing is shown
-	Heading  string // text of the first h1
-	Alert    string // text of the first element with role alert: what is wrong with what was sent
+	Location string   // absolute URL of a redirect that was not followed; then nothing is shown
+	Heading  string   // text of the first h1
+	Alert    string   // text of the first element with role alert: what is wrong with what was sent
+	Text     string   // all that there is to read, also what is folded away
+	Dates    []string // that are written for machines too (datetime of time elements)
 	Forms    []*Form
 }
 
@@ -27,6 +29,7 @@ type Form struct {
 	Fields  url.Values // what is sent: hidden fields, and inputs and boxes as they are filled in
 	Choices url.Values // the values of all checkboxes and radio buttons, by name
 	Buttons url.Values // the values of its named buttons, by name; pressing one adds it to Fields
+	Labels  url.Values // what each checkbox and radio button is labelled with, by its value
 
 	origin string // header field Origin of a POST
 }
@@ -87,6 +90,10 @@ func readPage(exchange *Exchange) *Page {
 			page.Alert = words(node)
 		case node.DataAtom == atom.Form:
 			page.Forms = append(page.Forms, readForm(node, exchange))
+		case node.DataAtom == atom.Time:
+			page.Dates = append(page.Dates, attribute(node, "datetime"))
+		case node.DataAtom == atom.Body:
+			page.Text = words(node)
 		}
 	}
 	return page
@@ -94,7 +101,7 @@ func readPage(exchange *Exchange) *Page {
 
 func readForm(node *html.Node, exchange *Exchange) *Form {
 	form := &Form{Method: http.MethodGet, Action: resolve(exchange.URL, attribute(node, "action")), Fields: url.Values{},
-		Choices: url.Values{}, Buttons: url.Values{}, origin: Origin(exchange.URL)}
+		Choices: url.Values{}, Buttons: url.Values{}, Labels: url.Values{}, origin: Origin(exchange.URL)}
 	if strings.EqualFold(attribute(node, "method"), "post") {
 		form.Method = http.MethodPost
 	}
@@ -121,6 +128,11 @@ func (f *Form) add(field *html.Node) {
 	case kind == "checkbox", kind == "radio":
 		value = cmp.Or(value, "on")
 		f.Choices.Add(name, value)
+		for parent := range field.Ancestors() {
+			if parent.DataAtom == atom.Label {
+				f.Labels.Set(value, words(parent))
+			}
+		}
 		if _, checked := find(field, "checked"); checked {
 			f.Fields.Add(name, value)
 		}

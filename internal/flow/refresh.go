@@ -7,8 +7,8 @@ import (
 	"net/url"
 )
 
-// narrowedScope is a part of what is pushed.
-const narrowedScope = "fdx:accountbasic:read"
+// narrowedScope is a part of what is granted.
+const narrowedScope = "fdx:transactions:read"
 
 // Refresh is the flow `refresh`: as AuthorizationCode up to the tokens, then ask for more of them with the refresh token,
 // see everything fail that has to fail, and give the refresh token back.
@@ -21,6 +21,7 @@ type Refresh struct {
 // Run plays the flow. What the server does wrong is in the Report; the only error is *Unreachable.
 func (f *Refresh) Run(ctx context.Context) (*Report, error) {
 	defer f.cleanUp(ctx)
+	f.wish = lasting
 	return play(ctx, f.Server, "refresh", []stage{
 		{"discover", f.discover},
 		{"registrar token", f.askRegistrarToken},
@@ -31,6 +32,7 @@ func (f *Refresh) Run(ctx context.Context) (*Report, error) {
 		{"refresh", f.refresh},
 		{"must fail", f.mustFail},
 		{"revoke", f.revoke},
+		{"must fail, anew", f.mustFailAnew},
 	}, f.Done)
 }
 
@@ -49,7 +51,7 @@ func (f *Refresh) refresh(ctx context.Context, step *Step) error {
 	if err != nil {
 		return err
 	}
-	step.scope(pushedScope, first.Scope)
+	step.scope(grantedScope, first.Scope)
 	step.equal("the refresh token is the same as before", "the same", compare(f.token.RefreshToken, first.RefreshToken))
 	step.equal("the access token is another one", "another", compare(f.token.AccessToken, first.AccessToken))
 	if err := f.inspect(ctx, step, first, true); err != nil {
@@ -65,10 +67,10 @@ func (f *Refresh) refresh(ctx context.Context, step *Step) error {
 		more   url.Values
 		scope  string
 	}{
-		{"a second time", f.client, nil, pushedScope},
+		{"a second time", f.client, nil, grantedScope},
 		{"a third time, for less", f.client, narrowed, narrowedScope},
-		{"and for everything again", f.client, nil, pushedScope},
-		{"with a new DPoP key", &renewed, nil, pushedScope},
+		{"and for everything again", f.client, nil, grantedScope},
+		{"with a new DPoP key", &renewed, nil, grantedScope},
 	} {
 		request := turn.client.RefreshRequest(f.token.RefreshToken, turn.more)
 		if err := f.turn(ctx, step, turn.name, request, turn.client.DPoPKey, turn.scope); err != nil {
@@ -153,4 +155,22 @@ func (f *Refresh) revoke(ctx context.Context, step *Step) error {
 		return err
 	}
 	return f.dead(ctx, step, "the access token", f.client, f.token.AccessToken)
+}
+
+// mustFailAnew redeems another code twice: the second time ends what the first has given, also the refresh token.
+func (f *Refresh) mustFailAnew(ctx context.Context, step *Step) error {
+	if f.Ask != nil {
+		step.Skipped = onceOnly
+		return nil
+	}
+	step.Did = onceMore
+	r, err := f.another(ctx, f.wish)
+	if err != nil {
+		return err
+	}
+	token, err := f.client.Redeem(ctx, r.code, r.pair.Verifier, r.redirectURI)
+	if err != nil {
+		return err
+	}
+	return f.redeemAgain(ctx, step, r, token)
 }

@@ -37,11 +37,12 @@ func TestACarelessServerIsFoundOutWithRefreshTokens(t *testing.T) {
 	want := []string{
 		"8 a scope that nobody granted", "8 no DPoP proof", "8 another client's request", "8 the access token in its place",
 		"8 a refresh token that nobody issued", "9 a refresh after that", "9 the access token",
+		"10 the same code again", "10 and then its access token", "10 and then its refresh token",
 	}
 	if diff := cmp.Diff(want, failed(report)); diff != "" {
 		t.Error(diff)
 	}
-	if report.Flow != "refresh" || report.Passed < 50 || len(report.Steps) != 9 {
+	if report.Flow != "refresh" || report.Passed < 50 || len(report.Steps) != 10 {
 		t.Errorf("flow %s: %d passed, %d steps", report.Flow, report.Passed, len(report.Steps))
 	}
 }
@@ -79,12 +80,13 @@ func TestEveryMistakeAtARefreshIsFound(t *testing.T) {
 		bend func(*careless)
 		want []string
 	}{
+		{"no refresh token from the first", from(1, set("refresh_token", "")), []string{"6 a refresh token comes with it"}},
 		{"another refresh token", from(2, set("refresh_token", "secret-other-refresh-token")), []string{refreshToken}},
 		{"no refresh token", from(2, func(answer map[string]any) { delete(answer, "refresh_token") }), []string{refreshToken}},
 		{"another one the second time", from(3, set("refresh_token", "secret-other-refresh-token")), []string{refreshToken}},
-		{"less scope", from(2, set("scope", "fdx:accountbasic:read")), []string{scope}},
-		{"less scope for ever", from(5, set("scope", "fdx:accountbasic:read")), []string{scope}},
-		{"no narrowing", from(3, set("scope", pushedScope)), []string{scope}},
+		{"less scope", from(2, set("scope", "fdx:statements:read")), []string{scope}},
+		{"less scope for ever", from(5, set("scope", "fdx:statements:read")), []string{scope}},
+		{"no narrowing", from(3, set("scope", grantedScope)), []string{scope}},
 		{"the same access token, bound to the old key", same, []string{accessToken, "7 cnf.jkt is the thumbprint of the proof's key"}},
 	}
 	for _, test := range tests {

@@ -98,6 +98,9 @@ func (f *Registrant) askRegistrarToken(ctx context.Context, step *Step) error {
 	return nil
 }
 
+// clientName is what the flow's clients call themselves.
+const clientName = "authserver try"
+
 // enrol registers one more client. It prefers PS256 for assertions and signs proofs with ES256: two algorithms in one
 // run, and the RSA key lets an RS256 assertion fail for its algorithm alone.
 func (f *Registrant) enrol(ctx context.Context, metadata map[string]any) (*Client, error) {
@@ -113,7 +116,7 @@ func (f *Registrant) enrol(ctx context.Context, metadata map[string]any) (*Clien
 	if err != nil {
 		return nil, err
 	}
-	whole := map[string]any{"client_name": "authserver try", "dpop_bound_access_tokens": true,
+	whole := map[string]any{"client_name": clientName, "dpop_bound_access_tokens": true,
 		"token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": alg,
 		"jwks": map[string]any{"keys": []JWK{key.PublicJWK()}}}
 	maps.Copy(whole, metadata)
@@ -232,6 +235,9 @@ func (f *Registrant) introspect(ctx context.Context, step *Step, token *Token) e
 	step.equal("client_id is the client", f.client.ID, answer["client_id"])
 	step.equal("token_type is DPoP", "DPoP", answer["token_type"])
 	step.equal("cnf.jkt is the thumbprint of the proof's key", f.client.DPoPKey.Thumbprint(), Confirmation(answer))
+	if token.GrantID != "" {
+		step.bears(token, answer)
+	}
 	if f.ResourceServerKey == nil {
 		return nil
 	}
@@ -249,12 +255,17 @@ func (f *Registrant) resourceServer() *Client {
 
 // refused sends a request that must fail with this status and, unless it is empty, this error.
 func (f *Registrant) refused(ctx context.Context, step *Step, name string, status int, code string, request *Request) error {
+	_, err := f.answered(ctx, step, name, status, code, request)
+	return err
+}
+
+// answered sends a request that is there to be answered with this status and, unless it is empty, this error.
+func (f *Registrant) answered(ctx context.Context, step *Step, name string, status int, code string, request *Request) (*Exchange, error) {
 	exchange, err := f.Server.Do(ctx, request)
-	if err != nil {
-		return err
+	if err == nil {
+		step.judged(name, exchange, status, code)
 	}
-	step.judged(name, exchange, status, code)
-	return nil
+	return exchange, err
 }
 
 // dead records that introspection says of a token nothing but that it is inactive.
