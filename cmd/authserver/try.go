@@ -22,8 +22,8 @@ import (
 // tryCmd drives a FAPI 2.0 flow against an issuer and shows every step: `authserver try`.
 type tryCmd struct {
 	Issuer             string        `default:"http://localhost:8080" placeholder:"URL" help:"Issuer to drive; its metadata names the rest."`
-	Flow               string        `default:"cc" enum:"cc,code,refresh" help:"Flow to drive: ${enum}."`
-	Username           string        `default:"alex" help:"Person who signs in with code and refresh; the default is the one of dev."`
+	Flow               string        `default:"cc" enum:"cc,code,refresh,fdx" help:"Flow to drive: ${enum}."`
+	Username           string        `default:"alex" help:"Person who signs in with code, refresh and fdx; the default is the one of dev."`
 	Password           string        `default:"alex-demo" help:"That person's password."`
 	Browser            bool          `help:"Let a person sign in and answer, in a browser on this machine."`
 	RegistrarKey       string        `type:"path" placeholder:"FILE" xor:"registration" help:"Private JWK, with client_id beside it, of a client that may register others. Default: the one of dev."`
@@ -89,6 +89,8 @@ func (c *tryCmd) choose(registrant flow.Registrant, ask func(string, int64)) dri
 		return &flow.AuthorizationCode{Authorization: authorization}
 	case "refresh":
 		return &flow.Refresh{Authorization: authorization}
+	case "fdx":
+		return &flow.FDX{Authorization: authorization}
 	}
 	return &flow.ClientCredentials{Registrant: registrant}
 }
@@ -115,7 +117,7 @@ func (c *tryCmd) prepare() (flow.Registrant, error) {
 		return registrant, err
 	}
 	if c.Browser && c.Flow == "cc" {
-		return registrant, errors.New("--browser needs a flow with a person: --flow code or --flow refresh")
+		return registrant, errors.New("--browser needs a flow with a person: --flow code, --flow refresh or --flow fdx")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if c.CACert != "" {
