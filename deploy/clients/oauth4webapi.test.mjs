@@ -241,7 +241,7 @@ test('challenged for a scope that is too small: insufficient_scope', async () =>
     const [{ scheme, parameters }] = refusal.cause;
     assert.equal(scheme, 'dpop');
     assert.equal(parameters.error, 'insufficient_scope');
-    assert.equal(parameters.scope, accountsScope);
+    assert.equal(parameters.scope, accountsScope + ' fdx:accountdetailed:read');
     assert.match(parameters.error_description, /needs the scope fdx:accountbasic:read/);
     return true;
   });
