@@ -136,7 +136,7 @@ func tooLong(t *testing.T, d *deployment) {
 		signed := compact(t, c.Assertion(flow.SetClaim("exp", exp), flow.SetClaim("jti", "a day")))
 		d.refuses(c, oauth.AssertionLifetime, signed)
 		use := replay.NewUse(replay.Assertion, c.ID, "a day", time.Unix(exp, 0))
-		if kept, err := d.store.Denied(t.Context(), use, c.ID, ""); err != nil || kept {
+		if kept, _, err := d.store.Denied(t.Context(), use, c.ID, ""); err != nil || kept {
 			t.Errorf("exp %d is kept (%v)", exp, err)
 		}
 	}

@@ -103,7 +103,7 @@ func endedBeforeRedemption(t *testing.T, d *deployment) {
 			outcome(t, do(t, c.Server, c.ManageRequest(http.MethodDelete, nil)), "204")
 		}, "401 invalid_client", oauth.ClientNotProven},
 		"the consent is withdrawn": {func(t *testing.T, _ *flow.Client, code string) {
-			if ended, err := d.store.RevokeGrant(t.Context(), d.grantOf(t, code), d.clock.now()); err != nil || !ended {
+			if ended, err := d.stop(t, d.grantOf(t, code)); err != nil || !ended {
 				t.Fatal(ended, err)
 			}
 		}, "400 invalid_grant", oauth.CodeUnknown},

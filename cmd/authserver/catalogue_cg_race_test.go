@@ -85,7 +85,7 @@ func endedDuringRedemption(t *testing.T, d *deployment) {
 			code := a.codeIn(b)
 			id := d.grantOf(t, code)
 			return c, meanwhile(t, c, a.redemption(code), func() error {
-				_, err := d.store.RevokeGrant(t.Context(), id, d.clock.now())
+				_, err := d.stop(t, id)
 				return err
 			})
 		},

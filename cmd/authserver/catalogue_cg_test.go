@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"authserver/internal/flow"
+	"authserver/internal/grant"
 	"authserver/internal/oauth"
 	"authserver/internal/person"
 
@@ -92,6 +93,13 @@ func (d *deployment) wantFamily(f family, alive bool) {
 func (d *deployment) grantOf(t *testing.T, code string) string {
 	t.Helper()
 	return one[string](t, d, `SELECT grant_id FROM authorization_code WHERE id = $1`, oauth.Secret(code).Hash())
+}
+
+// stop has the operator end a grant.
+func (d *deployment) stop(t *testing.T, id string) (stopped bool, err error) {
+	change := grant.Stopped(grant.OperatorStopped, "", "", d.clock.now())
+	_, became, err := d.store.RevokeGrant(t.Context(), id, grant.Owner{}, change)
+	return became == grant.Ended, err
 }
 
 // revoked counts the audit records of a revoked grant.

@@ -11,15 +11,15 @@ import (
 	"authserver/internal/oauth"
 )
 
-// attacksOnDetails are the cases about authorization_details, of which this server grants none yet, whatever they say.
+// attacksOnDetails are the cases about authorization_details.
 func attacksOnDetails() []attack {
 	fdx := func(consent string) string { return `[{"type":"fdx_v1.0","consentRequest":{` + consent + `}}]` }
 	const resources = `"resources":[{"resourceType":"ACCOUNT","dataClusters":["TRANSACTIONS"]}]`
 	return []attack{
-		refusedDetails("PR-19", "{", "x", "{}", "[]", "null", `""`, `{"type":"fdx_v1.0"}`, "[{}",
+		refusedDetails("PR-19", oauth.DetailsMalformed, "{", "x", "{}", "[]", "null", `""`, `{"type":"fdx_v1.0"}`, "[{}",
 			`[{"type":"a","type":"b"}]`),
-		refusedDetails("PR-20", `[{"type":"fdx_v9.9"}]`, `[{}]`, `[{"type":""}]`, `[{"type":1}]`, `[{"type":"FDX_V1.0"}]`),
-		refusedDetails("PR-21", fdx(`"durationType":"FOREVER",`+resources),
+		refusedDetails("PR-20", oauth.DetailsType, `[{"type":"fdx_v9.9"}]`, `[{}]`, `[{"type":""}]`, `[{"type":1}]`, `[{"type":"FDX_V1.0"}]`),
+		refusedDetails("PR-21", oauth.DetailsMember, fdx(`"durationType":"FOREVER",`+resources),
 			fdx(`"durationType":"ONE_TIME","lookbackPeriod":-1,`+resources),
 			fdx(`"durationType":"ONE_TIME","lookbackPeriod":1.5,`+resources),
 			fdx(`"durationType":"ONE_TIME","lookbackPeriod":"60",`+resources),
@@ -27,16 +27,16 @@ func attacksOnDetails() []attack {
 			fdx(`"durationType":"ONE_TIME","resources":[]`),
 			fdx(`"durationType":"ONE_TIME","resources":[{"resourceType":"ACCOUNT","dataClusters":["ROOT"]}]`)),
 		{"PR-22", hugeDetails},
-		refusedDetails("PR-43", fdx(`"durationType":"TIME_BOUND","durationPeriod":-1,`+resources),
+		refusedDetails("PR-43", oauth.DetailsMember, fdx(`"durationType":"TIME_BOUND","durationPeriod":-1,`+resources),
 			fdx(`"durationType":"TIME_BOUND","durationPeriod":0,`+resources),
 			fdx(`"durationType":"PERSISTENT","durationPeriod":100000,`+resources),
 			fdx(`"durationType":"TIME_BOUND","durationPeriod":"30",`+resources)),
 	}
 }
 
-func refusedDetails(id string, values ...string) attack {
+func refusedDetails(id string, why oauth.Reason, values ...string) attack {
 	return attack{id, func(t *testing.T, d *deployment) {
-		d.pushesNothing(t, d.recipient(0), "400 invalid_authorization_details", oauth.DetailsRefused,
+		d.pushesNothing(t, d.recipient(0), "400 invalid_authorization_details", why,
 			each("authorization_details", values...)...)
 	}}
 }

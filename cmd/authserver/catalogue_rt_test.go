@@ -150,7 +150,7 @@ func endedBeforeRefresh(t *testing.T, d *deployment) {
 	for name, end := range map[string]func(t *testing.T, f family){
 		"the refresh token is revoked": func(t *testing.T, f family) { d.expect(f.client, f.client.RevokeRequest(f.token.RefreshToken), "200") },
 		"the consent is withdrawn": func(t *testing.T, f family) {
-			if _, err := d.store.RevokeGrant(t.Context(), d.grantOf(t, f.code), d.clock.now()); err != nil {
+			if _, err := d.stop(t, d.grantOf(t, f.code)); err != nil {
 				t.Fatal(err)
 			}
 		},

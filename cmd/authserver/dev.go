@@ -119,6 +119,7 @@ func (d *devCmd) fillIn() {
 	s.IntrospectionLimit = or(s.IntrospectionLimit, "0")
 	s.PARLimit = or(s.PARLimit, "0")
 	s.PARExpiresIn = or(s.PARExpiresIn, "90s")
+	s.fillInConsent()
 	s.LoginLimit = or(s.LoginLimit, "0")
 	s.LoginAddressLimit = or(s.LoginAddressLimit, "0")
 	s.fillInLogin(loginBuiltin)

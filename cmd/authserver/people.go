@@ -31,7 +31,7 @@ func (a *app) wirePeople(clients *client.Authenticator, proofs dpop.Verifier) er
 		return err
 	}
 	endpoint := &authorize.Endpoint{
-		Issuer: c.issuer, Store: a.store, Pages: pages, Forms: forms, Sessions: c.sessions, Now: a.now,
+		Issuer: c.issuer, Store: a.store, Pages: pages, Forms: forms, Sessions: c.sessions, Life: c.life, Now: a.now,
 	}
 	switch c.login {
 	case loginBuiltin:

@@ -78,6 +78,7 @@ func (s *settings) fillInForServe() {
 	s.IntrospectionLimit = or(s.IntrospectionLimit, "300")
 	s.PARLimit = or(s.PARLimit, "300")
 	s.PARExpiresIn = or(s.PARExpiresIn, "90s")
+	s.fillInConsent()
 	s.LoginLimit = or(s.LoginLimit, "10")
 	s.LoginAddressLimit = or(s.LoginAddressLimit, "100")
 	s.fillInLogin(loginOff)

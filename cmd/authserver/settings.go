@@ -48,6 +48,7 @@ type settings struct {
 	IntrospectionLimit string `placeholder:"N" help:"Inactive introspection answers for one client in a minute; 0: no limit."`
 	PARLimit           string `name:"par-limit" placeholder:"N" help:"Authorization requests that one client may push in a minute; 0: no limit."`
 	PARExpiresIn       string `name:"par-expires-in" placeholder:"DURATION" help:"How long the browser may take to arrive with a pushed request, 5s to 599s."`
+	consentSettings    `embed:""`
 	loginSettings      `embed:""`
 	brandSettings      `embed:""`
 }
@@ -88,6 +89,7 @@ type config struct {
 	introspectionLimit int // of inactive answers, a minute and client; 0: none
 	parLimit           int // of pushed requests, a minute and client; 0: none
 	parExpiresIn       time.Duration
+	life               fdx.Life
 	login              string                  // off, builtin or oidc
 	upstream           person.UpstreamSettings // of login oidc, as far as they are set by the operator
 	loginLimit         int                     // of attempts, in person.AttemptWindow and for an account; 0: none
@@ -127,6 +129,7 @@ func (s settings) understand(loopback bool) (config, []string) {
 		vetting:            client.Vetting{Issuer: s.Issuer, AllowLoopback: loopback},
 		parLimit:           u.count("par-limit", s.PARLimit),
 		parExpiresIn:       u.parExpiresIn(s.PARExpiresIn),
+		life:               u.life(s.consentSettings),
 		login:              u.oneOf("login", s.Login, loginOff, loginBuiltin, loginOIDC),
 		upstream:           u.upstream(s.loginSettings, loopback),
 		loginLimit:         u.count("login-limit", s.LoginLimit),

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"authserver/internal/fdx"
 	"authserver/internal/jose"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
@@ -43,10 +44,12 @@ type Token struct {
 	Confirmation Confirmation `json:"cnf,omitzero"`
 
 	// Of a token that speaks for a person; a client's own token has none of them.
-	GrantID  string   `json:"grant_id,omitempty"`  // what the person approved
-	AuthTime int64    `json:"auth_time,omitempty"` // when the person proved who they are, and how (RFC 9068 §2.2.1)
-	ACR      string   `json:"acr,omitempty"`
-	AMR      []string `json:"amr,omitempty"`
+	GrantID   string      `json:"grant_id,omitempty"`              // what the person approved
+	ConsentID string      `json:"fdxConsentId,omitempty"`          // the same id, where that is a consent to share data (FDX)
+	Details   fdx.Details `json:"authorization_details,omitempty"` // that it may be used for (RFC 9396 §9.1); nil: see the consent
+	AuthTime  int64       `json:"auth_time,omitempty"`             // when the person proved who they are, and how (RFC 9068 §2.2.1)
+	ACR       string      `json:"acr,omitempty"`
+	AMR       []string    `json:"amr,omitempty"`
 }
 
 // Confirmation binds a token to a key (RFC 9449 §6.1). The zero value is that of an unbound token, which has no cnf.
@@ -116,7 +119,7 @@ func (t Tokens) verify(compact string) (Token, error) {
 	for name, into := range map[string]any{
 		"iss": &token.Issuer, "sub": &token.Subject, "aud": &token.Audience, "exp": &token.ExpiresAt, "iat": &token.IssuedAt,
 		"jti": &token.ID, "client_id": &token.ClientID, "scope": &token.Scope, "cnf": &token.Confirmation,
-		"grant_id": &token.GrantID, "auth_time": &token.AuthTime, "acr": &token.ACR, "amr": &token.AMR,
+		"grant_id": &token.GrantID, "fdxConsentId": &token.ConsentID, "authorization_details": &token.Details, "auth_time": &token.AuthTime, "acr": &token.ACR, "amr": &token.AMR,
 	} {
 		if _, err := claims.Decode(name, into); err != nil {
 			return Token{}, err

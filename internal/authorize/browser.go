@@ -17,6 +17,7 @@ import (
 const (
 	sessionCookie      = "session"
 	interactionsCookie = "interaction-" // and the handle
+	ownCookie          = "own-login"
 )
 
 // maxInteractions is how many interactions one browser has cookies of: a site that opens window after window must not make

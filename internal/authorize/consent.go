@@ -34,14 +34,12 @@ func (e *Endpoint) ShowConsent(w http.ResponseWriter, r *http.Request) error {
 	case !all:
 		return e.toPage(w, accountsPage, t.handle)
 	}
-	scope, err := oauth.ParseScope(t.interaction.Request.Scope)
-	if err != nil {
-		return err
-	}
+	offer := t.offer()
 	e.show(w, r, t, http.StatusOK, page.Consent{
-		Form: e.form(t, forConsent, "/consent/decision"), SignOut: e.form(t, forSignOut, "/sign-out"),
-		Client: page.Party{Name: clientName(t.client)}, Person: t.session.Name, Scopes: scope,
-		Accounts: shown(chosen), Until: now.Add(grant.Lifetime),
+		Form: e.form(t, forConsent, "/consent/decision"), SignOut: e.form(t, forSignOut, "/sign-out"), Person: t.session.Name,
+		Client: e.party(t.client), Intermediaries: intermediaries(t.client), Accounts: shown(chosen),
+		Clusters: offer.details.Clusters(), Scopes: offer.scope, Once: !offer.details.Refreshes(),
+		LookBack: offer.details.LookBack(), Until: e.until(t, now), Connected: e.Issuer + connectedPage,
 	})
 	return nil
 }
@@ -98,18 +96,20 @@ func (e *Endpoint) approve(w http.ResponseWriter, r *http.Request, t turn, now t
 	case !all:
 		return e.toPage(w, accountsPage, t.handle)
 	}
-	p, code := t.interaction.Request, oauth.NewSecret()
+	p, offer, code := t.interaction.Request, t.offer(), oauth.NewSecret()
 	approval := grant.Approval{
 		Grant: grant.Grant{
-			ID: oauth.NewSecret().Reveal(), ClientID: p.ClientID, Subject: t.session.Subject, Scope: p.Scope, Resources: p.Resources,
-			Accounts: ids(chosen), AuthTime: t.session.AuthTime, ACR: t.session.ACR, AMR: t.session.AMR,
-			CreatedAt: now, ExpiresAt: now.Add(grant.Lifetime),
+			ID: oauth.NewSecret().Reveal(), ClientID: p.ClientID, Subject: t.session.Subject,
+			Scope: offer.scope.String(), Resources: p.Resources, Details: offer.details, Accounts: ids(chosen),
+			AuthTime: t.session.AuthTime, ACR: t.session.ACR, AMR: t.session.AMR,
+			CreatedAt: now, ExpiresAt: e.until(t, now),
 		},
 		Code: grant.Code{
 			ClientID: p.ClientID, RedirectURI: p.RedirectURI, CodeChallenge: p.CodeChallenge, JKT: p.JKT,
 			ExpiresAt: now.Add(grant.CodeLifetime),
 		},
-		CodeHash: code.Hash(),
+		CodeHash:      code.Hash(),
+		InteractionID: oauth.InteractionID(w),
 	}
 	if err := e.decide(r, t, &approval, now); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (e *Endpoint) approve(w http.ResponseWriter, r *http.Request, t turn, now t
 	oauth.Note(w, oauth.FieldEvent, audit.GrantApproved)
 	oauth.Note(w, oauth.FieldSubject, t.session.Subject)
 	oauth.Note(w, oauth.FieldGrantID, approval.Grant.ID)
-	oauth.Note(w, oauth.FieldScope, p.Scope)
+	oauth.Note(w, oauth.FieldScope, approval.Grant.Scope)
 	t.to(e.Issuer).Redirect(w, url.Values{"code": {code.Reveal()}})
 	return nil
 }

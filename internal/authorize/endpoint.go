@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"authserver/internal/client"
+	"authserver/internal/fdx"
 	"authserver/internal/grant"
 	"authserver/internal/oauth"
 	"authserver/internal/page"
@@ -23,6 +24,9 @@ type Store interface {
 	Choose(ctx context.Context, id []byte, subject string, accounts []string, now time.Time) (grant.Interaction, bool, error)
 	// Decide keeps the one answer to a request; no approval is a no.
 	Decide(ctx context.Context, id []byte, subject string, approval *grant.Approval, now time.Time) (grant.Interaction, grant.Decision, error)
+	// Consents are what a person has allowed, and so many that are over; RevokeGrant ends one for its owner.
+	Consents(ctx context.Context, subject string, over int, now time.Time) ([]grant.Consent, error)
+	RevokeGrant(ctx context.Context, id string, by grant.Owner, c grant.Change) (grant.Grant, grant.Ending, error)
 	// Depart keeps what an upstream's answer must bear; Return finds it once.
 	Depart(ctx context.Context, id, departure []byte, now time.Time) (bool, error)
 	Return(ctx context.Context, id, departure []byte, now time.Time) (grant.Interaction, bool, error)
@@ -63,6 +67,7 @@ type Endpoint struct {
 	Pages     *page.Pages
 	Forms     Forms
 	Sessions  person.Lifetimes
+	Life      fdx.Life // of what people allow
 	Now       func() time.Time
 }
 

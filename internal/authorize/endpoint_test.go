@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/fdx"
 	"authserver/internal/flow"
 	"authserver/internal/grant"
 	"authserver/internal/oauth"
@@ -30,7 +31,7 @@ func TestYes(t *testing.T) {
 		Grant: grant.Grant{ClientID: "c1", Subject: "_kim", Scope: "fdx:accountbasic:read",
 			Resources: []string{"https://api.example"}, Accounts: []string{"_kim-2"},
 			AuthTime: h.now.Add(-time.Minute), ACR: person.ACRPassword, AMR: []string{"pwd"}, CreatedAt: h.now,
-			ExpiresAt: h.now.Add(grant.Lifetime)},
+			ExpiresAt: h.now.Add(fdx.MaxLife)},
 		Code: grant.Code{ClientID: "c1", RedirectURI: callback, CodeChallenge: "challenge", JKT: "thumbprint",
 			ExpiresAt: h.now.Add(grant.CodeLifetime)},
 	}

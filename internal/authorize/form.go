@@ -47,6 +47,8 @@ const (
 	forAccounts purpose = "accounts"
 	forConsent  purpose = "consent"
 	forSignOut  purpose = "sign-out"
+	forOwnLogin purpose = "own login" // of the page of connected apps
+	forStop     purpose = "stop"
 )
 
 // binding is what a token for a page is bound to. Nobody is signed in where a login form is shown, or it does not matter
@@ -54,9 +56,9 @@ const (
 // may have chosen others since.
 func (t turn) binding(p purpose) []string {
 	switch p {
-	case forLogin:
+	case forLogin, forOwnLogin:
 		return []string{string(p), t.secret.Reveal()}
-	case forSignOut:
+	case forSignOut, forStop:
 		return []string{string(p), t.ticket.Reveal(), t.session.Subject}
 	}
 	bound := []string{string(p), t.secret.Reveal(), t.ticket.Reveal(), t.session.Subject}

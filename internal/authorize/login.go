@@ -1,6 +1,7 @@
 package authorize
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -42,20 +43,19 @@ func (e *Endpoint) Attempt(w http.ResponseWriter, r *http.Request) error {
 	username := form.Get("username")
 	who, err := e.Passwords.Authenticate(r.Context(), username, form.Get("password"), oauth.Peer(r), now)
 	if err != nil {
-		return e.tellLogin(w, r, t, username, err)
+		return e.tellLogin(w, r, t, e.loginPage(t, username), err)
 	}
 	who.At = later(who.At, t.interaction.OpenedAt)
 	return e.signIn(w, r, t, who, now)
 }
 
 // tellLogin has a refused login told on the page itself, where it can be tried again.
-func (e *Endpoint) tellLogin(w http.ResponseWriter, r *http.Request, t turn, username string, err error) error {
+func (e *Endpoint) tellLogin(w http.ResponseWriter, r *http.Request, t turn, model page.Login, err error) error {
 	refusal, ok := err.(*oauth.Error)
 	if !ok {
 		return err
 	}
 	notLetIn(w)
-	model := e.loginPage(t, username)
 	switch refusal.Reason {
 	case oauth.LoginRefused:
 		model.Problem = page.WrongCredentials
@@ -74,24 +74,34 @@ func notLetIn(w http.ResponseWriter) {
 	oauth.Note(w, oauth.FieldOutcome, audit.Denied)
 }
 
-// signIn begins a session under a new secret, whatever the browser had before (session fixation), and goes on.
-func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t turn, who person.Authentication, now time.Time) error {
-	ticket, session := oauth.NewSecret(), who.Session(now)
+// begin begins a session under a new secret, whatever the browser had before (session fixation).
+func (e *Endpoint) begin(w http.ResponseWriter, r *http.Request, who person.Authentication, now time.Time) (
+	session person.Session, ticket oauth.Secret, err error) {
+	ticket, session = oauth.NewSecret(), who.Session(now)
 	var old []byte
 	if former := e.cookie(r, sessionCookie); former != "" {
 		old = former.Hash()
 	}
 	ok, err := e.Store.SignIn(r.Context(), old, ticket.Hash(), who, e.Sessions, now)
 	if err != nil {
-		return err
+		return session, "", err
 	}
 	oauth.Note(w, oauth.FieldSubject, session.Subject)
 	if !ok {
 		notLetIn(w)
-		return oauth.Refuse(oauth.PersonDisabled, "the person may no longer sign in, or not with that password")
+		return session, "", oauth.Refuse(oauth.PersonDisabled, "the person may no longer sign in, or not with that password")
 	}
 	oauth.Note(w, oauth.FieldEvent, audit.PersonSignedIn)
 	e.setCookie(w, sessionCookie, ticket, 0)
+	return session, ticket, nil
+}
+
+// signIn begins a session and goes on.
+func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t turn, who person.Authentication, now time.Time) error {
+	session, ticket, err := e.begin(w, r, who, now)
+	if err != nil {
+		return err
+	}
 	t.session, t.ticket = session, ticket
 	i, alive, err := e.Store.Step(r.Context(), t.id(), session.Subject, now)
 	switch {
@@ -171,6 +181,9 @@ func (e *Endpoint) Callback(w http.ResponseWriter, r *http.Request) error {
 	if len(query["state"]) != 1 {
 		return oauth.Refuse(oauth.InteractionUnknown, "the answer of the login service bears no state")
 	}
+	if handle == ownDepartures {
+		return e.returnOwn(w, r, state, now)
+	}
 	t, err := e.find(w, r, handle, now)
 	if err != nil {
 		return err
@@ -193,11 +206,17 @@ func (e *Endpoint) Callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return e.tellArrival(w, r, t, err, now)
 	}
-	who, err := e.Store.Recognise(r.Context(), arrived.Identity, arrived.Name, person.NewSubject(), now)
+	who, err := e.recognise(r.Context(), arrived, now)
 	if err != nil {
 		return err
 	}
-	return e.signIn(w, r, t, person.Authentication{Person: who, At: arrived.At, ACR: arrived.ACR, AMR: arrived.AMR}, now)
+	return e.signIn(w, r, t, who, now)
+}
+
+// recognise finds the person of an arrival.
+func (e *Endpoint) recognise(ctx context.Context, a person.Arrived, now time.Time) (person.Authentication, error) {
+	who, err := e.Store.Recognise(ctx, a.Identity, a.Name, person.NewSubject(), now)
+	return person.Authentication{Person: who, At: a.At, ACR: a.ACR, AMR: a.AMR}, err
 }
 
 // tellArrival tells the client what is the person's affair. All else is told on a page. Loading that again begins anew, if it

@@ -2,7 +2,6 @@ package authorize
 
 import (
 	"net/http"
-	"slices"
 	"time"
 
 	"authserver/internal/audit"
@@ -73,7 +72,29 @@ func (e *Endpoint) next(r *http.Request, t turn) (way, error) {
 			return way{page: accountsPage}, err
 		}
 	}
+	if len(t.offer().scope) == 0 {
+		return way{refusal: oauth.Refuse(oauth.NothingToShare, "the person has no account that the request could be granted for")}, nil
+	}
 	return way{page: consentPage}, nil
+}
+
+// offer is what the person is asked to allow.
+type offer struct {
+	details fdx.Details
+	scope   oauth.Scope
+}
+
+// offer is what was asked for, about the accounts that were chosen. Where there are none to choose from, what is left of it.
+func (t turn) offer() offer {
+	p := t.interaction.Request
+	scope, _ := oauth.ParseScope(p.Scope) // it was parsed when it was pushed
+	details, scope := p.Details.Granted(t.session.Subject, t.interaction.Accounts).Intersect(scope)
+	return offer{details, scope}
+}
+
+// until is when what the person allows at now ends.
+func (e *Endpoint) until(t turn, now time.Time) time.Time {
+	return e.Life.For(t.client.Ceilings()).End(t.interaction.Request.Details, now)
 }
 
 // reaches tells whether a login here could be one that the client accepts. What an upstream can do, only it knows.
@@ -85,11 +106,10 @@ func tooWeak() *oauth.Error {
 	return oauth.Refuse(oauth.AuthenticationTooWeak, "acr_values asks for an authentication that this server did not, or cannot, carry out")
 }
 
-// accounts are those that the person can choose from; nil, where the scope is not about accounts.
+// accounts are those that the person can choose from; nil, where the request is not about accounts.
 func (e *Endpoint) accounts(r *http.Request, t turn) ([]person.Account, error) {
-	scope, err := oauth.ParseScope(t.interaction.Request.Scope)
-	if err != nil || e.Accounts == nil || !slices.ContainsFunc(scope, fdx.AboutAccounts) {
-		return nil, err
+	if e.Accounts == nil || !t.interaction.Request.Details.AboutAccounts() {
+		return nil, nil
 	}
 	accounts, err := e.Accounts.Accounts(r.Context(), t.session.Subject)
 	return append([]person.Account{}, accounts...), err

@@ -24,7 +24,7 @@ func (e *Endpoint) show(w http.ResponseWriter, r *http.Request, t turn, status i
 // ShowError is the page for errors, where a person asked.
 func (e *Endpoint) ShowError(w http.ResponseWriter, r *http.Request, refusal *oauth.Error, status int) {
 	language := e.Pages.Language(nil, r.Header.Get("Accept-Language"))
-	e.Pages.Write(w, language, status, page.Failure{Reason: refusal.Reason, Status: status, ID: w.Header().Get("X-Fapi-Interaction-Id")})
+	e.Pages.Write(w, language, status, page.Failure{Reason: refusal.Reason, Status: status, ID: oauth.InteractionID(w)})
 }
 
 // clientName is what pages call the client.

@@ -16,7 +16,7 @@ func (e *Endpoint) SignOut(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	t := turn{handle: form.Get("interaction")}
-	if !isHandle(t.handle) {
+	if t.handle != "" && !isHandle(t.handle) {
 		return oauth.Refuse(oauth.InteractionUnknown, "the form names no interaction")
 	}
 	if err := e.readSession(r, &t, e.Now()); err != nil {
@@ -33,6 +33,9 @@ func (e *Endpoint) SignOut(w http.ResponseWriter, r *http.Request) error {
 		oauth.Note(w, oauth.FieldSubject, t.session.Subject)
 	}
 	e.setCookie(w, sessionCookie, "", 0)
+	if t.handle == "" { // the page of connected apps
+		return e.sendTo(w, e.Issuer+"/signed-out?"+own)
+	}
 	return e.toPage(w, "/signed-out", t.handle)
 }
 
@@ -48,10 +51,14 @@ func (e *Endpoint) SignedOut(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	switch {
+	case t.ticket != "" && r.URL.Query().Has(own):
+		return e.sendTo(w, e.Issuer+connectedPage)
 	case t.ticket != "" && over != nil:
 		return over
 	case t.ticket != "":
 		return e.goOn(w, r, t, now)
+	case over != nil && r.URL.Query().Has(own):
+		e.show(w, r, t, http.StatusOK, page.SignedOut{Again: e.path(connectedPage) + "?" + anew + "=1"})
 	case over != nil:
 		e.show(w, r, t, http.StatusOK, page.SignedOut{})
 	default:

@@ -108,7 +108,9 @@ func readElement(v value, registered []string) (Detail, error) {
 	return reader(o)
 }
 
-// Narrow is the part of the granted details that a token request asks for (RFC 9396 §6). Error: DetailsBeyondGrant.
+// Narrow is the part of the granted details that a token request asks for (RFC 9396 §6). It must be short enough for the
+// token: one that bears only the id of its consent is taken to share all of that. Error: DetailsBeyondGrant, or
+// DetailsMalformed when it is too long.
 func (d Details) Narrow(requested Details) (Details, error) {
 	narrow := make(Details, len(requested))
 	for i, detail := range requested {
@@ -116,6 +118,10 @@ func (d Details) Narrow(requested Details) (Details, error) {
 		if narrow[i], err = detail.Narrow(d, element(i)); err != nil {
 			return nil, err
 		}
+	}
+	if !narrow.FitToken() {
+		return nil, oauth.Refuse(oauth.DetailsMalformed, "authorization_details, with the accounts that the person chose, would "+
+			"have more than %d bytes; ask for fewer, or for none to have all that was granted", MaxInToken)
 	}
 	return narrow, nil
 }

@@ -38,6 +38,29 @@ func (d Details) Granted(customer string, accounts []string) Details {
 	return granted
 }
 
+// Clusters are the data clusters of the details, each once, in the order of their first mention.
+func (d Details) Clusters() []string {
+	var all []string
+	for _, r := range d.ConsentRequests() {
+		for _, of := range r.Resources {
+			for _, name := range of.DataClusters {
+				if !slices.Contains(all, name) {
+					all = append(all, name)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// LookBack is how many days each request for data may go back; 0: as far as the data does. All consents of a grant have one.
+func (d Details) LookBack() int {
+	for _, r := range d.ConsentRequests() {
+		return r.LookbackPeriod
+	}
+	return 0
+}
+
 // Narrow is what of the granted consents the request asks for: of a resource without an id, all granted ones of its type.
 // The terms of a consent hold for all of its tokens, so durationType and durationPeriod are those of the grant, and
 // lookbackPeriod is at most that; without one it is the granted one.

@@ -5,9 +5,12 @@ import (
 	"time"
 )
 
+// MaxLife is the longest that anything lasts that a person allows.
+const MaxLife = MaxDurationPeriod * 24 * time.Hour
+
 // Life is how long consents last at a server.
 type Life struct {
-	Longest time.Duration // of any, and of a grant without one; more than 365 days counts as 365 days
+	Longest time.Duration // of any, and of a grant without one; more than MaxLife counts as that
 	Once    time.Duration // of a ONE_TIME consent: until the code is redeemed and its one access token has ended
 }
 
@@ -22,7 +25,7 @@ func (l Life) For(c Ceilings) Life {
 // End is when a grant of the details ends that a person gives at now. That of a ONE_TIME consent is the latest there can
 // be: once its token is issued, it ends with that.
 func (l Life) End(d Details, now time.Time) time.Time {
-	life := min(l.Longest, days(MaxDurationPeriod))
+	life := min(l.Longest, MaxLife)
 	for _, r := range d.ConsentRequests() {
 		switch r.DurationType {
 		case OneTime:

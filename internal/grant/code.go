@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"time"
+
+	"authserver/internal/fdx"
 )
 
 // The life of an authorization code (FAPI 2.0 Security Profile §5.3.2.1-11, and requirement AC-03).
@@ -18,13 +20,13 @@ type Code struct {
 	ClientID      string
 	RedirectURI   string
 	CodeChallenge string
-	JKT           string   // the key that must redeem it; "": any
-	Resources     []string // of its grant
+	JKT           string // the key that must redeem it; "": any
 	ExpiresAt     time.Time
-	Failures      int  // wrong tries of its own client
-	Spent         bool // redeemed, or ended by failures
-	Redeemed      bool // tokens were given for it
-	GrantEnded    bool // revoked, or its person disabled, whether or not anybody has redeemed the code
+	Failures      int   // wrong tries of its own client
+	Spent         bool  // redeemed, or ended by failures
+	Redeemed      bool  // tokens were given for it
+	Grant         Grant // that it was given for
+	GrantEnded    bool  // revoked, or its person disabled, whether or not anybody has redeemed the code
 }
 
 // Attempt is a try to redeem a code, by a client that has been authenticated.
@@ -33,14 +35,19 @@ type Attempt struct {
 	RedirectURI string
 	Verifier    string
 	JKT         string
-	Resources   []string // that the token is asked for; nil: all of the grant's
-	Unnamed     string   // the resource of a grant that names none
+	Resources   []string      // that the token is asked for; nil: all of the grant's
+	Unnamed     string        // the resource of a grant that names none
+	Details     fdx.Details   // that the token is asked for; nil: all of the grant's
+	Lifetime    time.Duration // of the access token, where the grant lasts long enough
+
+	InteractionID string // x-fapi-interaction-id of the request
 }
 
 // Redemption is what became of an attempt.
 type Redemption struct {
 	Outcome  Outcome
-	Failures int // wrong tries so far, this one included; with CodeFailures the code has ended
+	Failures int   // wrong tries so far, this one included; with CodeFailures the code has ended
+	Beyond   error // of WrongDetails: what goes beyond the grant
 }
 
 // Outcome is how an attempt ended.
@@ -56,11 +63,13 @@ const (
 	WrongRedirect Outcome = "wrong_redirect_uri"
 	WrongKey      Outcome = "wrong_key"
 	WrongResource Outcome = "wrong_resource" // beyond the grant's (RFC 8707 §2.2)
+	WrongDetails  Outcome = "wrong_details"  // beyond the grant's (RFC 9396 §6)
 )
 
 // Redeem judges an attempt at now and returns the code as it is afterwards.
 func (c Code) Redeem(a Attempt, now time.Time) (Code, Redemption) {
-	_, granted := audience(c.Resources, a.Resources, a.Unnamed)
+	_, granted := c.Grant.Audience(a.Resources, a.Unnamed)
+	_, beyond := c.Grant.Share(a.Details)
 	switch {
 	case a.ClientID != c.ClientID:
 		return c, Redemption{Outcome: CodeUnknown}
@@ -78,6 +87,10 @@ func (c Code) Redeem(a Attempt, now time.Time) (Code, Redemption) {
 		return c.failed(WrongKey)
 	case !granted:
 		return c.failed(WrongResource)
+	case beyond != nil:
+		after, r := c.failed(WrongDetails)
+		r.Beyond = beyond
+		return after, r
 	}
 	c.Spent, c.Redeemed = true, true
 	return c, Redemption{Outcome: Redeemed}
@@ -87,7 +100,7 @@ func (c Code) Redeem(a Attempt, now time.Time) (Code, Redemption) {
 func (c Code) failed(how Outcome) (Code, Redemption) {
 	c.Failures++
 	c.Spent = c.Failures >= CodeFailures
-	return c, Redemption{how, c.Failures}
+	return c, Redemption{Outcome: how, Failures: c.Failures}
 }
 
 // verifies compares the verifier with the challenge (RFC 7636 §4.6).

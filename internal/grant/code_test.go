@@ -181,7 +181,7 @@ func TestAudience(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 		code, a := fresh(), good()
-		code.Resources, a.Resources, a.Unnamed = test.granted, test.requested, "https://unnamed.example"
+		code.Grant.Resources, a.Resources, a.Unnamed = test.granted, test.requested, "https://unnamed.example"
 		if _, r := code.Redeem(a, noon); (r.Outcome == grant.Redeemed) != (test.want != nil) {
 			t.Errorf("%s: the code is %s", name, r.Outcome)
 		}

@@ -7,9 +7,6 @@ import (
 	"authserver/internal/fdx"
 )
 
-// Lifetime is how long a grant without an end of its own lasts (FDX: a year and not longer).
-const Lifetime = 365 * 24 * time.Hour
-
 // Grant is what a person has allowed a client.
 type Grant struct {
 	ID        string // 256 random bits; no secret, but nobody guesses one
@@ -23,8 +20,8 @@ type Grant struct {
 	ACR       string      // how; never more than what happened
 	AMR       []string
 	CreatedAt time.Time
-	UpdatedAt time.Time // of its last change
-	UsedAt    time.Time // when it last gave a token, or a resource asked about one; to the minute
+	UpdatedAt time.Time  // of its last change
+	UsedAt    *time.Time // when it last gave a token, or a resource asked about one, to the minute; nil: not yet
 	ExpiresAt time.Time
 	RevokedAt *time.Time
 }
@@ -38,13 +35,43 @@ func (g Grant) Refreshes(clientID string, now time.Time) bool {
 	return g.ClientID == clientID && g.Alive(now)
 }
 
+// ConsentID is the id of the consent to share data that the grant is (FDX); "": it is none.
+func (g Grant) ConsentID() string {
+	if len(g.Details.ConsentRequests()) == 0 {
+		return ""
+	}
+	return g.ID
+}
+
+// Fetch is the grant after its client has redeemed the code at now, for an access token of that lifetime, and whether it has
+// a refresh token. A consent for once ends with this one token, to the second in which that expires.
+func (g Grant) Fetch(lifetime time.Duration, now time.Time) (after Grant, refreshes bool) {
+	g.UpdatedAt, g.UsedAt = now, &now
+	if refreshes = g.Details.Refreshes(); refreshes {
+		return g, true
+	}
+	if end := now.Add(lifetime).Truncate(time.Second); end.Before(g.ExpiresAt) {
+		g.ExpiresAt = end
+	}
+	return g, false
+}
+
+// Share is what a token of the grant shares: what the token request asks for, or all of it when it asks for nothing. Error:
+// it asks for more than was granted (RFC 9396 §6).
+func (g Grant) Share(requested fdx.Details) (fdx.Details, error) {
+	if len(requested) == 0 {
+		return g.Details, nil
+	}
+	return g.Details.Narrow(requested)
+}
+
+// Idle tells whether the use of a grant at now is one to be kept.
+func Idle(used *time.Time, now time.Time) bool { return used == nil || now.Sub(*used) >= time.Minute }
+
 // Audience is what a token of the grant is for: the resources that it is asked for, or all of the grant's when it is asked
 // for none. A grant that names none is for unnamed. ok is false when more is asked for than was granted (RFC 8707 §2.2).
 func (g Grant) Audience(requested []string, unnamed string) (resources []string, ok bool) {
-	return audience(g.Resources, requested, unnamed)
-}
-
-func audience(granted, requested []string, unnamed string) (resources []string, ok bool) {
+	granted := g.Resources
 	if len(granted) == 0 {
 		granted = []string{unnamed}
 	}

@@ -44,6 +44,16 @@ const (
 	PersonDisabledToo   Why = "person_disabled"
 )
 
+// GivenBy is the change of a grant that its person gives at now.
+func GivenBy(interactionID string, now time.Time) Change {
+	return Change{At: now, Event: Given, Why: Approved, Actor: audit.Person, InteractionID: interactionID}
+}
+
+// FetchedBy is the change of a grant whose code its client redeems at now.
+func FetchedBy(clientID, interactionID string, now time.Time) Change {
+	return Change{At: now, Event: Fetched, Why: CodeRedeemed, Actor: audit.Client, By: clientID, InteractionID: interactionID}
+}
+
 // Stopped is the change of a grant that somebody ends, for a reason that this server has words of FDX for. A client says
 // itself in which words it stops one: see StoppedByClient.
 func Stopped(why Why, by string, interactionID string, now time.Time) Change {

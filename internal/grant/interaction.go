@@ -157,9 +157,10 @@ func (i Interaction) Since(session []byte, authTime time.Time) bool {
 
 // Approval is what a person's yes brings into the world.
 type Approval struct {
-	Grant    Grant
-	Code     Code
-	CodeHash []byte // SHA-256
+	Grant         Grant
+	Code          Code
+	CodeHash      []byte // SHA-256
+	InteractionID string // x-fapi-interaction-id of the request that brought it
 }
 
 // Visit is a browser that comes to the authorization endpoint.

@@ -8,6 +8,7 @@ import (
 
 	"authserver/internal/accesstoken"
 	"authserver/internal/client"
+	"authserver/internal/fdx"
 	"authserver/internal/jose"
 	"authserver/internal/oauth"
 )
@@ -37,6 +38,10 @@ type activeRefresh struct {
 	Scope     string `json:"scope"`
 	IssuedAt  int64  `json:"iat"`
 	ExpiresAt int64  `json:"exp"`
+
+	GrantID   string      `json:"grant_id"`
+	ConsentID string      `json:"fdxConsentId,omitempty"`
+	Details   fdx.Details `json:"authorization_details,omitempty"`
 }
 
 // signed is the answer as a JWT. It has no sub and no exp, so that it can be taken for no other kind of token.

@@ -16,13 +16,15 @@ import (
 // Store keeps the deny-list and the grants of people, and knows which clients are alive.
 type Store interface {
 	Deny(ctx context.Context, u replay.Use) error
-	Denied(ctx context.Context, u replay.Use, clientID, grantID string) (bool, error)
+	Denied(ctx context.Context, u replay.Use, clientID, grantID string) (denied bool, used *time.Time, err error)
+	// FindGrant finds the grant of a token that bears only its id; Used keeps that it was at work.
+	FindGrant(ctx context.Context, id string) (g grant.Grant, found bool, err error)
+	Used(ctx context.Context, grantID string, now time.Time) error
 	// Refresh finds the grant of a refresh token, by its hash, if that gives the client another access token at now.
 	Refresh(ctx context.Context, token []byte, clientID string, now time.Time) (g grant.Grant, found bool, err error)
-	// RevokeRefreshToken ends the grant of a refresh token. revoked is false when that is another client's or had ended; of a
-	// token that is not known there is no grantID.
-	RevokeRefreshToken(ctx context.Context, token []byte, clientID string, now time.Time) (
-		grantID string, revoked bool, err error)
+	// RevokeRefreshToken ends the grant of a refresh token, whose client makes the change. revoked is false when it is another
+	// client's or had ended; of a token that is not known there is no grantID.
+	RevokeRefreshToken(ctx context.Context, token []byte, c grant.Change) (grantID string, revoked bool, err error)
 }
 
 // Endpoint is /oauth2/introspect and /oauth2/revoke.
@@ -66,11 +68,36 @@ func (e *Endpoint) about(ctx context.Context, w http.ResponseWriter, by client.C
 	if !maySee(by, t) {
 		return nil, nil
 	}
-	if denied, err := e.Store.Denied(ctx, t.Use(), t.ClientID, t.GrantID); err != nil || denied {
+	denied, used, err := e.Store.Denied(ctx, t.Use(), t.ClientID, t.GrantID)
+	if err != nil || denied {
 		return nil, err
+	}
+	if t, err = e.complete(ctx, t); err != nil {
+		return nil, err
+	}
+	// Whom a resource asks about is at work; a client that asks about its own token only looks.
+	if now := e.Now(); t.GrantID != "" && t.ClientID != by.ID && grant.Idle(used, now) {
+		if err := e.Store.Used(ctx, t.GrantID, now); err != nil {
+			return nil, err
+		}
 	}
 	oauth.Note(w, oauth.FieldToken, t.ID)
 	return active{Active: true, TokenType: t.Type(), Token: t}, nil
+}
+
+// complete fills in the details of a token that was too short for them: then they are all of the grant's that its scope
+// opens.
+func (e *Endpoint) complete(ctx context.Context, t accesstoken.Token) (accesstoken.Token, error) {
+	if t.ConsentID == "" || t.Details != nil {
+		return t, nil
+	}
+	g, found, err := e.Store.FindGrant(ctx, t.GrantID)
+	if err != nil || !found { // it was there a moment ago: only erasure takes it away
+		return t, err
+	}
+	scope, err := oauth.ParseScope(t.Scope)
+	t.Details, _ = g.Details.Intersect(scope)
+	return t, err
 }
 
 func (e *Endpoint) aboutRefresh(ctx context.Context, by client.Client, token oauth.Secret) (any, error) {
@@ -81,6 +108,7 @@ func (e *Endpoint) aboutRefresh(ctx context.Context, by client.Client, token oau
 	return activeRefresh{
 		Active: true, Issuer: e.Tokens.Issuer, Subject: g.Subject, ClientID: g.ClientID, Scope: g.Scope,
 		IssuedAt: g.CreatedAt.Unix(), ExpiresAt: g.ExpiresAt.Unix(),
+		GrantID: g.ID, ConsentID: g.ConsentID(), Details: g.Details,
 	}, nil
 }
 
@@ -117,7 +145,8 @@ func (e *Endpoint) revokeAccess(ctx context.Context, w http.ResponseWriter, by c
 
 // revokeRefresh ends a grant, if the token is a refresh token; one that is not known is as good as revoked.
 func (e *Endpoint) revokeRefresh(ctx context.Context, w http.ResponseWriter, by client.Client, token oauth.Secret) error {
-	grantID, revoked, err := e.Store.RevokeRefreshToken(ctx, token.Hash(), by.ID, e.Now())
+	change := grant.Stopped(grant.RefreshTokenRevoked, by.ID, oauth.InteractionID(w), e.Now())
+	grantID, revoked, err := e.Store.RevokeRefreshToken(ctx, token.Hash(), change)
 	if err != nil || grantID == "" {
 		return err
 	}

@@ -54,8 +54,8 @@ func (m *memory) Deny(_ context.Context, u replay.Use) error {
 	return m.down
 }
 
-func (m *memory) Denied(_ context.Context, u replay.Use, _, grantID string) (bool, error) {
-	return m.denied[u] || grantID != "" && (grantID != m.grant.ID || m.grant.RevokedAt != nil), m.down
+func (m *memory) Denied(_ context.Context, u replay.Use, _, grantID string) (bool, *time.Time, error) {
+	return m.denied[u] || grantID != "" && (grantID != m.grant.ID || m.grant.RevokedAt != nil), m.grant.UsedAt, m.down
 }
 
 func (m *memory) Refresh(_ context.Context, token []byte, clientID string, now time.Time) (grant.Grant, bool, error) {
@@ -65,17 +65,28 @@ func (m *memory) Refresh(_ context.Context, token []byte, clientID string, now t
 	return m.grant, true, m.down
 }
 
-func (m *memory) RevokeRefreshToken(_ context.Context, token []byte, clientID string, now time.Time) (string, bool, error) {
+func (m *memory) RevokeRefreshToken(_ context.Context, token []byte, c grant.Change) (string, bool, error) {
 	switch {
 	case m.down != nil:
 		return "", false, m.down
 	case !cmp.Equal(token, oauth.Secret(refresh).Hash()):
 		return "", false, nil
-	case clientID != m.grant.ClientID || m.grant.RevokedAt != nil:
+	case c.By != m.grant.ClientID || m.grant.RevokedAt != nil:
 		return m.grant.ID, false, nil
 	}
-	m.grant.RevokedAt = &now
+	m.grant.RevokedAt = &c.At
 	return m.grant.ID, true, nil
+}
+
+func (m *memory) FindGrant(_ context.Context, id string) (grant.Grant, bool, error) {
+	return m.grant, id == m.grant.ID, m.down
+}
+
+func (m *memory) Used(_ context.Context, id string, now time.Time) error {
+	if id == m.grant.ID {
+		m.grant.UsedAt = &now
+	}
+	return m.down
 }
 
 // signer is the server's one key.

@@ -107,7 +107,6 @@ const (
 	RequestURINested        Reason = "request_uri_nested"
 	RequestObjectRefused    Reason = "request_object_refused"
 	RequestObjectMissing    Reason = "request_object_missing"
-	DetailsRefused          Reason = "authorization_details_refused"
 	DetailsMalformed        Reason = "authorization_details_malformed"
 	DetailsType             Reason = "authorization_details_type"
 	DetailsMember           Reason = "authorization_details_member"
@@ -144,6 +143,7 @@ const (
 	ConsentNeeded         Reason = "consent_required"
 	AuthenticationTooWeak Reason = "authentication_too_weak"
 	PersonDenied          Reason = "person_denied"
+	NothingToShare        Reason = "nothing_to_share"
 
 	CodeUnknown         Reason = "code_unknown"
 	CodeExpired         Reason = "code_expired"

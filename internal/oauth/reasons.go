@@ -65,7 +65,6 @@ var reasons = []Explanation{
 	{RequestURINested, InvalidRequest, 0, "A pushed request bears a request_uri (RFC 9126, 2.1).", "Push the parameters themselves; request_uri is what you get back."},
 	{RequestObjectRefused, RequestNotSupported, 0, "The request bears a request object, which this server does not take.", "Send the parameters in the form."},
 	{RequestObjectMissing, InvalidRequest, 0, "The client is registered to sign its authorization requests, and this one is not signed.", "Send a signed request object, or register the client without require_signed_request_object."},
-	{DetailsRefused, InvalidAuthorizationDetails, 0, "authorization_details cannot be granted here.", "Ask for scopes."},
 	{DetailsMalformed, InvalidAuthorizationDetails, 0, "authorization_details is no strict JSON array of objects, has none, or is too long (RFC 9396, 2).", "Send one JSON array of at least one object, no member twice, or leave the parameter out; the description says what is wrong."},
 	{DetailsType, InvalidAuthorizationDetails, 0, "An element of authorization_details has no type, or one that this server does not know or that the client is not registered for.", "Send a type of authorization_details_types_supported in the metadata, and of the registered authorization_details_types."},
 	{DetailsMember, InvalidAuthorizationDetails, 0, "A member of authorization_details is missing, or unknown, or has a value that cannot be granted.", "Look for the member by the path in the description, and send what is expected there."},
@@ -102,6 +101,7 @@ var reasons = []Explanation{
 	{ConsentNeeded, ConsentRequired, 0, "prompt=none was asked for, and the person has to say yes: every grant of this server is asked for.", "Send the person without prompt=none."},
 	{AuthenticationTooWeak, UnmetAuthentication, 0, "The person signed in, but in none of the ways that acr_values asks for.", "Ask for one of acr_values_supported, or leave acr_values out."},
 	{PersonDenied, AccessDenied, 0, "The person said no.", "Respect it."},
+	{NothingToShare, AccessDenied, 0, "The request is about accounts, and the person has none that can be shared.", "Send somebody who has; or ask for data of the customer (resourceType CUSTOMER) too."},
 
 	{CodeUnknown, InvalidGrant, 0, "The code is not one of this client's, or it has been ended: by five wrong tries, or because its grant was withdrawn.", "Send the code as it came in the redirect, once, at most 60 seconds later."},
 	{CodeExpired, InvalidGrant, 0, "The code is older than 60 seconds.", "Redeem the code as soon as it arrives."},

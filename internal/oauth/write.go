@@ -130,6 +130,9 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write([]byte(b.String()))
 }
 
+// InteractionID is the x-fapi-interaction-id of a response, by which support finds its request.
+func InteractionID(w http.ResponseWriter) string { return w.Header().Get("X-Fapi-Interaction-Id") }
+
 // NoStore keeps the response out of every cache.
 func NoStore(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"authserver/internal/client"
+	"authserver/internal/fdx"
 	"authserver/internal/grant"
 	"authserver/internal/jose"
 	"authserver/internal/oauth"
@@ -41,11 +42,18 @@ func (e *Endpoint) judge(c client.Client, form oauth.Form) (grant.Pushed, error)
 	if err != nil {
 		return grant.Pushed{}, err
 	}
+	details, scope, err := detailsFor(c, form, scope)
+	if err != nil {
+		return grant.Pushed{}, err
+	}
 	resources, err := form.Resources(e.Resources)
 	if err != nil {
 		return grant.Pushed{}, err
 	}
-	p := grant.Pushed{ClientID: c.ID, RedirectURI: redirectURI, Scope: scope.String(), Resources: resources, CodeChallenge: challenge}
+	p := grant.Pushed{
+		ClientID: c.ID, RedirectURI: redirectURI, Scope: scope.String(), Details: details, Resources: resources,
+		CodeChallenge: challenge,
+	}
 	err = readOpenID(&p, c, form)
 	return p, err
 }
@@ -61,8 +69,6 @@ func checkKind(c client.Client, form oauth.Form) error {
 		return oauth.Refuse(oauth.RequestObjectMissing, "the client is registered to sign its requests (require_signed_request_object)")
 	case form.Get("id_token_hint") != "":
 		return oauth.Refuse(oauth.HintRefused, "id_token_hint is not taken here: this server issues no ID tokens")
-	case form.Get("authorization_details") != "":
-		return oauth.Refuse(oauth.DetailsRefused, "authorization_details are not taken here")
 	case responseType == "":
 		return oauth.Refuse(oauth.ParameterMissing, "response_type is missing")
 	case responseType != "code":
@@ -128,6 +134,15 @@ func scopeFor(c client.Client, requested string) (oauth.Scope, error) {
 		return nil, oauth.Refuse(oauth.ScopeEmpty, "no scope is left that a person could grant")
 	}
 	return scope, nil
+}
+
+// detailsFor is what the person is asked to share, and the scope that goes with it.
+func detailsFor(c client.Client, form oauth.Form, scope oauth.Scope) (fdx.Details, oauth.Scope, error) {
+	details, err := c.Details(form)
+	if err != nil {
+		return nil, nil, err
+	}
+	return details.Settle(scope, c.Ceilings())
 }
 
 // readOpenID reads the parameters that travel with the request, and those about the person's authentication (OpenID

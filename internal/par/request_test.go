@@ -102,7 +102,7 @@ func TestJudgeRefuses(t *testing.T) {
 		"PR-04 request_uri":                    {recipient(), []string{"request_uri", "urn:x"}, oauth.RequestURINested},
 		"a request object":                     {recipient(), []string{"request", "a.b.c"}, oauth.RequestObjectRefused},
 		"PR-33 signed requests are registered": {recipient(func(c *client.Client) { c.Metadata.RequireSignedRequestObject = true }), nil, oauth.RequestObjectMissing},
-		"authorization_details":                {recipient(), []string{"authorization_details", "[]"}, oauth.DetailsRefused},
+		"authorization_details":                {recipient(), []string{"authorization_details", "[]"}, oauth.DetailsMalformed},
 		"an id_token_hint":                     {recipient(), []string{"id_token_hint", "a.b.c"}, oauth.HintRefused},
 		"PR-07 no redirect_uri":                {recipient(), []string{"redirect_uri", ""}, oauth.ParameterMissing},
 		"PR-08 a longer path":                  {recipient(), []string{"redirect_uri", callback + "/extra"}, oauth.RedirectURIUnknown},

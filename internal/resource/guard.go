@@ -17,7 +17,7 @@ import (
 // Store spends proofs and knows which tokens have ended early.
 type Store interface {
 	Spend(ctx context.Context, s replay.Spend) (replay.Outcome, error)
-	Denied(ctx context.Context, u replay.Use, clientID, grantID string) (bool, error)
+	Denied(ctx context.Context, u replay.Use, clientID, grantID string) (denied bool, used *time.Time, err error)
 }
 
 // Guard stands before the protected resources of this server.
@@ -137,7 +137,7 @@ func (g Guard) spend(ctx context.Context, a Admission) error {
 	if err := outcome.Refusal(); err != nil {
 		return err
 	}
-	denied, err := g.Store.Denied(ctx, a.Token.Use(), a.Token.ClientID, a.Token.GrantID)
+	denied, _, err := g.Store.Denied(ctx, a.Token.Use(), a.Token.ClientID, a.Token.GrantID)
 	if err == nil && denied {
 		return oauth.Refuse(oauth.TokenRevoked, "the access token was revoked, or its client or grant is gone")
 	}

@@ -33,9 +33,9 @@ func (m *memory) Spend(context.Context, replay.Spend) (replay.Outcome, error) {
 	return replay.Outcome{}, nil
 }
 
-func (m *memory) Denied(_ context.Context, u replay.Use, clientID, grantID string) (bool, error) {
+func (m *memory) Denied(_ context.Context, u replay.Use, clientID, grantID string) (bool, *time.Time, error) {
 	m.use, m.clientID, m.grantID = u, clientID, grantID
-	return m.denied, m.err
+	return m.denied, nil, m.err
 }
 
 // signer is the server's one key.

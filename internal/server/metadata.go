@@ -6,6 +6,7 @@ import (
 
 	"authserver/internal/client"
 	"authserver/internal/dcr"
+	"authserver/internal/fdx"
 	"authserver/internal/jose"
 	"authserver/internal/page"
 	"authserver/internal/person"
@@ -32,6 +33,7 @@ type document struct {
 	RequestParameterSupported     *bool    `json:"request_parameter_supported,omitempty"`
 	RequestURIParameterSupported  *bool    `json:"request_uri_parameter_supported,omitempty"` // of a client's own; pushed ones are another thing
 	ACRValuesSupported            []string `json:"acr_values_supported,omitempty"`
+	DetailsTypesSupported         []string `json:"authorization_details_types_supported,omitempty"` // RFC 9396 §10
 	PromptValuesSupported         []string `json:"prompt_values_supported,omitempty"`
 	UILocalesSupported            []string `json:"ui_locales_supported,omitempty"`
 	TokenAuthMethods              []string `json:"token_endpoint_auth_methods_supported"`
@@ -83,6 +85,7 @@ func (s *Server) describePeoplesWay(d *document) {
 	d.GrantTypesSupported = token.GrantTypes()
 	d.CodeChallengeMethodsSupported = []string{"S256"}
 	d.RequestParameterSupported, d.RequestURIParameterSupported = &no, &no
+	d.DetailsTypesSupported = fdx.Types()
 	d.PromptValuesSupported = []string{"none", "login", "consent", "select_account"}
 	d.UILocalesSupported = page.Languages()
 	if s.Authorization.Passwords != nil {

@@ -160,7 +160,7 @@ func redeeming(a grant.Attempt) op[life] {
 		},
 		model: func(l *life, _ string) string {
 			code := l.Codes["code 1"]
-			code.Resources, code.GrantEnded = request().Resources, l.Revoked["grant 1"] || l.Disabled
+			code.Grant, code.GrantEnded = approval(1).Grant, l.Revoked["grant 1"] || l.Disabled
 			after, r := code.Redeem(a, noon)
 			ended := r.Outcome == grant.CodeReplayed && !l.Revoked["grant 1"]
 			id := ""
@@ -169,7 +169,7 @@ func redeeming(a grant.Attempt) op[life] {
 			}
 			l.Refresh = l.Refresh || r.Outcome == grant.Redeemed
 			l.Revoked["grant 1"] = l.Revoked["grant 1"] || ended
-			after.Resources, after.GrantEnded = nil, false
+			after.Grant, after.GrantEnded = grant.Grant{}, false
 			l.Codes["code 1"] = after
 			return fmt.Sprint(r, id, ended, nil)
 		},
@@ -180,8 +180,7 @@ func revokingGrant() op[life] {
 	return op[life]{
 		name: "revoke",
 		call: func(ctx context.Context, s *store.Store) string {
-			revoked, err := s.RevokeGrant(ctx, "grant 1", noon)
-			return fmt.Sprint(revoked, err)
+			return fmt.Sprint(stop(ctx, s))
 		},
 		model: func(l *life, _ string) string {
 			was := l.Revoked["grant 1"]

@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
+	"authserver/internal/fdx"
 	"authserver/internal/grant"
 
 	"github.com/jackc/pgx/v5"
@@ -67,17 +69,32 @@ func lockParties(ctx context.Context, tx pgx.Tx, clientID, subject string) (gran
 
 func approve(ctx context.Context, tx pgx.Tx, a grant.Approval) error {
 	g, c := a.Grant, a.Code
+	details, err := detailsValue(g.Details)
+	if err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, `
-		INSERT INTO authorization_grant (id, client_id, subject, scope, resources, accounts, auth_time, acr, amr, created_at,
-			expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		g.ID, g.ClientID, g.Subject, g.Scope, append([]string{}, g.Resources...), g.Accounts, g.AuthTime, g.ACR,
+		INSERT INTO authorization_grant (id, client_id, subject, scope, resources, details, accounts, auth_time, acr, amr,
+			created_at, updated_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)`,
+		g.ID, g.ClientID, g.Subject, g.Scope, append([]string{}, g.Resources...), details, g.Accounts, g.AuthTime, g.ACR,
 		append([]string{}, g.AMR...), g.CreatedAt, g.ExpiresAt); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `
+	if err := record(ctx, tx, g.ID, grant.GivenBy(a.InteractionID, g.CreatedAt)); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
 		INSERT INTO authorization_code (id, grant_id, client_id, redirect_uri, code_challenge, dpop_jkt, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 		a.CodeHash, g.ID, c.ClientID, c.RedirectURI, c.CodeChallenge, c.JKT, c.ExpiresAt)
 	return err
+}
+
+// detailsValue is what is stored of details: null where there are none.
+func detailsValue(d fdx.Details) ([]byte, error) {
+	if d == nil {
+		return nil, nil
+	}
+	return json.Marshal(d)
 }

@@ -33,14 +33,24 @@ func authorizationCalls(t *testing.T, s *store.Store) map[string]func() error {
 		},
 		"Refresh":            func() error { _, _, err := s.Refresh(ctx, id, marker, noon); return err },
 		"FindGrant":          func() error { _, _, err := s.FindGrant(ctx, marker); return err },
-		"RevokeRefreshToken": func() error { _, _, err := s.RevokeRefreshToken(ctx, id, marker, noon); return err },
-		"RevokeGrant":        func() error { _, err := s.RevokeGrant(ctx, marker, noon); return err },
-		"AddPerson":          func() error { _, err := s.AddPerson(ctx, sam); return err },
-		"FindPerson":         func() error { _, _, err := s.FindPerson(ctx, marker); return err },
-		"People":             func() error { _, err := s.People(ctx); return err },
-		"SetPassword":        func() error { _, err := s.SetPassword(ctx, marker, marker); return err },
-		"DisablePerson":      func() error { _, err := s.DisablePerson(ctx, marker, noon); return err },
-		"EnablePerson":       func() error { _, err := s.EnablePerson(ctx, "disabled "+marker); return err },
+		"RevokeRefreshToken": func() error { _, _, err := giveUp(ctx, s, marker, marker); return err },
+		"RevokeGrant": func() error {
+			_, _, err := s.RevokeGrant(ctx, marker, grant.Owner{}, grant.Stopped(grant.OperatorStopped, "", "", noon))
+			return err
+		},
+		"Used":        func() error { return s.Used(ctx, marker, noon) },
+		"FindConsent": func() error { _, _, err := s.FindConsent(ctx, marker); return err },
+		"Consents":    func() error { _, err := s.Consents(ctx, "_"+marker, 5, noon); return err },
+		"ListConsents": func() error {
+			_, err := s.ListConsents(ctx, store.ConsentFilter{ClientID: marker}, "", 5, noon)
+			return err
+		},
+		"AddPerson":     func() error { _, err := s.AddPerson(ctx, sam); return err },
+		"FindPerson":    func() error { _, _, err := s.FindPerson(ctx, marker); return err },
+		"People":        func() error { _, err := s.People(ctx); return err },
+		"SetPassword":   func() error { _, err := s.SetPassword(ctx, marker, marker); return err },
+		"DisablePerson": func() error { _, err := s.DisablePerson(ctx, marker, noon); return err },
+		"EnablePerson":  func() error { _, err := s.EnablePerson(ctx, "disabled "+marker); return err },
 		"Recognise": func() error {
 			_, err := s.Recognise(ctx, person.Identity{Issuer: marker, Subject: marker}, marker, "_of "+marker, noon)
 			return err

@@ -30,7 +30,7 @@ func calls(t *testing.T, s *store.Store) map[string]func() error {
 	all := map[string]func() error{
 		"Spend":      func() error { _, err := s.Spend(ctx, by("", 0, use)); return err },
 		"Deny":       func() error { return s.Deny(ctx, use) },
-		"Denied":     func() error { _, err := s.Denied(ctx, use, marker, marker); return err },
+		"Denied":     func() error { _, _, err := s.Denied(ctx, use, marker, marker); return err },
 		"FindClient": func() error { _, _, err := s.FindClient(ctx, marker); return err },
 		"AddClient":  func() error { _, err := s.AddClient(ctx, c); return err },
 		"Client":     func() error { _, _, err := s.Client(ctx, marker); return err },

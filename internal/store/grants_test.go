@@ -1,10 +1,12 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
+	"authserver/internal/fdx"
 	"authserver/internal/grant"
 	"authserver/internal/store"
 	"authserver/internal/store/storetest"
@@ -19,7 +21,7 @@ func approval(n int) *grant.Approval {
 		Grant: grant.Grant{
 			ID: fmt.Sprint("grant ", n), ClientID: p.ClientID, Subject: "_alex", Scope: p.Scope, Resources: p.Resources,
 			Accounts: []string{"a1"}, AuthTime: noon.Add(-time.Minute), ACR: "password", AMR: []string{"pwd"}, CreatedAt: noon,
-			ExpiresAt: noon.Add(grant.Lifetime),
+			ExpiresAt: noon.Add(fdx.MaxLife),
 		},
 		Code: grant.Code{
 			ClientID: p.ClientID, RedirectURI: p.RedirectURI, CodeChallenge: p.CodeChallenge, JKT: p.JKT,
@@ -54,6 +56,17 @@ func redeem(t testing.TB, s *store.Store, a grant.Attempt, now time.Time, want g
 		t.Fatalf("%+v: %+v, %v, want %s", a, got, err, want)
 	}
 	return g
+}
+
+// stop is the operator, who ends grant 1.
+func stop(ctx context.Context, s *store.Store) (stopped bool, err error) {
+	_, became, err := s.RevokeGrant(ctx, "grant 1", grant.Owner{}, grant.Stopped(grant.OperatorStopped, "", "", noon))
+	return became == grant.Ended, err
+}
+
+// giveUp is a client that revokes a refresh token.
+func giveUp(ctx context.Context, s *store.Store, token, clientID string) (grantID string, revoked bool, err error) {
+	return s.RevokeRefreshToken(ctx, hash(token), grant.Stopped(grant.RefreshTokenRevoked, clientID, "", noon))
 }
 
 // refreshes wants the refresh token of these tests to be worth something or nothing.
@@ -233,7 +246,7 @@ func TestRedeemNot(t *testing.T) {
 			}
 		}, noon, grant.CodeUnknown},
 		"of a revoked grant": {func(t *testing.T, s *store.Store) {
-			if revoked, err := s.RevokeGrant(t.Context(), "grant 1", noon); !revoked || err != nil {
+			if revoked, err := stop(t.Context(), s); !revoked || err != nil {
 				t.Fatal(revoked, err)
 			}
 		}, noon, grant.CodeUnknown},
@@ -277,29 +290,29 @@ func TestRefresh(t *testing.T) {
 	if diff := cmp.Diff(map[bool]int{true: 50}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	refreshes(t, s, noon.Add(grant.Lifetime-time.Second), true)
-	refreshes(t, s, noon.Add(grant.Lifetime), false)
+	refreshes(t, s, noon.Add(fdx.MaxLife-time.Second), true)
+	refreshes(t, s, noon.Add(fdx.MaxLife), false)
 	if _, alive, err := s.Refresh(t.Context(), hash("refresh"), "c2", noon); alive || err != nil {
 		t.Errorf("another client refreshes: %v, %v", alive, err)
 	}
 	if _, alive, err := s.Refresh(t.Context(), hash("forged"), "c1", noon); alive || err != nil {
 		t.Errorf("a forged token refreshes: %v, %v", alive, err)
 	}
-	if id, revoked, err := s.RevokeRefreshToken(t.Context(), hash("refresh"), "c2", noon); id != "grant 1" || revoked || err != nil {
+	if id, revoked, err := giveUp(t.Context(), s, "refresh", "c2"); id != "grant 1" || revoked || err != nil {
 		t.Errorf("another client revokes %q: %v, %v", id, revoked, err)
 	}
 	refreshes(t, s, noon, true)
-	if id, revoked, err := s.RevokeRefreshToken(t.Context(), hash("refresh"), "c1", noon); id != "grant 1" || !revoked || err != nil {
+	if id, revoked, err := giveUp(t.Context(), s, "refresh", "c1"); id != "grant 1" || !revoked || err != nil {
 		t.Errorf("its client revokes %q: %v, %v", id, revoked, err)
 	}
 	refreshes(t, s, noon, false)
-	if id, revoked, err := s.RevokeRefreshToken(t.Context(), hash("refresh"), "c1", noon); id != "grant 1" || revoked || err != nil {
+	if id, revoked, err := giveUp(t.Context(), s, "refresh", "c1"); id != "grant 1" || revoked || err != nil {
 		t.Errorf("its client revokes again %q: %v, %v", id, revoked, err)
 	}
-	if id, revoked, err := s.RevokeRefreshToken(t.Context(), hash("forged"), "c1", noon); id != "" || revoked || err != nil {
+	if id, revoked, err := giveUp(t.Context(), s, "forged", "c1"); id != "" || revoked || err != nil {
 		t.Errorf("a forged token revokes %q: %v, %v", id, revoked, err)
 	}
-	if revoked, err := s.RevokeGrant(t.Context(), "grant 1", noon); revoked || err != nil {
+	if revoked, err := stop(t.Context(), s); revoked || err != nil {
 		t.Errorf("revoked again: %v, %v", revoked, err)
 	}
 }
@@ -328,7 +341,7 @@ func TestFindGrant(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" || !found || err != nil {
 			t.Errorf("found %v, %v (-want +got):\n%s", found, err, diff)
 		}
-		if _, err := s.RevokeGrant(t.Context(), "grant 1", noon); err != nil {
+		if _, err := stop(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -220,7 +220,7 @@ func introspecting(r ring) op[world] {
 	return op[world]{
 		name: "introspect",
 		call: func(ctx context.Context, s *store.Store) string {
-			denied, err := s.Denied(ctx, r.token, "c", "")
+			denied, _, err := s.Denied(ctx, r.token, "c", "")
 			return fmt.Sprint(denied, err)
 		},
 		model: func(w *world, _ string) string { return fmt.Sprint(w.Deleted || w.Rows["token"], nil) },

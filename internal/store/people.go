@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"authserver/internal/grant"
 	"authserver/internal/person"
 
 	"github.com/jackc/pgx/v5"
@@ -92,9 +93,7 @@ func (s *Store) DisablePerson(ctx context.Context, who string, now time.Time) (d
 		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = '1min'`); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `
-			UPDATE authorization_grant SET revoked_at = $2 WHERE subject = $1 AND revoked_at IS NULL`, subject, now)
-		return err
+		return revokeAll(ctx, tx, subject, grant.Stopped(grant.PersonDisabledToo, "", "", now))
 	})
 	return disabled && err == nil, failure("disable person", err)
 }

@@ -149,7 +149,7 @@ func TestDisable(t *testing.T) {
 	}
 	denied := func(want bool) {
 		t.Helper()
-		if got, err := s.Denied(t.Context(), assertion("issuer", "a token"), "c1", "grant 1"); got != want || err != nil {
+		if got, _, err := s.Denied(t.Context(), assertion("issuer", "a token"), "c1", "grant 1"); got != want || err != nil {
 			t.Errorf("a token is denied: %v, %v", got, err)
 		}
 	}
@@ -202,14 +202,14 @@ func TestDeniedByGrant(t *testing.T) {
 	}{
 		{"c1", "grant 1", false}, {"c1", "", false}, {"c1", "grant 2", true}, {"c2", "grant 1", true}, {"c3", "grant 1", true},
 	} {
-		if got, err := s.Denied(t.Context(), assertion("issuer", "a token"), test.client, test.grant); got != test.want || err != nil {
+		if got, _, err := s.Denied(t.Context(), assertion("issuer", "a token"), test.client, test.grant); got != test.want || err != nil {
 			t.Errorf("%s's token of %q is denied: %v, %v", test.client, test.grant, got, err)
 		}
 	}
-	if _, err := s.RevokeGrant(t.Context(), "grant 1", noon); err != nil {
+	if _, err := stop(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	if denied, err := s.Denied(t.Context(), assertion("issuer", "a token"), "c1", "grant 1"); !denied || err != nil {
+	if denied, _, err := s.Denied(t.Context(), assertion("issuer", "a token"), "c1", "grant 1"); !denied || err != nil {
 		t.Errorf("a token of a revoked grant is denied: %v, %v", denied, err)
 	}
 }
@@ -300,7 +300,7 @@ func TestDisabledByHand(t *testing.T) {
 	redeem(t, s, right(), noon, grant.CodeUnknown)
 	execute(t, operator, `UPDATE authorization_grant SET refresh_token = $1`, hash("refresh"))
 	refreshes(t, s, noon, false)
-	if denied, err := s.Denied(t.Context(), assertion("issuer", "a token"), "c1", "grant 1"); !denied || err != nil {
+	if denied, _, err := s.Denied(t.Context(), assertion("issuer", "a token"), "c1", "grant 1"); !denied || err != nil {
 		t.Errorf("a token is denied: %v, %v", denied, err)
 	}
 }

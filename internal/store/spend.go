@@ -268,16 +268,17 @@ func (s *Store) Deny(ctx context.Context, u replay.Use) error {
 }
 
 // Denied tells whether a token can no longer be accepted: it is on the deny-list, its client is gone, or its grant has been
-// revoked or is a disabled person's. A token of no grant has the grantID "".
-func (s *Store) Denied(ctx context.Context, u replay.Use, clientID, grantID string) (bool, error) {
-	var denied bool
-	err := s.pool.QueryRow(ctx, `
+// revoked or is a disabled person's. A token of no grant has the grantID "". Of a grant that is alive, used is when it was
+// last kept to be at work; nil: not yet.
+func (s *Store) Denied(ctx context.Context, u replay.Use, clientID, grantID string) (denied bool, used *time.Time, err error) {
+	err = s.pool.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM spent WHERE slot = $1 AND key = $2)
-		    OR NOT EXISTS (SELECT FROM client WHERE id = $3 AND status = 'active')
-		    OR $4 <> '' AND NOT EXISTS (SELECT FROM authorization_grant g JOIN person p ON p.subject = g.subject
-				WHERE g.id = $4 AND g.client_id = $3 AND g.revoked_at IS NULL AND p.disabled_at IS NULL)`,
-		u.Slot, u.Key[:], clientID, grantID).Scan(&denied)
-	return denied, failure("denied", err)
+			OR NOT EXISTS (SELECT FROM client WHERE id = $3 AND status = 'active')
+			OR $4 <> '' AND g.id IS NULL, g.used_at
+		FROM (VALUES (1)) AS one LEFT JOIN (authorization_grant g JOIN person p ON p.subject = g.subject)
+			ON g.id = $4 AND g.client_id = $3 AND g.revoked_at IS NULL AND p.disabled_at IS NULL`,
+		u.Slot, u.Key[:], clientID, grantID).Scan(&denied, &used)
+	return denied, used, failure("denied", err)
 }
 
 // isBroken tells whether the connection ended under a statement.

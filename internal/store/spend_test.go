@@ -155,7 +155,7 @@ func TestDeny(t *testing.T) {
 	}
 	denied := func(u replay.Use, clientID string, want bool) {
 		t.Helper()
-		if got, err := s.Denied(t.Context(), u, clientID, ""); got != want || err != nil {
+		if got, _, err := s.Denied(t.Context(), u, clientID, ""); got != want || err != nil {
 			t.Errorf("denied %v, want %v; error %v", got, want, err)
 		}
 	}

@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -27,8 +28,13 @@ func (e *Endpoint) judgeAuthorizationCode(
 	if err != nil {
 		return nil, err
 	}
+	details, err := c.Details(form)
+	if err != nil {
+		return nil, err
+	}
 	try := attempt{sent: form.Get("redirect_uri"), Attempt: grant.Attempt{
 		ClientID: c.ID, Verifier: form.Get("code_verifier"), JKT: jkt, Resources: resources, Unnamed: e.Resources[0],
+		Details: details, Lifetime: e.usual(c), InteractionID: oauth.InteractionID(w),
 	}}
 	if c.RedirectsTo(try.sent) { // one that is not registered any more is as wrong as any other
 		try.RedirectURI = try.sent
@@ -48,8 +54,10 @@ func (e *Endpoint) judgeAuthorizationCode(
 			noteRevoked(w, g)
 			return granted{}, try.refused(became)
 		}
-		result, err := e.ofPerson(c, g, nil, resources, now)
-		result.refreshToken = refresh.Reveal()
+		result, err := e.ofPerson(c, g, wanted{details: details, resources: resources}, now)
+		if g.Details.Refreshes() {
+			result.refreshToken = refresh.Reveal()
+		}
 		return result, err
 	}, nil
 }
@@ -88,8 +96,19 @@ func (a attempt) refused(became grant.Redemption) error {
 			"the code is bound to another key than the proof's, whose thumbprint is %s; %s", a.JKT, tries(became))
 	case grant.WrongResource:
 		return oauth.Refuse(oauth.ResourceRefused, "resource goes beyond what the person granted; %s", tries(became))
+	case grant.WrongDetails:
+		return beyond(became)
 	}
 	return oauth.Refuse(oauth.CodeUnknown, "the code is not one of this client's, or it has been ended")
+}
+
+// beyond says which of the details go beyond the grant, in the words of whoever knows them.
+func beyond(became grant.Redemption) error {
+	refusal, ok := errors.AsType[*oauth.Error](became.Beyond)
+	if !ok {
+		return became.Beyond
+	}
+	return oauth.Refuse(refusal.Reason, "%s; %s", refusal.Description, tries(became))
 }
 
 func (a attempt) redirectDefect() string {

@@ -18,6 +18,10 @@ func (e *Endpoint) judgeClientCredentials(c client.Client, form oauth.Form) (red
 	if err != nil {
 		return nil, err
 	}
+	if form.Get("authorization_details") != "" {
+		return nil, oauth.Refuse(oauth.DetailsBeyondGrant,
+			"authorization_details ask for what a person grants; a client has none of that in its own name")
+	}
 	audience, err := form.Resources(e.Resources)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"authserver/internal/audit"
 	"authserver/internal/client"
 	"authserver/internal/dpop"
+	"authserver/internal/fdx"
 	"authserver/internal/grant"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
@@ -27,8 +28,9 @@ type Store interface {
 	RedeemCode(
 		ctx context.Context, code []byte, a grant.Attempt, refresh []byte, now time.Time,
 	) (grant.Grant, grant.Redemption, error)
-	// Refresh finds the grant of a refresh token, if that gives the client another access token at now.
+	// Refresh finds the grant of a refresh token, if that gives the client another access token at now; Used keeps that it did.
 	Refresh(ctx context.Context, token []byte, clientID string, now time.Time) (g grant.Grant, found bool, err error)
+	Used(ctx context.Context, grantID string, now time.Time) error
 }
 
 // Endpoint is /oauth2/token.
@@ -50,6 +52,11 @@ type Response struct {
 	ExpiresIn    int64  `json:"expires_in"` // seconds
 	RefreshToken string `json:"refresh_token,omitempty"`
 	Scope        string `json:"scope"`
+
+	// Of a person's grant: what the token may be used for, with the accounts that the person chose (RFC 9396 §7), and the id
+	// of the consent (FDX; Grant Management for OAuth 2.0).
+	AuthorizationDetails fdx.Details `json:"authorization_details,omitempty"`
+	GrantID              string      `json:"grant_id,omitempty"`
 }
 
 // Token answers a token request.
@@ -97,8 +104,11 @@ func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request, form oauth.For
 		return err
 	}
 	given.token.Confirmation = bound.to
-	return e.answer(w, given, cmp.Or(caller.Client.TokenLifetime, e.Lifetime), now)
+	return e.answer(w, given, e.usual(caller.Client), now)
 }
+
+// usual is how long tokens of a client live, unless what the person granted ends earlier.
+func (e *Endpoint) usual(c client.Client) time.Duration { return cmp.Or(c.TokenLifetime, e.Lifetime) }
 
 // grantTypeOf is the request's grant_type, if this server offers it and the client is registered for it.
 func grantTypeOf(c client.Client, form oauth.Form) (string, error) {
@@ -159,6 +169,9 @@ func (e *Endpoint) answer(w http.ResponseWriter, given granted, usually time.Dur
 		ExpiresIn:    max(issued.ExpiresAt-e.Now().Unix(), 1), // never none, which a client might take for no limit
 		RefreshToken: given.refreshToken,
 		Scope:        issued.Scope,
+
+		AuthorizationDetails: given.details,
+		GrantID:              issued.GrantID,
 	})
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"authserver/internal/accesstoken"
 	"authserver/internal/client"
+	"authserver/internal/fdx"
 	"authserver/internal/grant"
 	"authserver/internal/oauth"
 )
@@ -17,8 +18,9 @@ type redemption func(context.Context) (granted, error)
 // granted is what a request gives.
 type granted struct {
 	token        accesstoken.Token
-	until        time.Time // the end of the person's grant, which no token outlives; zero: there is no person
-	refreshToken string    // "": none
+	details      fdx.Details // that the token may be used for, whether or not they fit into it
+	until        time.Time   // the end of the person's grant, which no token outlives; zero: there is no person
+	refreshToken string      // "": none
 }
 
 // lifetime is that of the access token: as long as tokens of the client live, but not beyond the grant.
@@ -29,29 +31,42 @@ func (g granted) lifetime(usual time.Duration, now time.Time) time.Duration {
 	return min(usual, g.until.Sub(now))
 }
 
-// ofPerson is what a person's grant gives the client at now, for the scope and the resources that are asked for; nil asks
-// for all of them. A grant that ends within the second gives nothing: exp is in whole seconds.
-func (e *Endpoint) ofPerson(
-	c client.Client, g grant.Grant, scope oauth.Scope, resources []string, now time.Time,
-) (granted, error) {
-	scope, err := ofScope(g, c, scope)
+// wanted is what a token request asks for of a grant; what is nil asks for all of it.
+type wanted struct {
+	scope     oauth.Scope
+	details   fdx.Details
+	resources []string
+}
+
+// ofPerson is what a person's grant gives the client at now. Access is what both scope and details give, so each narrows the
+// other. A grant that ends within the second gives nothing: exp is in whole seconds.
+func (e *Endpoint) ofPerson(c client.Client, g grant.Grant, want wanted, now time.Time) (granted, error) {
+	scope, err := ofScope(g, c, want.scope)
 	if err != nil {
 		return granted{}, err
 	}
-	audience, err := e.ofResources(g, resources)
+	details, err := g.Share(want.details)
+	if err != nil {
+		return granted{}, err
+	}
+	if details, scope = details.Intersect(scope); len(scope) == 0 {
+		return granted{}, oauth.Refuse(oauth.GrantScope, "scope and authorization_details have nothing in common that the person granted")
+	}
+	audience, err := e.ofResources(g, want.resources)
 	if err != nil {
 		return granted{}, err
 	}
 	if g.ExpiresAt.Sub(now) < time.Second {
 		return granted{}, oauth.Refuse(oauth.GrantEnded, "what the person granted ends within this second")
 	}
-	return granted{
-		token: accesstoken.Token{
-			Subject: g.Subject, ClientID: c.ID, Audience: audience, Scope: scope.String(),
-			GrantID: g.ID, AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: g.AMR,
-		},
-		until: g.ExpiresAt,
-	}, nil
+	token := accesstoken.Token{
+		Subject: g.Subject, ClientID: c.ID, Audience: audience, Scope: scope.String(),
+		GrantID: g.ID, ConsentID: g.ConsentID(), AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: g.AMR,
+	}
+	if details.FitToken() {
+		token.Details = details
+	}
+	return granted{token: token, details: details, until: g.ExpiresAt}, nil
 }
 
 // ofScope is the part of a grant's scope that the request asks for and that the client is still registered for.

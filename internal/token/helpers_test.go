@@ -14,6 +14,7 @@ import (
 	"authserver/internal/accesstoken"
 	"authserver/internal/client"
 	"authserver/internal/dpop"
+	"authserver/internal/fdx"
 	"authserver/internal/flow"
 	"authserver/internal/grant"
 	"authserver/internal/jose"
@@ -72,6 +73,13 @@ func (g *grants) RedeemCode(_ context.Context, code []byte, a grant.Attempt, ref
 ) {
 	g.asked, g.hash, g.attempt, g.refresh, g.client, g.spent = g.asked+1, code, a, refresh, a.ClientID, len(g.spends)
 	return g.grant, g.redemption, g.err
+}
+
+func (g *grants) Used(_ context.Context, id string, now time.Time) error {
+	if id == g.grant.ID {
+		g.grant.UsedAt = &now
+	}
+	return nil
 }
 
 func (g *grants) Refresh(_ context.Context, token []byte, clientID string, _ time.Time) (grant.Grant, bool, error) {
@@ -135,7 +143,7 @@ func newBench(t *testing.T, edits ...func(*bench)) *bench {
 	}}}}
 	b.grants = &grants{registry: b.registry, redemption: grant.Redemption{Outcome: grant.Redeemed}, found: true, grant: grant.Grant{
 		ID: "grant 1", ClientID: "c1", Subject: "_alex", Scope: "a:read b:read", AuthTime: noon.Add(-time.Minute),
-		ACR: "urn:example:acr", AMR: []string{"pwd"}, CreatedAt: noon, ExpiresAt: noon.Add(grant.Lifetime),
+		ACR: "urn:example:acr", AMR: []string{"pwd"}, CreatedAt: noon, ExpiresAt: noon.Add(fdx.MaxLife),
 	}}
 	now := func() time.Time { return noon }
 	b.endpoint = &token.Endpoint{

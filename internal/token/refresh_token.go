@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"authserver/internal/client"
+	"authserver/internal/grant"
 	"authserver/internal/oauth"
 )
 
 const refreshToken = "refresh_token"
 
-// judgeRefreshToken reads what a client asks for of a grant that it has (RFC 6749 §6). scope and resource narrow the one
-// token, never the grant. The refresh token stays the same and is answered again (FAPI 2.0 Security Profile
+// judgeRefreshToken reads what a client asks for of a grant that it has (RFC 6749 §6). scope,
+// authorization_details and resource narrow the one token, never the grant. The refresh token stays the same and is answered again (FAPI 2.0 Security Profile
 // §5.3.2.1-9); the key may be another each time (RFC 9449 §5).
 func (e *Endpoint) judgeRefreshToken(c client.Client, form oauth.Form, now time.Time) (redemption, error) {
 	token, err := form.Required(refreshToken)
@@ -27,6 +28,10 @@ func (e *Endpoint) judgeRefreshToken(c client.Client, form oauth.Form, now time.
 	if err != nil {
 		return nil, err
 	}
+	details, err := c.Details(form)
+	if err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context) (granted, error) {
 		g, found, err := e.Store.Refresh(ctx, oauth.Secret(token).Hash(), c.ID, now)
 		switch {
@@ -36,7 +41,10 @@ func (e *Endpoint) judgeRefreshToken(c client.Client, form oauth.Form, now time.
 			return granted{}, oauth.Refuse(oauth.RefreshTokenUnknown,
 				"the refresh token is not one of this client's, or its grant has ended")
 		}
-		result, err := e.ofPerson(c, g, scope, resources, now)
+		result, err := e.ofPerson(c, g, wanted{scope, details, resources}, now)
+		if err == nil && grant.Idle(g.UsedAt, now) {
+			err = e.Store.Used(ctx, g.ID, now)
+		}
 		result.refreshToken = token
 		return result, err
 	}, nil

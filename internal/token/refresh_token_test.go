@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"authserver/internal/accesstoken"
+	"authserver/internal/fdx"
 	"authserver/internal/flow"
-	"authserver/internal/grant"
 	"authserver/internal/oauth"
 
 	"github.com/google/go-cmp/cmp"
@@ -132,8 +132,8 @@ func TestNoTokenOutlivesItsGrant(t *testing.T) {
 		left, own time.Duration // of the grant, and what the operator lets tokens of the client live
 		expires   int64         // seconds; 0: refused
 	}{
-		{grant.Lifetime, 0, 300},
-		{grant.Lifetime, 15 * time.Minute, 900},
+		{fdx.MaxLife, 0, 300},
+		{fdx.MaxLife, 15 * time.Minute, 900},
 		{300 * time.Second, 0, 300},
 		{299 * time.Second, 0, 299},
 		{100 * time.Second, 15 * time.Minute, 100},
