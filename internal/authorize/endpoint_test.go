@@ -30,8 +30,10 @@ func TestYes(t *testing.T) {
 	want := grant.Approval{
 		Grant: grant.Grant{ClientID: "c1", Subject: "_kim", Scope: "fdx:accountbasic:read",
 			Resources: []string{"https://api.example"}, Accounts: []string{"_kim-2"},
+			Details: fdx.Details{fdx.ConsentRequest{DurationType: fdx.OneTime, Resources: []fdx.Resource{
+				{ResourceType: fdx.Account, ResourceID: "_kim-2", DataClusters: []string{"ACCOUNT_BASIC"}}}}},
 			AuthTime: h.now.Add(-time.Minute), ACR: person.ACRPassword, AMR: []string{"pwd"}, CreatedAt: h.now,
-			ExpiresAt: h.now.Add(fdx.MaxLife)},
+			ExpiresAt: h.now.Add(life.Once)},
 		Code: grant.Code{ClientID: "c1", RedirectURI: callback, CodeChallenge: "challenge", JKT: "thumbprint",
 			ExpiresAt: h.now.Add(grant.CodeLifetime)},
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"authserver/internal/client"
+	"authserver/internal/fdx"
 	"authserver/internal/flow"
 	"authserver/internal/grant"
 	"authserver/internal/oauth"
@@ -21,6 +22,8 @@ import (
 )
 
 const callback = "https://client.example/cb"
+
+var life = fdx.Life{Longest: fdx.MaxLife, Once: 10 * time.Minute}
 
 // house is an endpoint with a store in memory, and the time that it is there.
 type house struct {
@@ -51,7 +54,7 @@ func newHouse(t *testing.T, issuer string) *house {
 		RedirectURIs: []string{callback}}}
 	h.Endpoint = &Endpoint{
 		Issuer: issuer, Store: h.memory, Passwords: everybody{}, Accounts: h, Pages: pages, Forms: forms,
-		Sessions: person.Lifetimes{Idle: 15 * time.Minute, Most: 8 * time.Hour}, Now: func() time.Time { return h.now },
+		Sessions: person.Lifetimes{Idle: 15 * time.Minute, Most: 8 * time.Hour}, Life: life, Now: func() time.Time { return h.now },
 	}
 	e := h.Endpoint
 	for pattern, handler := range map[string]oauth.Handler{
@@ -59,7 +62,8 @@ func newHouse(t *testing.T, issuer string) *house {
 		"GET /login/callback": e.Callback,
 		"GET /accounts":       e.ShowAccounts, "POST /accounts/choice": e.Choose, "GET /consent": e.ShowConsent,
 		"POST /consent/decision": e.Answer,
-		"POST /sign-out":         e.SignOut, "GET /signed-out": e.SignedOut,
+		"GET /connected":         e.Connected, "POST /connected/attempt": e.OwnAttempt, "POST /connected/stop": e.Stop,
+		"POST /sign-out": e.SignOut, "GET /signed-out": e.SignedOut,
 	} {
 		h.routes.Handle(pattern, oauth.Pages{Base: issuer, Show: e.ShowError}.Serve(handler))
 	}
@@ -105,6 +109,15 @@ func (h *house) push(edits ...func(*grant.Pushed)) (target string) {
 		JKT:           "thumbprint", Resources: []string{"https://api.example"}, ArriveBy: h.now.Add(grant.DefaultArrival)}
 	for _, edit := range edits {
 		edit(&p)
+	}
+	if p.Details == nil { // as the push settles it
+		scope, err := oauth.ParseScope(p.Scope)
+		if err == nil {
+			p.Details, _, err = p.Details.Settle(scope, fdx.Ceilings{})
+		}
+		if err != nil {
+			h.Fatal(err)
+		}
 	}
 	secret := oauth.NewSecret()
 	h.memory.requests[string(secret.Hash())] = &request{pushed: p}

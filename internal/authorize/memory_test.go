@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"authserver/internal/client"
+	"authserver/internal/fdx"
 	"authserver/internal/grant"
 	"authserver/internal/person"
 )
@@ -18,6 +19,7 @@ type memory struct {
 	sessions     map[string]person.Session
 	approvals    []grant.Approval
 	gone         bool // everybody: disabled
+	consents     []grant.Consent
 }
 
 type request struct {
@@ -103,6 +105,35 @@ func (m *memory) Decide(_ context.Context, id []byte, subject string, approval *
 		}
 	}
 	return i.Interaction, decision, nil
+}
+
+func (m *memory) Consents(_ context.Context, subject string, over int, now time.Time) ([]grant.Consent, error) {
+	var alive, ended []grant.Consent
+	for _, c := range m.consents {
+		switch {
+		case c.Subject != subject:
+		case c.Status(now) == fdx.Active:
+			alive = append(alive, c)
+		case len(ended) < over:
+			ended = append(ended, c)
+		}
+	}
+	return append(alive, ended...), nil
+}
+
+func (m *memory) RevokeGrant(_ context.Context, id string, by grant.Owner, c grant.Change) (grant.Grant, grant.Ending, error) {
+	for n := range m.consents {
+		consent := &m.consents[n]
+		if consent.ID != id {
+			continue
+		}
+		became := consent.End(by, c.At)
+		if became == grant.Ended {
+			consent.RevokedAt, consent.History = &c.At, append(consent.History, c)
+		}
+		return consent.Grant, became, nil
+	}
+	return grant.Grant{}, grant.NoGrant, nil
 }
 
 func (m *memory) Recognise(_ context.Context, who person.Identity, name, _ string, _ time.Time) (person.Person, error) {

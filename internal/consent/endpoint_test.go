@@ -47,7 +47,9 @@ func (m *memory) Spend(context.Context, replay.Spend) (replay.Outcome, error) {
 	return replay.Outcome{}, nil
 }
 
-func (m *memory) Denied(context.Context, replay.Use, string, string) (bool, error) { return false, nil }
+func (m *memory) Denied(context.Context, replay.Use, string, string) (bool, *time.Time, error) {
+	return false, nil, nil
+}
 
 func (m *memory) FindConsent(_ context.Context, id string) (grant.Consent, bool, error) {
 	m.lookups++

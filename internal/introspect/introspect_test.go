@@ -221,7 +221,7 @@ const inactive = `{"active":false}`
 func TestRefreshToken(t *testing.T) {
 	b := newBench(t)
 	want := `{"active":true,"iss":"https://as.example","sub":"_alex","client_id":"c1","scope":"a:read b:read",` +
-		`"iat":1772362800,"exp":1772370000}`
+		`"iat":1772362800,"exp":1772370000,"grant_id":"grant 1"}`
 	for _, hint := range []string{"", "refresh_token", "access_token", "id_token", "nonsense"} {
 		if got := b.says(b.c1, refresh, hint); got != want || b.notes[oauth.FieldTokenState] != "active" {
 			t.Errorf("hint %q: %s, state %s", hint, got, b.notes[oauth.FieldTokenState])

@@ -12,6 +12,7 @@ import (
 
 	"authserver/internal/client"
 	"authserver/internal/dpop"
+	"authserver/internal/fdx"
 	"authserver/internal/flow"
 	"authserver/internal/grant"
 	"authserver/internal/oauth"
@@ -136,6 +137,8 @@ func TestPush(t *testing.T) {
 	e := b.send(r, "201", "")
 	secret, ours := strings.CutPrefix(e.JSON()["request_uri"].(string), grant.RequestURI)
 	want := grant.Pushed{ClientID: "c1", RedirectURI: callback, State: "s", Scope: "fdx:accountbasic:read",
+		Details: fdx.Details{fdx.ConsentRequest{DurationType: fdx.OneTime, Resources: []fdx.Resource{
+			{ResourceType: fdx.Account, DataClusters: []string{"ACCOUNT_BASIC"}}}}},
 		CodeChallenge: r.Form.Get("code_challenge"),
 		JKT:           b.DPoPKey.Thumbprint(), ArriveBy: noon.Add(90 * time.Second)}
 	if diff := cmp.Diff(want, b.pushed[string(oauth.Secret(secret).Hash())]); diff != "" || !ours || len(secret) != 43 {

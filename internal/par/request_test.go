@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"authserver/internal/client"
+	"authserver/internal/fdx"
 	"authserver/internal/grant"
 	"authserver/internal/oauth"
 
@@ -53,10 +54,17 @@ func request(t *testing.T, pairs ...string) oauth.Form {
 	return form
 }
 
+// once is what scopes of FDX alone ask for.
+func once(clusters ...string) fdx.Details {
+	return fdx.Details{fdx.ConsentRequest{DurationType: fdx.OneTime,
+		Resources: []fdx.Resource{{ResourceType: fdx.Account, DataClusters: clusters}}}}
+}
+
 func seconds(n int) *int { return &n }
 
 func TestJudgeAccepts(t *testing.T) {
-	good := grant.Pushed{ClientID: "c1", RedirectURI: callback, State: "s", Scope: "fdx:accountbasic:read", CodeChallenge: challenge}
+	good := grant.Pushed{ClientID: "c1", RedirectURI: callback, State: "s", Scope: "fdx:accountbasic:read",
+		Details: once("ACCOUNT_BASIC"), CodeChallenge: challenge}
 	with := func(edit func(*grant.Pushed)) grant.Pushed { p := good; edit(&p); return p }
 	native := func(c *client.Client) {
 		c.Metadata.ApplicationType, c.Metadata.RedirectURIs = "native", []string{"http://127.0.0.1/cb", "http://[::1]:8080/cb"}
@@ -66,10 +74,12 @@ func TestJudgeAccepts(t *testing.T) {
 		request []string
 		want    grant.Pushed
 	}{
-		"what FAPI asks for":                       {recipient(), nil, good},
-		"PR-02 a stray grant_type":                 {recipient(), []string{"grant_type", "client_credentials"}, good},
-		"a registered query":                       {recipient(), []string{"redirect_uri", callback + "?dummy1=lorem"}, with(func(p *grant.Pushed) { p.RedirectURI += "?dummy1=lorem" })},
-		"no scope: all that a person can grant":    {recipient(), []string{"scope", ""}, with(func(p *grant.Pushed) { p.Scope = "fdx:accountbasic:read fdx:transactions:read" })},
+		"what FAPI asks for":       {recipient(), nil, good},
+		"PR-02 a stray grant_type": {recipient(), []string{"grant_type", "client_credentials"}, good},
+		"a registered query":       {recipient(), []string{"redirect_uri", callback + "?dummy1=lorem"}, with(func(p *grant.Pushed) { p.RedirectURI += "?dummy1=lorem" })},
+		"no scope: all that a person can grant": {recipient(), []string{"scope", ""}, with(func(p *grant.Pushed) {
+			p.Scope, p.Details = "fdx:accountbasic:read fdx:transactions:read", once("ACCOUNT_BASIC", "TRANSACTIONS")
+		})},
 		"openid is left out":                       {recipient(), []string{"scope", "openid fdx:accountbasic:read"}, good},
 		"a state of 2 KiB":                         {recipient(), []string{"state", strings.Repeat("s", 2048)}, with(func(p *grant.Pushed) { p.State = strings.Repeat("s", 2048) })},
 		"resources, each once":                     {recipient(), []string{"resource", api + "\n" + api}, with(func(p *grant.Pushed) { p.Resources = []string{api} })},

@@ -94,12 +94,12 @@ func TestFaults(t *testing.T) {
 		s, operator := storetest.Open(t, url), connect(t, url)
 		addClients(t, s, marker)
 		furnish(t, s, operator)
-		for _, table := range append(lived, "login_attempt", "client", "client_key_set", "spent", "signing_key", "person", "deployment") {
+		for _, table := range append(lived, "grant_change", "login_attempt", "client", "client_key_set", "spent", "signing_key", "person", "deployment") {
 			execute(t, operator, `ALTER TABLE `+table+` ADD CONSTRAINT refused CHECK (false) NOT VALID`)
 		}
 		reads := map[string]bool{
 			"FindClient": true, "Client": true, "Clients": true, "Denied": true, "SigningKeys": true, "Sweep": true, "Clock": true,
-			"Refresh": true, "FindGrant": true, "FindPerson": true, "People": true, "SignOut": true, "Forgive": true, "SweepAuthorizations": true,
+			"Refresh": true, "FindGrant": true, "FindConsent": true, "Consents": true, "ListConsents": true, "FindPerson": true, "People": true, "SignOut": true, "Forgive": true, "SweepAuthorizations": true,
 		}
 		for name, call := range calls(t, s) {
 			if name == "AddClient" { // the id is taken, so there is no row to refuse

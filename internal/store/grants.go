@@ -123,7 +123,7 @@ func (s *Store) FindGrant(ctx context.Context, id string) (g grant.Grant, found 
 func (s *Store) Used(ctx context.Context, id string, now time.Time) error {
 	_, err := s.pool.Exec(ctx, `
 		UPDATE authorization_grant SET used_at = $2
-		WHERE id = $1 AND (used_at IS NULL OR used_at <= $2 - interval '1 minute')`, id, now)
+		WHERE id = $1 AND (used_at IS NULL OR used_at <= $2::timestamptz - interval '1 minute')`, id, now)
 	return failure("used", err)
 }
 

@@ -21,7 +21,7 @@ func approval(n int) *grant.Approval {
 		Grant: grant.Grant{
 			ID: fmt.Sprint("grant ", n), ClientID: p.ClientID, Subject: "_alex", Scope: p.Scope, Resources: p.Resources,
 			Accounts: []string{"a1"}, AuthTime: noon.Add(-time.Minute), ACR: "password", AMR: []string{"pwd"}, CreatedAt: noon,
-			ExpiresAt: noon.Add(fdx.MaxLife),
+			UpdatedAt: noon, ExpiresAt: noon.Add(fdx.MaxLife),
 		},
 		Code: grant.Code{
 			ClientID: p.ClientID, RedirectURI: p.RedirectURI, CodeChallenge: p.CodeChallenge, JKT: p.JKT,
@@ -213,13 +213,15 @@ func TestRedeemCode(t *testing.T) {
 	redeem(t, s, wrong, noon, grant.WrongVerifier)
 	redeem(t, s, stranger, noon, grant.CodeUnknown)
 	refreshes(t, s, noon, false)
-	if diff := cmp.Diff(approval(1).Grant, redeem(t, s, right(), noon, grant.Redeemed)); diff != "" {
+	want := approval(1).Grant
+	want.UsedAt = &noon
+	if diff := cmp.Diff(want, redeem(t, s, right(), noon, grant.Redeemed)); diff != "" {
 		t.Errorf("the grant (-approved +redeemed):\n%s", diff)
 	}
 	redeem(t, s, stranger, noon, grant.CodeUnknown)
 	refreshes(t, s, noon, true)
 	g, alive, err := s.Refresh(t.Context(), hash("refresh"), "c1", noon)
-	if diff := cmp.Diff(approval(1).Grant, g); diff != "" || !alive || err != nil {
+	if diff := cmp.Diff(want, g); diff != "" || !alive || err != nil {
 		t.Errorf("the refresh token's grant: %v, %v (-approved +found):\n%s", alive, err, diff)
 	}
 	if g := redeem(t, s, wrong, noon.Add(time.Hour), grant.CodeReplayed); g.ID != "grant 1" || g.RevokedAt == nil {

@@ -249,7 +249,7 @@ func TestPeopleUpAndDown(t *testing.T) {
 	before := schema(t, url)
 	older("alex")
 	older("kim")
-	upTo(4)
+	upTo(5)
 	older("sam")
 	older("sam")
 	s := storetest.Open(t, url)
@@ -285,7 +285,7 @@ func TestPeopleUpAndDown(t *testing.T) {
 	if diff := cmp.Diff([]string{"alex", "sam"}, left); diff != "" {
 		t.Errorf("people (-want +left):\n%s", diff)
 	}
-	upTo(4)
+	upTo(5)
 }
 
 // TestDisabledByHand: whoever disables a person past this program, in SQL, has left the person nothing to go on with.

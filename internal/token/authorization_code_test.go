@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"authserver/internal/accesstoken"
 	"authserver/internal/client"
@@ -24,7 +25,7 @@ func TestRedeem(t *testing.T) {
 	answer, says := b.granted(b.redeem())
 	refreshToken, _ := answer["refresh_token"].(string)
 	want := map[string]any{"access_token": answer["access_token"], "token_type": "DPoP", "expires_in": json.Number("300"),
-		"scope": "a:read b:read", "refresh_token": refreshToken}
+		"scope": "a:read b:read", "refresh_token": refreshToken, "grant_id": "grant 1"}
 	if diff := cmp.Diff(want, answer); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}
@@ -39,7 +40,8 @@ func TestRedeem(t *testing.T) {
 	if diff := cmp.Diff(wantToken, says, cmpopts.IgnoreFields(accesstoken.Token{}, "ID")); diff != "" {
 		t.Errorf("token (-want +got):\n%s", diff)
 	}
-	wantAttempt := grant.Attempt{ClientID: "c1", RedirectURI: callback, Verifier: verifier, JKT: b.DPoPKey.Thumbprint(), Unnamed: api}
+	wantAttempt := grant.Attempt{ClientID: "c1", RedirectURI: callback, Verifier: verifier, JKT: b.DPoPKey.Thumbprint(), Unnamed: api,
+		Lifetime: 5 * time.Minute}
 	if diff := cmp.Diff(wantAttempt, b.grants.attempt); diff != "" {
 		t.Errorf("attempt (-want +got):\n%s", diff)
 	}
@@ -95,7 +97,8 @@ func TestAttempt(t *testing.T) {
 				test.prepare(b)
 			}
 			b.grants.redemption = grant.Redemption{Outcome: grant.CodeUnknown}
-			want := grant.Attempt{ClientID: "c1", RedirectURI: callback, Verifier: verifier, JKT: b.DPoPKey.Thumbprint(), Unnamed: api}
+			want := grant.Attempt{ClientID: "c1", RedirectURI: callback, Verifier: verifier, JKT: b.DPoPKey.Thumbprint(), Unnamed: api,
+				Lifetime: 5 * time.Minute}
 			test.want(&want)
 			r := b.redeem(test.edits...)
 			b.refused(r, oauth.CodeUnknown)
