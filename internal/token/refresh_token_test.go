@@ -27,7 +27,7 @@ func TestRefresh(t *testing.T) {
 	b.DPoPKey = other
 	answer, says := b.granted(b.refreshing("redirect_uri", "https://elsewhere.example", "code_verifier", "x"))
 	want := map[string]any{"access_token": answer["access_token"], "token_type": "DPoP", "expires_in": json.Number("300"),
-		"scope": "a:read b:read", "refresh_token": refresh}
+		"scope": "a:read b:read", "refresh_token": refresh, "grant_id": "grant 1"}
 	if diff := cmp.Diff(want, answer); diff != "" {
 		t.Errorf("answer (-want +got):\n%s", diff)
 	}
