@@ -54,6 +54,10 @@ func serve(t *testing.T, b page.Brand) string {
 		w.Header().Set("Content-Type", contentType)
 		_, _ = w.Write(body)
 	})
+	routes.HandleFunc("GET /logos/{client}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "image/svg+xml")
+		fmt.Fprint(w, logo)
+	})
 	server := httptest.NewServer(routes)
 	t.Cleanup(server.Close)
 	return server.URL
@@ -67,7 +71,7 @@ func TestChromiumShows(t *testing.T) {
 		t.Run(strings.Join([]string{b.Name, l, name}, "/"), func(t *testing.T) {
 			pagetest.Do(t, tab, chromedp.Navigate(base+"/"+l+"/"+name))
 			if strings.HasSuffix(name, "-open") {
-				pagetest.Evaluate[chromedp.Void](t, tab, `document.querySelector("details").open = true`)
+				pagetest.Evaluate[chromedp.Void](t, tab, `document.querySelectorAll("details").forEach(d => d.open = true)`)
 			}
 			for _, look := range looks {
 				look.take(t, tab)
@@ -127,8 +131,12 @@ func TestChromiumKeyboard(t *testing.T) {
 		"accounts":         {"", []string{"account-0", "account-1", "account-2", "submit", "sign-out"}},
 		"accounts-nothing": {"problem", []string{"account-0", "account-1", "account-2", "submit", "sign-out"}},
 		"consent":          {"", []string{"exactly", "approve", "deny", "sign-out"}},
-		"signed-out":       {"", []string{"again"}},
-		"failure-expired":  {"", []string{"reason"}},
+		"connected":        {"", []string{"exactly-0", "history-0", "stop-0", "sign-out"}},
+		"connected-stopped": {
+			"stopped", []string{"exactly-0", "history-0", "stop-0", "exactly-1", "history-1", "sign-out"},
+		},
+		"signed-out":      {"", []string{"again"}},
+		"failure-expired": {"", []string{"reason"}},
 	}
 	browser := pagetest.NewBrowser(t)
 	base := serve(t, exampleBank)
@@ -155,6 +163,26 @@ func TestChromiumKeyboard(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestAUTHZ06ChromiumAnswers: the buttons of both answers look alike to the pixel, in every language, by day and by night,
+// on wide and on narrow screens.
+func TestAUTHZ06ChromiumAnswers(t *testing.T) {
+	tab, base := pagetest.NewTab(t, pagetest.NewBrowser(t)), serve(t, exampleBank)
+	differences := `(([a, b]) => {
+		const [x, y] = [getComputedStyle(a), getComputedStyle(b)], [p, q] = [a.getBoundingClientRect(), b.getBoundingClientRect()]
+		const unlike = Array.from(x).filter(name => x[name] !== y[name])
+		return p.width === q.width && p.height === q.height && p.width > 0 ? unlike : unlike.concat("size")
+	})([document.getElementById("approve"), document.getElementById("deny")])`
+	for _, l := range page.Languages() {
+		pagetest.Do(t, tab, chromedp.Navigate(base+"/"+l+"/consent"))
+		for _, look := range looks {
+			look.take(t, tab)
+			if unlike := pagetest.Evaluate[[]string](t, tab, differences); len(unlike) > 0 {
+				t.Errorf("%s, %s: the answers differ in %s", l, look.name, strings.Join(unlike, ", "))
+			}
+		}
 	}
 }
 

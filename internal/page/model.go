@@ -161,7 +161,8 @@ func (s SignedOut) Onward() string { return pathHere(s.Again) }
 // Picture is Logo where it is a path on this server.
 func (p Party) Picture() string { return pathHere(p.Logo) }
 
-// pathHere is a path on this server as it is, and "" for all else. Browsers read // and /\\ as the beginning of another host.
+// pathHere is a path on this server as it is, and "" for all else. Browsers read // and /\\ as the beginning of another
+// host.
 func pathHere(path string) string {
 	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.Contains(path, `\`) {
 		return ""

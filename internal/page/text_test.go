@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"authserver/internal/fdx"
 	"authserver/internal/page"
 
 	"github.com/google/go-cmp/cmp"
@@ -83,7 +82,7 @@ func TestEveryKeyIsUsed(t *testing.T) {
 			sources.Write(source)
 		}
 	}
-	scopes := append(fdx.Scopes(), "openid", "offline_access", "other")
+	scopes := append(untold(), "other")
 	happenings := []page.Happening{page.Given, page.Fetched}
 	for _, e := range endings {
 		happenings = append(happenings, page.Happening(e))
