@@ -25,6 +25,9 @@ var (
 	pageURL = regexp.MustCompile(`^(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) https?://[^/?#]+(/[^/?#]+)*` +
 		`/(oauth2/authorize|login|login/attempt|login/callback|accounts|accounts/choice|consent|consent/decision|sign-out|signed-out|assets/[^/?#]+)([?#]|$)`)
 
+	// atFDX is a resource of FDX, whose errors have members of their own. An unknown method is refused as elsewhere.
+	atFDX = regexp.MustCompile(`^(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) https?://[^?#]+/fdx/v6/consents/[^/?#]+(/revocation)?([?#]|$)`)
+
 	// explained is where an answer names its reason: in error_uri, or in a page's link.
 	explained = regexp.MustCompile(`/errors/(\w+)"`)
 )
@@ -68,7 +71,8 @@ func isPage(e *flow.Exchange) bool {
 
 // isConfidential tells whether no cache may keep what an endpoint answers (G6).
 func isConfidential(target string) bool {
-	return slices.ContainsFunc([]string{"/oauth2/token", "/oauth/token", "/oauth2/par", "/oauth2/introspect", "/oauth2/revoke", "/fdx/v6/register", "/demo/"},
+	return slices.ContainsFunc([]string{"/oauth2/token", "/oauth/token", "/oauth2/par", "/oauth2/introspect", "/oauth2/revoke", "/fdx/v6/register", "/fdx/v6/consents/",
+		"/demo/"},
 		func(path string) bool { return strings.Contains(target, path) })
 }
 
@@ -121,8 +125,15 @@ func checkRefusal(e *flow.Exchange, complain func(string, ...any)) {
 		}
 	}
 	explanation, ok := oauth.Explain(reasonOf(e))
-	if !ok || string(explanation.Code) != body["error"] {
-		complain("error_uri %q does not explain %v", body["error_uri"], body["error"])
+	told, want := body["error"], string(explanation.Code)
+	if atFDX.MatchString(e.Method + " " + e.URL) {
+		told, want = body["code"], string(explanation.Reason)
+		if _, message := body["message"].(string); !message || len(body) != 3 {
+			complain("FDX-11: members %v", body)
+		}
+	}
+	if !ok || want != told {
+		complain("error_uri %q does not explain %v", body["error_uri"], told)
 	}
 	checkChallenge(e, complain)
 }

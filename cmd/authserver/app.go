@@ -14,6 +14,7 @@ import (
 	"authserver/internal/accesstoken"
 	"authserver/internal/audit"
 	"authserver/internal/client"
+	"authserver/internal/consent"
 	"authserver/internal/dcr"
 	"authserver/internal/dpop"
 	"authserver/internal/introspect"
@@ -114,6 +115,9 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		},
 		Introspection: &introspect.Endpoint{
 			Clients: clients, Tokens: tokens, Signer: signing, Store: st, Inactive: server.NewLimit(c.introspectionLimit), Now: now,
+		},
+		Consents: &consent.Endpoint{
+			Guard: a.guard, Store: st, Bank: c.brand.Name, Issuer: c.issuer, Now: now,
 		},
 		Nonces:  nonces,
 		Proxies: c.trustedProxies,

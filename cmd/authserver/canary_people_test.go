@@ -99,6 +99,18 @@ func (c *cage) goodOfPeople() map[string]turns {
 	}
 }
 
+// goodOfConsents are good requests to the consents API. A consent ends once.
+func (c *cage) goodOfConsents() map[string]turns {
+	id := c.shareIn(c.at("decision"), c.client).id
+	return map[string]turns{
+		"/fdx/v6/consents/{consent_id}": same(about(c.client, toShow, id, c.live)),
+		"/fdx/v6/consents/{consent_id}/revocation": func() []*flow.Request {
+			ends := c.shareIn(c.at("decision"), c.client).id
+			return []*flow.Request{about(c.client, toRevocations, id, c.live), about(c.client, toRevoke, ends, c.live)}
+		},
+	}
+}
+
 // at is a browser of the person's at the page that has a field, with a request of its own.
 func (c *cage) at(field string) *flow.Browser {
 	c.t.Helper()

@@ -174,6 +174,7 @@ func (c *cage) good() map[string]turns {
 		"/demo/accounts":                          same(c.client.Present(&flow.Request{Method: http.MethodGet, URL: c.issuer + "/demo/accounts"}, c.live)),
 	}
 	maps.Copy(all, c.goodOfPeople())
+	maps.Copy(all, c.goodOfConsents())
 	return all
 }
 

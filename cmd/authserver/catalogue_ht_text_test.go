@@ -99,7 +99,7 @@ func (d *deployment) repeatsNothing(t *testing.T) {
 func (d *deployment) echoesElsewhere(t *testing.T, c *flow.Client, echo string) (requests []*flow.Request) {
 	access := tokenFor(t, c, nil)
 	for _, target := range []string{"/demo/accounts", "/login?interaction=" + url.QueryEscape(echo), "/login/attempt", "/login/callback?state=" + url.QueryEscape(echo),
-		"/oauth2/authorize?client_id=x&request_uri=" + url.QueryEscape(echo), "/assets/" + url.PathEscape(echo), "/fdx/v6/register/" + url.PathEscape(echo), "/errors/" + url.PathEscape(echo), "/" + url.PathEscape(echo), "/oauth2/token?scope=" + url.QueryEscape(echo)} {
+		"/oauth2/authorize?client_id=x&request_uri=" + url.QueryEscape(echo), "/assets/" + url.PathEscape(echo), "/fdx/v6/register/" + url.PathEscape(echo), "/fdx/v6/consents/" + url.PathEscape(echo), "/errors/" + url.PathEscape(echo), "/" + url.PathEscape(echo), "/oauth2/token?scope=" + url.QueryEscape(echo)} {
 		get := func() *flow.Request { return &flow.Request{Method: http.MethodGet, URL: d.issuer + target} }
 		requests = append(requests, get(), &flow.Request{Method: http.MethodPost, URL: d.issuer + target, Form: url.Values{echo: {echo}}},
 			get().SetHeader("Authorization", "DPoP Echo7"), get().SetHeader("Authorization", "Echo7 "+access).SetHeader("DPoP", "Echo7"))
@@ -118,7 +118,8 @@ func forgedLogs(t *testing.T, d *deployment) {
 		c.Server.RegisterRequest(metadata(c.Key, changes{"client_name": evil}.apply)), c.Server.RegisterRequest(metadata(c.Key, changes{evil: evil}.apply)),
 		c.PushRequest(url.Values{"scope": {evil}}), c.PushRequest(url.Values{"redirect_uri": {evil}, evil: {evil}}),
 		{Method: http.MethodPost, URL: d.issuer + "/login/attempt", Form: url.Values{"username": {evil}, "interaction": {evil}}},
-		{Method: http.MethodGet, URL: d.issuer + "/" + url.PathEscape(evil)}, {Method: http.MethodGet, URL: d.issuer + "/fdx/v6/register/" + url.PathEscape(evil)}}
+		{Method: http.MethodGet, URL: d.issuer + "/" + url.PathEscape(evil)}, {Method: http.MethodGet, URL: d.issuer + "/fdx/v6/register/" + url.PathEscape(evil)},
+		about(c, toShow, evil, tokenFor(t, c, nil))}
 	alone := asserting(c, flow.SetClaim("iss", evil), flow.SetClaim("sub", evil))
 	alone.Form.Del("client_id") // so that the id reaches the private cause
 	requests = append(requests, alone)

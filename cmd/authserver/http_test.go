@@ -123,7 +123,8 @@ func TestMisplacedCredentials(t *testing.T) {
 	e := raw(t, c.Server, http.MethodGet, d.issuer+"/demo/accounts?access_token="+access, nil, "")
 	refusedFor(t, e, "400 invalid_request", oauth.ParameterInQuery)
 	for target, method := range map[string]string{endpoint: "POST", d.issuer + "/oauth2/introspect": "POST", d.issuer + "/oauth2/revoke": "POST",
-		d.issuer + "/fdx/v6/register": "POST", c.RegistrationURI: "GET", d.issuer + "/demo/accounts": "GET"} {
+		d.issuer + "/fdx/v6/register": "POST", c.RegistrationURI: "GET", d.issuer + "/demo/accounts": "GET",
+		d.issuer + "/fdx/v6/consents/x": "GET", d.issuer + "/fdx/v6/consents/x/revocation": "PUT"} {
 		twice := http.Header{"Authorization": {"Bearer " + c.RegistrationToken, "Bearer " + c.RegistrationToken}, "Content-Type": {formType}}
 		refusedFor(t, raw(t, c.Server, method, target, twice, formFor(t, c, "")), "400 invalid_request", oauth.HeaderRepeated)
 	}
@@ -134,6 +135,7 @@ func TestMethods(t *testing.T) {
 	c := d.register(0)
 	allowed := map[string]string{"/oauth2/token": "POST", "/oauth/token": "POST", "/oauth2/introspect": "POST", "/oauth2/revoke": "POST",
 		"/fdx/v6/register": "POST", strings.TrimPrefix(c.RegistrationURI, d.issuer): "DELETE, GET, PUT", "/oauth2/jwks": "GET, HEAD", "/oauth2/par": "POST",
+		"/fdx/v6/consents/x": "GET, HEAD", "/fdx/v6/consents/x/revocation": "GET, HEAD, PUT",
 		"/oauth2/authorize": "GET, HEAD, POST", "/login/attempt": "POST", "/login": "GET, HEAD", "/assets/style.css": "GET, HEAD"}
 	for endpoint, allow := range allowed {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "OPTIONS"} {
@@ -161,7 +163,7 @@ func TestPaths(t *testing.T) {
 	d := deploy(t, 1, nil)
 	c := d.register(0)
 	wrong := []string{"//oauth2/token", "/oauth2/./token", "/oauth2/../oauth2/token", "/oauth2/token/", "/oauth2%2ftoken", "/OAUTH2/TOKEN",
-		"/oauth2/token%00", "/oauth2/token;a=b", "/%6fauth2/tokens", "//evil.example/oauth2/token", "/", "/fdx/v6/register/", "/oauth2",
+		"/oauth2/token%00", "/oauth2/token;a=b", "/%6fauth2/tokens", "//evil.example/oauth2/token", "/", "/fdx/v6/register/", "/oauth2", "/fdx/v6/consents", "/fdx/v6/consents/", "/fdx/v6/consents/x/", "/fdx/v6/consents/x/Revocation",
 		"/.well-known/oauth-authorization-server/", "/.well-known/oauth-authorization-server/evil", "/errors/no_such_reason", "/errors/"}
 	management := []string{"/metrics", "/readyz", "/livez", "/healthz", "/version", "/debug/pprof/", "/debug/pprof/heap"}
 	for i, path := range append(wrong, management...) {
@@ -233,6 +235,7 @@ func TestRawRequests(t *testing.T) {
 		"HT-15 no such encoding":         {"POST /oauth2/token HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
 		"HT-15 a bare line feed":         {"POST /oauth2/token HTTP/1.1\r\nHost: a\r\nContent-Type: " + formType + "\r\nTransfer-Encoding: chunked\r\n\r\n1;a\nb\r\na\r\n0\r\n\r\n", 400},
 		"a path with an escape of NUL":   {"GET /fdx/v6/register/%00 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\n\r\n", 401},
+		"another such path":              {"GET /fdx/v6/consents/%00 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\n\r\n", 401},
 		"a path that is not UTF-8":       {"GET /fdx/v6/register/%ff%fe HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\n\r\n", 401},
 	} {
 		t.Run(name, func(t *testing.T) {

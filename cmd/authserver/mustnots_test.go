@@ -183,7 +183,7 @@ func (d *deployment) checkLabels(t testing.TB, metrics string) {
 // labelWords are the labels of the metrics and what they may be.
 var labelWords = map[string]func(string) bool{
 	"route": oneOf("none", "/oauth2/token", "/oauth/token", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/jwks", "/fdx/v6/register",
-		"/fdx/v6/register/{client_id}", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/errors/{reason}", "/demo/accounts",
+		"/fdx/v6/register/{client_id}", "/fdx/v6/consents/{consent_id}", "/fdx/v6/consents/{consent_id}/revocation", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/errors/{reason}", "/demo/accounts",
 		"/oauth2/par", "/oauth2/authorize", "/login", "/login/attempt", "/login/callback", "/accounts", "/accounts/choice", "/consent",
 		"/consent/decision", "/sign-out", "/signed-out", "/assets/{name}"),
 	"method": oneOf("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"),

@@ -35,7 +35,7 @@ func TestOutage(t *testing.T) {
 	spent := c.TokenRequest(nil)
 	for _, request := range []*flow.Request{
 		spent, c.IntrospectRequest(token.AccessToken), c.RevokeRequest(token.AccessToken), c.ManageRequest(http.MethodGet, nil),
-		server.RegisterRequest(metadata(k)),
+		server.RegisterRequest(metadata(k)), about(c, toShow, "any", token.AccessToken),
 	} {
 		e, err := server.Do(t.Context(), request)
 		if err != nil {

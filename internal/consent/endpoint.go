@@ -83,7 +83,7 @@ func (e *Endpoint) Revoke(w http.ResponseWriter, r *http.Request, id string) err
 
 // end ends a consent that the client may end, unless it has ended before.
 func (e *Endpoint) end(w http.ResponseWriter, r *http.Request, c grant.Consent, why fdx.Revocation, now time.Time) error {
-	change := grant.StoppedByClient(c.ClientID, why, w.Header().Get("X-Fapi-Interaction-Id"), now)
+	change := grant.StoppedByClient(c.ClientID, why, oauth.InteractionID(w), now)
 	g, ending, err := e.Store.RevokeGrant(r.Context(), c.ID, grant.Owner{ClientID: c.ClientID}, change)
 	switch {
 	case err != nil:

@@ -63,7 +63,7 @@ func (p Pages) Write(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	description, uri := Printable(e.Description), p.Base+"/errors/"+string(e.Reason)
 	if p.FDX {
-		WriteJSON(w, e.Status(), fdxError{e.Reason, plainly(e.Status()), description + "; see " + uri})
+		WriteJSON(w, e.Status(), fdxError{e.Reason, plainly(e.Status()), strings.TrimSuffix(description, ".") + "; see " + uri})
 		return
 	}
 	WriteJSON(w, e.Status(), struct {

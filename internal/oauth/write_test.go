@@ -58,8 +58,8 @@ func TestWriteFDX(t *testing.T) {
 	}{
 		"a conflict": {conflict, 409, map[string]string{"code": "consent_ended", "message": "The consent has already ended.",
 			"debugMessage": "it has <ended> 'before'" + see + "consent_ended"}, nil},
-		"not there": {oauth.Refuse(oauth.ConsentUnknown, "no"), 404, map[string]string{"code": "consent_unknown", "message": "The application has no such consent.",
-			"debugMessage": "no" + see + "consent_unknown"}, nil},
+		"not there": {oauth.Refuse(oauth.ConsentUnknown, "No."), 404, map[string]string{"code": "consent_unknown", "message": "The application has no such consent.",
+			"debugMessage": "No" + see + "consent_unknown"}, nil},
 		"a challenge": {oauth.Refuse(oauth.TokenExpired, "old").Challenged("DPoP", "algs", "ES256"), 401, map[string]string{"code": "token_expired",
 			"message": "The application did not prove that it may ask for this.", "debugMessage": "old" + see + "token_expired"},
 			http.Header{"Www-Authenticate": {`DPoP error="invalid_token", error_description="old", algs="ES256"`}}},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"authserver/internal/authorize"
+	"authserver/internal/consent"
 	"authserver/internal/dcr"
 	"authserver/internal/dpop"
 	"authserver/internal/introspect"
@@ -33,6 +34,7 @@ type Server struct {
 	Registration  *dcr.Endpoint
 	Token         *token.Endpoint
 	Introspection *introspect.Endpoint
+	Consents      *consent.Endpoint
 	Push          *par.Endpoint
 	Authorization *authorize.Endpoint // nil: nobody can sign in here, so that there is nothing to push either
 	Nonces        dpop.Nonces
@@ -52,6 +54,7 @@ type route struct {
 	clients bool // who calls it authenticates as a client
 	open    bool // any web page may read it (CORS)
 	people  bool // a person at a browser asks; what is wrong is told on a page
+	fdx     bool // a resource of FDX, with FDX's body for errors
 }
 
 // routes is the table of the public listener. Paths lie below the issuer's own path; RFC 8414 §3 alone puts its document
@@ -69,6 +72,13 @@ func (s *Server) routes() []route {
 			http.MethodGet:    ofClient(s.Registration.Read),
 			http.MethodPut:    ofClient(s.Registration.Update),
 			http.MethodDelete: ofClient(s.Registration.Delete),
+		}},
+		// Also where nobody can sign in: what was granted before that was switched off can still be ended.
+		{path: "/fdx/v6/consents/{consent_id}", proofs: true, fdx: true, methods: get(ofConsent(s.Consents.Show))},
+		{path: "/fdx/v6/consents/{consent_id}/revocation", proofs: true, fdx: true, methods: map[string]oauth.Handler{
+			http.MethodGet:  ofConsent(s.Consents.Revocations),
+			http.MethodHead: ofConsent(s.Consents.Revocations),
+			http.MethodPut:  ofConsent(s.Consents.Revoke),
 		}},
 		{path: "/.well-known/openid-configuration", open: true, methods: get(s.metadata)},
 		{path: "/errors/{reason}", methods: get(reasonPage)},
@@ -178,7 +188,7 @@ func (s *Server) mount(r chi.Router, route route) {
 
 // serve surrounds a handler with the record of its request and its bounds.
 func (s *Server) serve(route route, h oauth.Handler) http.Handler {
-	pages := oauth.Pages{Base: s.Issuer}
+	pages := oauth.Pages{Base: s.Issuer, FDX: route.fdx}
 	if route.people {
 		pages.Show = s.Authorization.ShowError
 	}
@@ -214,6 +224,11 @@ func get(h oauth.Handler) map[string]oauth.Handler {
 // ofClient hands a handler the client that the path names.
 func ofClient(h func(w http.ResponseWriter, r *http.Request, clientID string) error) oauth.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error { return h(w, r, chi.URLParam(r, "client_id")) }
+}
+
+// ofConsent hands a handler the consent that the path names.
+func ofConsent(h func(w http.ResponseWriter, r *http.Request, id string) error) oauth.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error { return h(w, r, chi.URLParam(r, "consent_id")) }
 }
 
 func issuerPath(issuer string) string {
