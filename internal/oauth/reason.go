@@ -139,6 +139,7 @@ const (
 	PersonDisabled        Reason = "person_disabled"
 	LoginRefused          Reason = "login_refused"
 	UpstreamRefused       Reason = "upstream_refused"
+	AccountsUnavailable   Reason = "accounts_unavailable"
 	LoginNeeded           Reason = "login_required"
 	ConsentNeeded         Reason = "consent_required"
 	AuthenticationTooWeak Reason = "authentication_too_weak"

@@ -97,6 +97,7 @@ var reasons = []Explanation{
 	{PersonDisabled, AccessDenied, 0, "The operator has disabled the person who signs in or answers, or the password was changed while it was checked.", "Begin again if the password is a new one; otherwise ask the operator."},
 	{LoginRefused, AccessDenied, http.StatusUnauthorized, "The username or the password is wrong. Which one is not said.", "Try again."},
 	{UpstreamRefused, AccessDenied, 0, "The login service that this server relies on did not prove who the person is.", "Try again; the operator finds the cause in the log."},
+	{AccountsUnavailable, TemporarilyUnavailable, 0, "The bank's system that knows which accounts a person has did not answer, or not as it must. Nothing was shared, and the request is still open.", "Load the page again; the operator finds the cause in the log."},
 	{LoginNeeded, LoginRequired, 0, "prompt=none was asked for, and nobody is signed in (or not recently enough).", "Send the person without prompt=none."},
 	{ConsentNeeded, ConsentRequired, 0, "prompt=none was asked for, and the person has to say yes: every grant of this server is asked for.", "Send the person without prompt=none."},
 	{AuthenticationTooWeak, UnmetAuthentication, 0, "The person signed in, but in none of the ways that acr_values asks for.", "Ask for one of acr_values_supported, or leave acr_values out."},

@@ -24,6 +24,7 @@ var kinds = map[oauth.Reason]string{
 	oauth.PersonDisabled:        "disabled",
 	oauth.LoginRefused:          "login",
 	oauth.UpstreamRefused:       "login",
+	oauth.AccountsUnavailable:   "accounts",
 	oauth.AuthenticationTooWeak: "login",
 	oauth.PersonDenied:          "denied",
 	oauth.RateLimited:           "attempts",

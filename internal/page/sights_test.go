@@ -51,6 +51,7 @@ var failures = map[string]page.Failure{
 	"person":      {Reason: oauth.PersonChanged, Status: http.StatusForbidden},
 	"disabled":    {Reason: oauth.PersonDisabled, Status: http.StatusForbidden},
 	"login":       {Reason: oauth.UpstreamRefused, Status: http.StatusBadGateway},
+	"accounts":    {Reason: oauth.AccountsUnavailable, Status: http.StatusServiceUnavailable},
 	"denied":      {Reason: oauth.PersonDenied, Status: http.StatusForbidden},
 	"attempts":    {Reason: oauth.RateLimited, Status: http.StatusTooManyRequests},
 	"unavailable": {Reason: oauth.Unavailable, Status: http.StatusServiceUnavailable},

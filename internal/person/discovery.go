@@ -18,11 +18,11 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// The bounds of what is asked of the upstream without the browser.
+// The bounds of what is asked without the browser.
 const (
 	discoveryLasts = time.Hour
-	answerWithin   = 5 * time.Second
-	maxAnswer      = 256 << 10 // bytes; a key set with certificates may have some tens of thousands
+	answerWithin   = 5 * time.Second // of the upstream
+	maxAnswer      = 256 << 10       // bytes; a key set with certificates may have some tens of thousands
 )
 
 // discovery is what the upstream publishes about itself, and its keys.
@@ -80,14 +80,15 @@ func isSafe(raw string, loopback bool) bool {
 	return u.Scheme == "https" || loopback && here && u.Scheme == "http"
 }
 
-// newBackChannel makes the client for the upstream, which the operator has named: its address may be a private one. It
-// follows no redirect, since what it sends (codes, assertions, secrets) is for that host alone, and uses no proxy.
-func newBackChannel() *http.Client {
+// newBackChannel makes a client for a host that the operator has named: its address may be a private one. It follows no
+// redirect, since what it sends (codes, assertions, secrets, who a person is) is for that host alone, and uses no proxy.
+func newBackChannel(within time.Duration, security *tls.Config) *http.Client {
+	security.MinVersion = tls.VersionTLS12
 	return &http.Client{
-		Timeout:       answerWithin,
+		Timeout:       within,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: bounded{&http.Transport{
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+			TLSClientConfig:        security,
 			MaxResponseHeaderBytes: maxAnswer,
 			ForceAttemptHTTP2:      true,
 			IdleConnTimeout:        time.Minute,

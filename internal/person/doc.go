@@ -16,6 +16,11 @@
 // the upstream does not say, is the iat of the ID token. Times of the upstream are brought onto this server's clock, and by
 // ten seconds at most. The access token and the userinfo endpoint are not used.
 //
+// Accounts. They stand in a file, which is read again when it changes, or the bank's own system is asked for them each time;
+// neither is kept in the database. Both are read strictly, and a list that is wrong in one place is no list: whoever chooses
+// from half of it would be misled. Numbers are masked as they are read, so that nothing behind knows them.
+//
 // Refusals: oauth.LoginRefused and RateLimited for passwords; PersonDenied, AuthenticationTooWeak, LoginNeeded and
-// UpstreamRefused for the upstream, the last with its cause in the log alone; Unavailable when either has no time.
+// UpstreamRefused for the upstream, the last with its cause in the log alone; Unavailable when either has no time;
+// AccountsUnavailable when the bank's own system has not, or does not say what it should.
 package person

@@ -33,10 +33,3 @@ type Authentication struct {
 func (a Authentication) Session(now time.Time) Session {
 	return Session{Subject: a.Person.Subject, Name: a.Person.Shown(), AuthTime: a.At, ACR: a.ACR, AMR: a.AMR, StartedAt: now, UsedAt: now}
 }
-
-// Account is something of a person's that data can be shared about.
-type Account struct {
-	ID     string
-	Name   string // "Everyday"
-	Number string // masked: "****4021"
-}

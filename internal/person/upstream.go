@@ -5,6 +5,7 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -60,7 +61,7 @@ func NewUpstream(s UpstreamSettings) (*Upstream, error) {
 	}
 	nonces, err1 := hkdf.Key(sha256.New, s.Key, nil, "authserver upstream nonce", sha256.Size)
 	verifiers, err2 := hkdf.Key(sha256.New, s.Key, nil, "authserver upstream code verifier", sha256.Size)
-	return &Upstream{settings: s, http: newBackChannel(), nonces: nonces, verifiers: verifiers}, errors.Join(err1, err2)
+	return &Upstream{settings: s, http: newBackChannel(answerWithin, &tls.Config{}), nonces: nonces, verifiers: verifiers}, errors.Join(err1, err2)
 }
 
 // Wish is what a client asks of the login, in the words of OpenID Connect Core §3.1.2.1, and what this server adds.

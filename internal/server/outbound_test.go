@@ -22,7 +22,7 @@ var dialers = map[string][]string{
 // reaching are the files that reach out, beside the database's driver.
 var reaching = map[string]string{
 	"internal/client/fetch.go":          "the one way out of a server: key sets and logos, at addresses that were vetted",
-	"internal/person/discovery.go":      "the login service that the operator names",
+	"internal/person/discovery.go":      "the login service, and the bank's own system, that the operator names",
 	"internal/person/persontest/npm.go": "a browser of tests, at a provider of tests",
 	"internal/flow/client.go":           "a client from outside",
 	"cmd/authserver/try.go":             "a client from outside",
