@@ -28,6 +28,8 @@ func TestConnected(t *testing.T) {
 	d = read(t, write(t, "en", sights()["connected-many"]))
 	says(t, d, "Sharing now", "Tax Friend", "Until Once, right after you allowed it", "Last used Not yet", "Budget Buddy",
 		"International Association", "Through Data Bridge", "No longer sharing", "Budget Buddy", "Older ones are not shown.")
+	nameless := page.Sharing{Accounts: []page.Account{{ID: "acc-9"}}}
+	says(t, read(t, write(t, "en", page.Connected{Active: []page.Sharing{nameless}})), "Accounts Account whose name is not known")
 	says(t, read(t, write(t, "en", sights()["connected-none"])), "You are not sharing data with any app.", "You are signed in.")
 }
 

@@ -56,7 +56,7 @@ type Accounts struct {
 // Account is something of a person's that data can be shared about.
 type Account struct {
 	ID     string
-	Name   string
+	Name   string // "": nobody knows just now
 	Number string // masked
 }
 

@@ -103,7 +103,7 @@ func called(name string) []page.Model {
 	}
 	sharing := page.Sharing{
 		Stop: theStop, ID: name, Client: party, Intermediaries: []page.Party{party}, Clusters: []string{name},
-		Scopes: []string{name}, Accounts: accounts, Used: time.Now(), History: []page.Entry{
+		Scopes: []string{name}, Accounts: accounts, Used: time.Unix(0, 0), History: []page.Entry{
 			{What: page.Given, Reference: name}, {What: page.Fetched, Reference: name},
 			{What: page.Happening(page.StoppedByApp), Reference: name},
 		},

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,9 @@ func sights() map[string]page.Model {
 		"signed-out": page.SignedOut{Again: "/login?interaction=interaction-0001"}, "signed-out-for-good": page.SignedOut{},
 	}
 	maps.Copy(all, connected())
+	for _, m := range called("\u202e<b>" + strings.Repeat("W", 300)) {
+		all["hostile-"+reflect.TypeOf(m).Name()] = m
+	}
 	for kind, failure := range failures {
 		failure.ID = "c6f2a9d8-5b1e-4c9a-9c1d-0a4f6d1b7e55"
 		all["failure-"+kind] = failure
