@@ -1,13 +1,22 @@
-// Package authorize is where a person answers a pushed request: the authorization endpoint, and the pages behind it.
+// Package authorize is where a person answers a pushed request, and where what was allowed is looked at and stopped: the
+// authorization endpoint, and the pages behind it.
 //
 //	GET  /oauth2/authorize   client_id and request_uri, nothing else; opens the interaction of this browser, or resumes it
 //	GET  /login              who are you?            POST /login/attempt      (or away to the upstream, GET /login/callback)
 //	GET  /accounts           which accounts?         POST /accounts/choice
 //	GET  /consent            may they?               POST /consent/decision   → 303 to the client, with a code or a refusal
+//	GET  /connected          what have I allowed?    POST /connected/stop     (POST /connected/attempt: who are you?)
 //	POST /sign-out           GET /signed-out
 //
 // What comes next is decided in one place, goOn, from the interaction and the session; every page but the one whose turn it
 // is sends the browser on. So the back button, a reload, and a page that somebody else left open all end where they should.
+//
+// What a person is asked is an offer: the details of the request about the accounts that were chosen, and the scopes that
+// open them. Somebody who has no account to choose is asked for the rest; where there is none, the client is told so.
+//
+// To their connected apps people come of their own accord, so there is no interaction: who is not signed in does that there,
+// by a secret of the browser's own, which also binds the way back from an upstream. Login, session and form tokens are those
+// of the other pages, which is why this page lives here and not beside the consents API.
 //
 // A browser is known by two cookies. Its interaction, one for each request, is named after the request, so that several
 // tabs, and several requests, live side by side; the page's URL says only which cookie to read. Its session says who is
