@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -135,7 +134,7 @@ func endedBeforeRedemption(t *testing.T, d *deployment) {
 		d.enable(sam)
 	}
 	c := d.recipient(0)
-	a := ask(t, c, func(p url.Values) { p.Set("scope", "fdx:accountbasic:read fdx:transactions:read") })
+	a := ask(t, c, twoScopes)
 	code := a.code()
 	changed(t, c, taken("scope", "fdx:accountbasic:read"))
 	if token := a.by(d.at(c, 1)).redeem(code); token.Scope != "fdx:accountbasic:read" {

@@ -108,7 +108,7 @@ func databaseLostDuringRedemption(t *testing.T, _ *deployment) {
 	d.url = direct
 	clients := d.everywhere(d.recipient(0))
 	b, guard := flow.NewBrowser(clients[0].Server), d.resourceServerAt(0)
-	const statements, commit = 5, 5 // BEGIN, the code and its grant are locked, the code is spent, the grant is changed, COMMIT
+	const statements, commit = 6, 6 // BEGIN, the code and its grant are locked, the code is spent, the grant is changed, its history, COMMIT
 	played := 0
 	for statement := 1; statement <= statements; statement++ {
 		for _, behind := range []bool{false, true} {
@@ -135,7 +135,7 @@ func databaseLostDuringRedemption(t *testing.T, _ *deployment) {
 			}
 		}
 	}
-	if n := one[int](t, d, `SELECT count(*)::int FROM authorization_grant WHERE refresh_token IS NOT NULL`); n != played || played != 50 {
+	if n := one[int](t, d, `SELECT count(*)::int FROM authorization_grant WHERE refresh_token IS NOT NULL`); n != played || played != 60 {
 		t.Errorf("%d rounds, and %d grants have a refresh token", played, n)
 	}
 	if n := one[int](t, d, `SELECT count(*)::int FROM authorization_grant WHERE revoked_at IS NOT NULL`); n != 5 {

@@ -135,9 +135,12 @@ func codeRedeemed(t *testing.T, d *deployment) {
 		a = a.by(clients[(i+2)%3])
 		e := once(t, a.client, a.redemption(code))
 		boundTo(t, e, a.client.DPoPKey)
-		want := map[string]any{"token_type": "DPoP", "scope": "fdx:accountbasic:read"}
-		if diff := cmp.Diff(want, e.JSON(), except("access_token", "expires_in", "refresh_token")); diff != "" {
+		want := map[string]any{"token_type": "DPoP", "scope": "fdx:accountbasic:read", "grant_id": d.grantOf(t, code)}
+		if diff := cmp.Diff(want, e.JSON(), except("access_token", "expires_in", "refresh_token", "authorization_details")); diff != "" {
 			t.Error(diff)
+		}
+		if _, granted := e.Details(); len(granted) != 1 || strings.Join(granted[0].Of(), " ") != "demo-checking demo-savings" {
+			t.Errorf("granted is %s", granted)
 		}
 		if refresh, _ := e.JSON()["refresh_token"].(string); len(refresh) != 43 || wholeSeconds(t, e.JSON()["expires_in"]) < 1 {
 			t.Errorf("%d characters of refresh token, expires_in %v", len(refresh), e.JSON()["expires_in"])

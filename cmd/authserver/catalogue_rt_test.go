@@ -15,8 +15,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// twoScopes asks for two scopes, of which one opens the demo resource.
-func twoScopes(p url.Values) { p.Set("scope", "fdx:accountbasic:read fdx:transactions:read") }
+// twoScopes asks for two scopes, of which one opens the demo resource, and for the data behind them.
+func twoScopes(p url.Values) {
+	p.Set("scope", "fdx:accountbasic:read fdx:transactions:read")
+	p.Set("authorization_details", lasting("ACCOUNT_BASIC", "TRANSACTIONS"))
+}
 
 // attacksOnRefresh are the cases about the grant type refresh_token (RFC 6749 §6). FAPI 2.0 Security Profile §5.3.2.1-9
 // forbids rotation, and no mode of it is built: RT-07 to RT-10 show that the one token stays.
@@ -73,7 +76,8 @@ func refreshedAgain(t *testing.T, d *deployment) {
 		d.clock.advance(time.Second)
 		e := once(t, c, c.RefreshRequest(f.token.RefreshToken, url.Values{"redirect_uri": {"https://ignored.example"}}))
 		boundTo(t, e, c.DPoPKey)
-		want := map[string]any{"token_type": "DPoP", "scope": "fdx:accountbasic:read", "refresh_token": f.token.RefreshToken}
+		want := map[string]any{"token_type": "DPoP", "scope": "fdx:accountbasic:read", "refresh_token": f.token.RefreshToken,
+			"grant_id": f.token.GrantID, "authorization_details": f.token.Exchange.JSON()["authorization_details"]}
 		if diff := cmp.Diff(want, e.JSON(), except("access_token", "expires_in")); diff != "" {
 			t.Error(diff)
 		}
@@ -249,13 +253,13 @@ func refreshedUnderAnotherKey(t *testing.T, d *deployment) {
 	d.wantFamily(f, true)
 }
 
-// refreshedAtTheEnd: RT-14, for the end that every grant has. FDX's own ends will be the same column's.
+// refreshedAtTheEnd: RT-14.
 func refreshedAtTheEnd(t *testing.T, d *deployment) {
 	clients := d.everywhere(d.recipient(0))
 	b := flow.NewBrowser(clients[0].Server)
 	f := d.family(clients[0], b)
 	until := one[time.Time](t, d, `SELECT expires_at FROM authorization_grant WHERE id = $1`, d.grantOf(t, f.code))
-	if until.Sub(d.clock.now()).Round(time.Hour) != 365*24*time.Hour {
+	if until.Sub(d.clock.now()).Round(time.Hour) != 30*24*time.Hour {
 		t.Errorf("the grant lasts until %s", until)
 	}
 	end := d.clock.now().Add(40 * time.Second).Truncate(time.Second).Add(500 * time.Millisecond)

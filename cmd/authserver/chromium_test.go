@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,11 +46,7 @@ func TestChromium(t *testing.T) {
 			v := &visitor{t: t, tab: pagetest.NewTab(t, browser), language: language, folder: t.ArtifactDir()}
 			v.speaks(language)
 			request := func() *asking {
-				return ask(t, c, func(p url.Values) {
-					p.Set("redirect_uri", client.URL+"/callback")
-					p.Set("scope", "fdx:accountbasic:read fdx:transactions:read")
-					p.Set("prompt", "login")
-				})
+				return ask(t, c, twoScopes, bend("redirect_uri", client.URL+"/callback"), bend("prompt", "login"))
 			}
 			yes := request()
 			v.open(yes.url())

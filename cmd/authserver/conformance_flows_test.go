@@ -41,7 +41,7 @@ func modulesOfFlows() []module {
 		{5, "ensure-authorization-request-without-state-success", func(p *plan) { p.flow(p.first, bend("state")) }},
 		{8, "ensure-other-scope-order-succeeds", func(p *plan) {
 			for _, scope := range []string{"fdx:transactions:read fdx:accountbasic:read", "fdx:accountbasic:read fdx:transactions:read"} {
-				granted := strings.Fields(p.flow(p.first, bend("scope", scope)).token.Scope)
+				granted := strings.Fields(p.flow(p.first, twoScopes, bend("scope", scope)).token.Scope)
 				if slices.Sort(granted); strings.Join(granted, " ") != "fdx:accountbasic:read fdx:transactions:read" {
 					p.t.Errorf("asked for %q: %q", scope, granted)
 				}
@@ -69,6 +69,7 @@ var registered = map[string]string{
 	"request_parameter_supported": "bool", "request_uri_parameter_supported": "bool",
 	"scopes_supported": "list", "response_types_supported": "list", "response_modes_supported": "list", "grant_types_supported": "list",
 	"code_challenge_methods_supported": "list", "acr_values_supported": "list", "prompt_values_supported": "list", "ui_locales_supported": "list",
+	"authorization_details_types_supported": "list",
 	"token_endpoint_auth_methods_supported": "list", "token_endpoint_auth_signing_alg_values_supported": "list",
 	"introspection_endpoint_auth_methods_supported": "list", "introspection_endpoint_auth_signing_alg_values_supported": "list",
 	"introspection_signing_alg_values_supported": "list",
@@ -173,7 +174,7 @@ func happyFlow(p *plan) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.checkToken(own, "access_token", "token_type", "expires_in", "scope")
+	p.checkToken(own, tokenMembers...)
 	nonce := freshNonce(p.t, p.first) // the suite carries it over to the other client
 	boundTo(p.t, once(p.t, c, under(c, nonce)), c.DPoPKey)
 }
@@ -191,7 +192,7 @@ func refreshed(p *plan) {
 			if err != nil {
 				p.t.Fatal(err)
 			}
-			p.checkToken(again, "access_token", "token_type", "expires_in", "refresh_token", "scope")
+			p.checkToken(again, slices.Concat(tokenMembers, personMembers)...)
 			if again.RefreshToken != f.token.RefreshToken {
 				p.t.Error("rotated")
 			}

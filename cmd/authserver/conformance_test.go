@@ -147,10 +147,16 @@ func (p *plan) approvedAt(a *asking, target string) string {
 func (p *plan) redeemed(a *asking, code string) *flow.Token {
 	p.t.Helper()
 	token := a.redeem(code)
-	p.checkToken(token, "access_token", "token_type", "expires_in", "refresh_token", "scope")
+	p.checkToken(token, slices.Concat(tokenMembers, personMembers)...)
 	p.random("refresh token", token.RefreshToken)
 	return token
 }
+
+// The members of every token response, and those of one for a person.
+var (
+	tokenMembers  = []string{"access_token", "token_type", "expires_in", "scope"}
+	personMembers = []string{"refresh_token", "authorization_details", "grant_id"}
+)
 
 // checkToken wants a token response of certain members: an ID token, for one, is none of them.
 func (p *plan) checkToken(token *flow.Token, members ...string) {

@@ -216,7 +216,7 @@ func manyBrowsers(t *testing.T, d *deployment, c *flow.Client) {
 // slowReaders: a page waits for a quarter of an hour, all pages together for half of one.
 func slowReaders(t *testing.T, d *deployment, c *flow.Client) {
 	personal := d.recipient(0, func(m map[string]any) { m["scope"] = "fdx:customerpersonal:read" })
-	slow, tooSlow, late := ask(t, personal, bend("scope", "fdx:customerpersonal:read")), ask(t, c), ask(t, c)
+	slow, tooSlow, late := ask(t, personal, bend("scope", "fdx:customerpersonal:read"), bend("authorization_details")), ask(t, c), ask(t, c)
 	b, b2, b3 := slow.browser(), tooSlow.browser(), late.browser()
 	login, login2 := filledIn(slow.upTo(b, "password")), filledIn(tooSlow.upTo(b2, "password"))
 	late.upTo(b3, "password")
