@@ -40,7 +40,7 @@ func injectedClaims(t *testing.T, _ *deployment) {
 			"resource": {"resource": {value}}, "claims": {"claims": {value}}, "authorization_details": {"authorization_details": {value}}, value: {value: {value}},
 		} {
 			e := do(t, c.Server, c.TokenRequest(more))
-			outcome(t, e, "200", "400 invalid_target", "400 invalid_request")
+			outcome(t, e, "200", "400 invalid_target", "400 invalid_request", "400 invalid_authorization_details")
 			if token, ok := e.JSON()["access_token"].(string); ok {
 				claims := checkClaims(t, payloadOf(t, token), map[string]any{"client_id": c.ID, "sub": c.ID, "aud": d.issuer})
 				if diff := cmp.Diff(accessTokenMembers, claims.Names()); diff != "" {

@@ -18,7 +18,7 @@ import (
 // twoScopes asks for two scopes, of which one opens the demo resource, and for the data behind them.
 func twoScopes(p url.Values) {
 	p.Set("scope", "fdx:accountbasic:read fdx:transactions:read")
-	p.Set("authorization_details", lasting("ACCOUNT_BASIC", "TRANSACTIONS"))
+	p.Set("authorization_details", lastingDetails("ACCOUNT_BASIC", "TRANSACTIONS"))
 }
 
 // attacksOnRefresh are the cases about the grant type refresh_token (RFC 6749 §6). FAPI 2.0 Security Profile §5.3.2.1-9

@@ -107,7 +107,7 @@ func TestConsentsAreShown(t *testing.T) {
 	d, c := firstExample(t, 2)
 	stranger := d.recipient(0)
 	s, other := d.share(c), d.share(c)
-	plain := d.family(c, flow.NewBrowser(c.Server), bend("scope", "offline_access"))
+	plain := d.family(c, flow.NewBrowser(c.Server), bend("scope", "offline_access"), bend("authorization_details"))
 	own, theirs := tokenFor(t, c, nil), tokenFor(t, stranger, nil)
 	for i := range d.replicas {
 		c := d.at(c, i)

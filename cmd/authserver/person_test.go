@@ -41,9 +41,9 @@ type asking struct {
 	uri    string // request_uri
 }
 
-// lasting are authorization_details that ask for data of accounts for 30 days. By scope alone a client would have it once, and
-// nothing to refresh with.
-func lasting(clusters ...string) string {
+// lastingDetails are authorization_details that ask for data of accounts for 30 days. By scope alone a client would have it
+// once, and nothing to refresh with.
+func lastingDetails(clusters ...string) string {
 	return `[{"type":"fdx_v1.0","consentRequest":{"durationType":"TIME_BOUND","durationPeriod":30,"resources":[` +
 		`{"resourceType":"ACCOUNT","dataClusters":["` + strings.Join(clusters, `","`) + `"]}]}}]`
 }
@@ -59,7 +59,7 @@ func askWith(t testing.TB, c *flow.Client, alter func(*flow.Request), edits ...f
 	t.Helper()
 	a := &asking{t: t, client: c, person: alex, pkce: flow.NewPKCE()}
 	a.params = a.pkce.Parameters(callback, "fdx:accountbasic:read", "of the client")
-	a.params.Set("authorization_details", lasting("ACCOUNT_BASIC"))
+	a.params.Set("authorization_details", lastingDetails("ACCOUNT_BASIC"))
 	for _, edit := range edits {
 		edit(a.params)
 	}
