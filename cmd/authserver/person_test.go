@@ -163,7 +163,7 @@ func checkPage(t testing.TB, e *flow.Exchange) {
 var hidden = regexp.MustCompile(`<input type="hidden"[^>]*>`)
 
 // isOurPath are the addresses that pages lead to: on this server, and nothing that a browser reads as another host.
-var isOurPath = regexp.MustCompile(`^/[a-z][a-z0-9./_-]*(\?[a-z]+=[A-Za-z0-9_-]+(&anew=1)?)?$`)
+var isOurPath = regexp.MustCompile(`^/[a-z][A-Za-z0-9./_-]*(\?[a-z]+=[A-Za-z0-9_-]+(&anew=1)?)?$`)
 
 // ofItsOwn is what a page would run or paint of its own, or "".
 func ofItsOwn(page string) string {
