@@ -14,7 +14,7 @@ import (
 // end.
 func (c *cage) walk() {
 	c.t.Helper()
-	a := ask(c.t, c.client).as(c.person)
+	a := ask(c.t, c.client, lasting).as(c.person)
 	c.keep("/oauth2/par", a.pushed)
 	b, stranger := a.browser(), a.browser()
 	visit(c.t, stranger, c.neighbour.AuthorizeURL(a.uri))
