@@ -18,12 +18,12 @@ import (
 )
 
 // TestChromium has a real browser go the whole way, in every language: the demo person signs in, chooses an account and
-// says yes, by the keyboard alone; in the same browser somebody says no to the next request. Of every page on the way
-// axe-core finds nothing to mend, and a picture stays as an artefact. That the client sends its person on to another host
-// must not stop the browser.
+// says yes, by the keyboard alone, looks at the connected apps and stops sharing, which kills the token at both replicas; in
+// the same browser somebody says no to the next request. Of every page on the way axe-core finds nothing to mend, and a
+// picture stays as an artefact. That the client sends its person on to another host must not stop the browser.
 func TestChromium(t *testing.T) {
 	t.Parallel()
-	d := deploy(t, 1, nil)
+	d := deploy(t, 2, nil)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`<!DOCTYPE html><html lang="en"><title>The application</title><p id="arrived">Welcome back.</p>`))
 	}))
@@ -39,6 +39,9 @@ func TestChromium(t *testing.T) {
 	defer client.Close()
 	c := d.recipient(0, func(m map[string]any) {
 		m["client_name"], m["application_type"], m["redirect_uris"] = "Budget Buddy", "native", []string{client.URL + "/callback"}
+		m["client_uri"], m["registry_references"] = "https://budget-buddy.example", []any{map[string]any{
+			"registered_entity_name": "Budget Buddy, Inc.", "registered_entity_id": "BB-1", "registry": "FDX",
+		}}
 	})
 	browser := pagetest.NewBrowser(t, chromedp.Flag("host-resolver-rules", "MAP localhost:8080 "+d.hosts[0]))
 	for _, language := range page.Languages() {
@@ -58,7 +61,16 @@ func TestChromium(t *testing.T) {
 			v.press(kb.Tab, " ", kb.Tab, kb.Tab, kb.Enter)
 			v.shows("consent", "approve")
 			v.click("approve")
-			yes.redeem(yes.told(v.back(returned)).Get("code"))
+			token := yes.redeem(yes.told(v.back(returned)).Get("code"))
+
+			v.open(d.issuer + "/connected")
+			v.shows("connected", "history-0")
+			v.press(kb.Tab, kb.Enter, kb.Tab, kb.Enter) // both disclosures
+			v.shows("connected-open", "stop-0")
+			d.wantActive(c, token.AccessToken, true)
+			v.press(kb.Tab, kb.Enter)
+			v.shows("connected-stopped", "stopped")
+			d.wantActive(c, token.AccessToken, false)
 
 			no := request()
 			v.open(no.url())

@@ -26,7 +26,7 @@ func TestConnected(t *testing.T) {
 		t.Errorf("nothing is over, and yet the page says: %s", text)
 	}
 	d = read(t, write(t, "en", sights()["connected-many"]))
-	says(t, d, "Sharing now", "Tax Friend", "Until Once, right after you allowed it", "Last used Not yet", "Budget Buddy",
+	says(t, d, "Sharing now", "Tax Friend", "For how long Once, right after you allowed it", "Last used Not yet", "Budget Buddy",
 		"International Association", "Through Data Bridge", "No longer sharing", "Budget Buddy", "Older ones are not shown.")
 	nameless := page.Sharing{Accounts: []page.Account{{ID: "acc-9"}}}
 	says(t, read(t, write(t, "en", page.Connected{Active: []page.Sharing{nameless}})), "Accounts Account whose name is not known")
