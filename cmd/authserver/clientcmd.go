@@ -142,7 +142,7 @@ func (r *registry) change(ctx context.Context, id string, event audit.Event, edi
 	return exitError{exitFailed, fmt.Sprintf("others keep changing the client %q; run this again", id)}
 }
 
-// pageSize is how many clients one look at the database lists.
+// pageSize is how many records one look at the database lists.
 const pageSize = 100
 
 type clientListCmd struct {
@@ -158,9 +158,9 @@ func (l *clientListCmd) Run(ctx context.Context, out *streams, src *sources) err
 		return err
 	}
 	defer o.store.Close()
-	var list clientList = &clientTable{w: out.Stdout}
+	var list listing[store.ListedClient] = &clientTable{w: out.Stdout}
 	if l.JSON {
-		list = &clientArray{w: out.Stdout}
+		list = &clientArray{jsonArray{w: out.Stdout}}
 	}
 	for after := ""; ; {
 		page, err := o.store.Clients(ctx, after, pageSize, l.All)

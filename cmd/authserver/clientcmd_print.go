@@ -179,9 +179,9 @@ func yesNo(b bool) string {
 // moment is a time for people, the same everywhere.
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
-// clientList prints clients page by page.
-type clientList interface {
-	page(clients []store.ListedClient) error
+// listing prints records page by page.
+type listing[Record any] interface {
+	page(records []Record) error
 	end() error
 }
 
@@ -229,10 +229,7 @@ func settingsText(c client.Client) string {
 }
 
 // clientArray prints one JSON array, a client on each line.
-type clientArray struct {
-	w     io.Writer
-	begun bool
-}
+type clientArray struct{ jsonArray }
 
 func (a *clientArray) page(clients []store.ListedClient) error {
 	for _, c := range clients {
@@ -240,19 +237,34 @@ func (a *clientArray) page(clients []store.ListedClient) error {
 		if err != nil {
 			return err
 		}
-		before := ",\n"
-		if !a.begun {
-			before = "[\n"
-		}
-		a.begun = true
-		if _, err := fmt.Fprintf(a.w, "%s%s", before, whole); err != nil {
+		if err := a.add(whole); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *clientArray) end() error {
+// jsonArray prints one JSON array, an element on each line.
+type jsonArray struct {
+	w     io.Writer
+	begun bool
+}
+
+func (a *jsonArray) add(element any) error {
+	whole, err := json.Marshal(element)
+	if err != nil {
+		return err
+	}
+	before := ",\n"
+	if !a.begun {
+		before = "[\n"
+	}
+	a.begun = true
+	_, err = fmt.Fprintf(a.w, "%s%s", before, whole)
+	return err
+}
+
+func (a *jsonArray) end() error {
 	last := "\n]"
 	if !a.begun {
 		last = "[]"

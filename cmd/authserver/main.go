@@ -45,6 +45,7 @@ type cli struct {
 	Doctor      doctorCmd      `cmd:"" help:"Examine this deployment: settings, public URL, TLS, clock, database, keys, guards; exit code 1 on a failure."`
 	Client      clientCmd      `cmd:"" help:"Register clients by hand, with what registration over the network cannot set."`
 	User        userCmd        `cmd:"" help:"Add, list and disable the people who sign in."`
+	Consent     consentCmd     `cmd:"" help:"Show what people have allowed, and end it."`
 	Migrate     migrateCmd     `cmd:"" help:"Change the database's schema."`
 	Keys        keysCmd        `cmd:"" help:"Show, rotate, retire and reseal the signing keys."`
 	Config      configCmd      `cmd:"" help:"Show or check the settings."`
