@@ -11,8 +11,11 @@ import (
 	"time"
 )
 
-// askLimit is how long a person may take.
-const askLimit = 10 * time.Minute
+// askLimit is how long a person may take, and askAgain how often it is looked whether they have done what nobody tells.
+const (
+	askLimit = 10 * time.Minute
+	askAgain = 2 * time.Second
+)
 
 // Callback is a native app's redirect URI on this machine (RFC 8252 §7.3). It waits for one answer.
 type Callback struct {

@@ -23,6 +23,7 @@ type careless struct {
 	endedBy      string     // initiator of the end of the last consent
 	requests     []string
 	withoutDemo  bool
+	plainErrors  bool                            // an unknown consent is refused, in the words of OAuth
 	bends        map[string]func(map[string]any) // of the JSON that answers "METHOD /path"
 }
 
@@ -48,7 +49,7 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "POST /par":
 		s.pushed, s.endedBy, s.stopped = r.PostForm, "", false
 		s.terms = "authserver try: " + s.pushed.Get("authorization_details") + `<p>once, 60 days back, <time datetime="` +
-			time.Now().AddDate(0, 0, 30).UTC().Format(time.DateOnly) + `">then</time>, Everyday ***1, Rainy day ***2. To stop</p>`
+			time.Now().AddDate(0, 0, 30).UTC().Format(time.DateOnly) + `">then</time>, Everyday ***1, Rainy day ***2. To stop: ` + s.issuer + `/connected</p>`
 		answer(201, map[string]any{"request_uri": "urn:ietf:params:oauth:request_uri:secret-request", "expires_in": 90})
 	case "POST /introspect":
 		token, err := Decode(r.Form.Get("token"))
@@ -89,11 +90,15 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(401)
 		}
 	default:
-		if strings.HasPrefix(route, "GET /fdx/v6/consents/") {
+		id, ofConsent := strings.CutPrefix(route, "GET /fdx/v6/consents/")
+		switch {
+		case !ofConsent:
+			s.bank.ServeHTTP(w, r)
+		case id != "g1" && s.plainErrors:
+			answer(404, map[string]any{"error": "invalid_request"})
+		default:
 			answer(200, s.consent())
-			return
 		}
-		s.bank.ServeHTTP(w, r)
 	}
 }
 

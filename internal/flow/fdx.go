@@ -85,8 +85,11 @@ func (f *FDX) read(step *Step, r *round) {
 	} else {
 		says("for how long", "once")
 	}
-	says("how to stop", "stop")
+	says("how to stop", f.connected())
 }
+
+// connected is the page where people look at what they share.
+func (f *FDX) connected() string { return strings.TrimSuffix(f.Server.Issuer, "/") + "/connected" }
 
 // introspect asks about the access token as others do, and then for the answer as a JWT (RFC 9701).
 func (f *FDX) introspect(ctx context.Context, step *Step) error {

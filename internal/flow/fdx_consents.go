@@ -65,8 +65,12 @@ func (f *FDX) see(ctx context.Context, step *Step) (err error) {
 		{"a consent that nobody gave", 404, f.client.consent(http.MethodGet, randomID(), "", f.own)},
 		{"ended by another client", 404, f.stranger.revocation(id, strangers)},
 	} {
-		if _, err := f.answered(ctx, step, attempt.name, attempt.status, "", attempt.request); err != nil {
+		exchange, err := f.answered(ctx, step, attempt.name, attempt.status, "", attempt.request)
+		if err != nil {
 			return err
+		}
+		if answer := exchange.JSON(); exchange.Status >= http.StatusBadRequest {
+			step.check("and says so as FDX does", answer["code"] != nil && answer["message"] != nil, "code and message", exchange.ResponseBody)
 		}
 	}
 	return nil
@@ -93,6 +97,10 @@ func (s *Step) grant(consent consentGrant, id string, want Details) {
 
 // end ends the consent as its client, and sees that nothing of it is left.
 func (f *FDX) end(ctx context.Context, step *Step) error {
+	if f.Ask != nil {
+		step.Skipped = "the person will do that"
+		return nil
+	}
 	id := f.token.GrantID
 	for _, attempt := range []struct {
 		name    string
@@ -166,14 +174,58 @@ func (f *FDX) shareOnce(ctx context.Context, step *Step) error {
 	return f.granted(step, r, f.single)
 }
 
-// stop is the person at the page of connected apps, in a browser that knows nobody yet.
+// stop has the person end a consent on the page of connected apps.
 func (f *FDX) stop(ctx context.Context, step *Step) error {
+	token, stopped := f.single, f.playStop
 	if f.Ask != nil {
-		step.Skipped = onceOnly
-		return nil
+		token, stopped = f.token, f.waitForStop
 	}
+	if err := stopped(ctx, step, token.GrantID); err != nil {
+		return err
+	}
+	if token.RefreshToken != "" {
+		refresh := f.client.RefreshRequest(token.RefreshToken, nil)
+		if err := f.refused(ctx, step, "a refresh after that", 400, "invalid_grant", refresh); err != nil {
+			return err
+		}
+	}
+	if err := f.dead(ctx, step, "the access token", f.client, token.AccessToken); err != nil {
+		return err
+	}
+	return f.ended(ctx, step, token.GrantID, "INDIVIDUAL")
+}
+
+// waitForStop shows a person the page, and waits until the consent is none any more. The client's own token may end before.
+func (f *FDX) waitForStop(ctx context.Context, step *Step, id string) error {
+	step.Did = "a person stopped sharing in a browser"
+	f.Ask(f.connected(), int64(askLimit.Seconds()))
+	for range int(askLimit / askAgain) {
+		seen, err := f.Server.Do(ctx, f.client.consent(http.MethodGet, id, "", f.own))
+		if err != nil {
+			return err
+		}
+		switch {
+		case seen.Status == http.StatusUnauthorized:
+			f.own, err = f.client.Token(ctx, url.Values{"scope": {grantedScope}})
+		case seen.JSON()["status"] != "ACTIVE":
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(askAgain):
+		}
+	}
+	return fmt.Errorf("nobody stopped sharing within %.0f minutes", askLimit.Minutes())
+}
+
+// playStop is the person at the page, in a browser that knows nobody yet.
+func (f *FDX) playStop(ctx context.Context, step *Step, id string) error {
 	browser := NewBrowser(f.Server)
-	if _, err := browser.Visit(ctx, strings.TrimSuffix(f.Server.Issuer, "/")+"/connected"); err != nil {
+	if _, err := browser.Visit(ctx, f.connected()); err != nil {
 		return err
 	}
 	page, err := browser.SignIn(ctx, f.Person.Username, f.Person.Password)
@@ -181,7 +233,7 @@ func (f *FDX) stop(ctx context.Context, step *Step) error {
 		return err
 	}
 	step.Did = "signed in as " + f.Person.Username
-	button := page.sharing(f.single.GrantID)
+	button := page.sharing(id)
 	if button == nil {
 		return errors.New("the page of connected apps has no button for the consent: " + page.String())
 	}
@@ -189,12 +241,9 @@ func (f *FDX) stop(ctx context.Context, step *Step) error {
 		return err
 	}
 	step.Did += ", stopped sharing"
-	step.check("its button is gone", page.Exchange.Status == http.StatusOK && page.sharing(f.single.GrantID) == nil, "200, no button",
-		page.String())
-	if err := f.dead(ctx, step, "the access token", f.client, f.single.AccessToken); err != nil {
-		return err
-	}
-	return f.ended(ctx, step, f.single.GrantID, "INDIVIDUAL")
+	gone := page.Exchange.Status == http.StatusOK && page.sharing(id) == nil
+	step.check("its button is gone", gone, "200, no button", page.String())
+	return nil
 }
 
 // sharing is the form that stops a consent; nil when the page has none.

@@ -99,7 +99,7 @@ func TestEveryMistakeWithConsentsIsFound(t *testing.T) {
 		"no look back":               {without("60 days back", "back"), "5 the consent page says how far back"},
 		"no end":                     {without("<time", "<span"), "5 the consent page says until when"},
 		"no word of once":            {without("once", "some time"), "12 the consent page says for how long"},
-		"no word of stopping":        {without("To stop", "Never mind"), "5 the consent page says how to stop"},
+		"no word of stopping":        {without("/connected</p>", "/</p>"), "5 the consent page says how to stop"},
 		"all at once":                {refreshed(1, "authorization_details", whole), "8 authorization_details are what was asked for"},
 		"less for ever":              {refreshed(2, "authorization_details", whole[:0]), "8 authorization_details are what was asked for"},
 		"another grant":              {refreshed(2, "grant_id", "g2"), "8 grant_id is the same as before"},
@@ -110,6 +110,7 @@ func TestEveryMistakeWithConsentsIsFound(t *testing.T) {
 		"another end":                {set(see, "expirationTime", "2026-04-01T12:00:00Z"), "9 it ends with its period"},
 		"no provider":                {set(see, "parties", []map[string]string{{"name": clientName, "type": "DATA_RECIPIENT"}}), "9 parties are recipient and provider"},
 		"another recipient":          {set(see, "parties", []map[string]string{{"name": "b", "type": "DATA_RECIPIENT"}}), "9 the data recipient is the client"},
+		"an error of OAuth":          {func(s *careless) { s.plainErrors = true }, "9 and says so as FDX does"},
 		"it stays active":            {set(see, "status", "ACTIVE"), "11 status is REVOKED"},
 		"no revocation":              {set(see+"/revocation", "revocations", []any{}), "11 there is one, by who ended it"},
 		"by somebody else":           {set(see+"/revocation", "revocations", []any{map[string]string{"status": "REVOKED", "initiator": "VENDOR"}}), "13 there is one, by who ended it"},
@@ -129,10 +130,17 @@ func TestEveryMistakeWithConsentsIsFound(t *testing.T) {
 // A person at a browser of their own answers once: what needs more answers is skipped, and the rest is looked at.
 func TestAPersonSharesInABrowser(t *testing.T) {
 	report := playFDX(t, func(s *careless, run *FDX) {
-		run.Ask = func(target string, _ int64) {
-			person := NewBrowser(&Server{Issuer: s.issuer, HTTP: run.Server.HTTP, Now: run.Server.Now})
-			if _, err := person.Visit(t.Context(), target); err != nil {
+		person := NewBrowser(&Server{Issuer: s.issuer, HTTP: run.Server.HTTP, Now: run.Server.Now})
+		run.Ask = func(target string, seconds int64) {
+			page, err := person.Visit(t.Context(), target)
+			if err != nil {
 				t.Error(err)
+			}
+			if target == s.issuer+"/connected" && seconds == 600 {
+				if _, err := person.Submit(t.Context(), page.sharing("g1")); err != nil {
+					t.Error(err)
+				}
+				return
 			}
 			if _, err := person.Answer(t.Context(), Person{Username: "alex", Password: "alex-demo", Shares: 1}, Approve); err != nil {
 				t.Error(err)
@@ -142,13 +150,21 @@ func TestAPersonSharesInABrowser(t *testing.T) {
 			}
 		}
 	})
-	for _, step := range report.Steps[11:] {
-		if step.Skipped != onceOnly {
-			t.Errorf("step %d is %v", step.Number, step)
+	skipped := map[int]string{}
+	for _, step := range report.Steps {
+		if step.Skipped != "" {
+			skipped[step.Number] = step.Skipped
 		}
 	}
-	if found := failed(report); len(report.Steps) != 14 || found[0] != "9 as another client" {
-		t.Errorf("%d steps, found %v", len(report.Steps), found)
+	if diff := cmp.Diff(map[int]string{11: "the person will do that", 12: onceOnly, 14: onceOnly}, skipped); diff != "" {
+		t.Error(diff)
+	}
+	found := failed(report)
+	if diff := cmp.Diff([]string{"13 a refresh after that", "13 the access token"}, found[len(found)-2:]); diff != "" {
+		t.Error(diff)
+	}
+	if got := report.Steps[12].Did; len(report.Steps) != 14 || got != "a person stopped sharing in a browser" {
+		t.Errorf("%d steps, did %q", len(report.Steps), got)
 	}
 }
 
