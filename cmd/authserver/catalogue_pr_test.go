@@ -304,7 +304,7 @@ func scopesOfPeople(t *testing.T, d *deployment) {
 	c := d.recipient(0)
 	d.pushesNothing(t, c, "400 invalid_scope", oauth.ScopeNotRegistered,
 		each("scope", "fdx:tax:read", "fdx:accountbasic:read fdx:tax:read",
-			"nothing:known", "FDX:ACCOUNTBASIC:READ", "client.read", "client.create", "fdx:accountbasic:read client.read",
+			"nothing:known", "FDX:ACCOUNTBASIC:READ", "client.create", "fdx:accountbasic:read client.create",
 			"openid",
 			"openid fdx:accountbasic:read", "offline_access")...)
 	d.pushesNothing(t, c, "400 invalid_scope", oauth.ScopeMalformed,
@@ -313,7 +313,7 @@ func scopesOfPeople(t *testing.T, d *deployment) {
 	named := d.recipient(0, func(m map[string]any) { m["scope"] = "openid client.read" })
 	e := d.expect(named, named.PushRequest(pushable()), "400 invalid_scope")
 	refusedFor(t, e, "400 invalid_scope", oauth.ScopeNotRegistered)
-	for _, scope := range []string{"", "openid"} {
+	for _, scope := range []string{"", "openid", "client.read", "client.read openid"} {
 		params := pushable()
 		params.Set("scope", scope)
 		refusedFor(t, d.expect(named, named.PushRequest(params), "400 invalid_scope"), "400 invalid_scope", oauth.ScopeEmpty)

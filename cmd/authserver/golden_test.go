@@ -139,6 +139,8 @@ var (
 	anyTime  = regexp.MustCompile(`"(exp|nbf|iat|client_id_issued_at)":(\s*)(\d{10})\b`)
 	anyID    = regexp.MustCompile(`"(jti|nonce|ath)":(\s*)"[^"]+"`)
 	aName    = regexp.MustCompile(`"name":"[^"]*"`)
+	authTime = regexp.MustCompile(`"auth_time":(\s*)\d{10}\b`)
+	dateTime = regexp.MustCompile(`"(createdTime|updatedTime|expirationTime)":(\s*)"\d{4}-\d\d-\d\dT[0-9:.]+Z"`)
 	lifetime = regexp.MustCompile(`"expires_in":(\s*)(29\d|300)\b`)
 	seconds  = regexp.MustCompile(`-?\b\d+ s (ago|old|ahead)`)
 )
@@ -175,6 +177,8 @@ func relative(text string) string {
 		}
 		return fmt.Sprintf(`"%s":%s<now%s>`, found[1], found[2], distance)
 	})
+	text = authTime.ReplaceAllString(text, `"auth_time":$1<a moment before>`)
+	text = dateTime.ReplaceAllString(text, `"$1":$2"<date and time>"`)
 	text = anyID.ReplaceAllString(text, `"$1":$2"<$1>"`)
 	return lifetime.ReplaceAllString(text, `"expires_in":$1<300, or a little less>`)
 }

@@ -114,22 +114,23 @@ func isDigest(s string) bool {
 	return err == nil && len(digest) == 32
 }
 
-// scopeFor is the requested scope, or all that is registered when none is requested. The scopes of client registration
-// belong to a client's own name, and no person can grant them.
+// scopeFor is the requested scope, or all that is registered when none is requested, as far as a person can grant it. The
+// scopes of client registration belong to a client's own name; they are left out and not refused, because clients of FDX ask
+// for all that they are registered for. So is openid: without ID tokens it would promise something that does not come. The
+// response's scope tells.
 func scopeFor(c client.Client, requested string) (oauth.Scope, error) {
 	scope, err := oauth.ParseScope(requested)
 	if err != nil {
 		return nil, err
 	}
-	ofPerson := slices.DeleteFunc(slices.Clone(c.Scope()), func(s string) bool { return strings.HasPrefix(s, "client.") })
+	registered := c.Scope()
 	if scope == nil {
-		scope = ofPerson
+		scope = registered
 	}
-	if beyond := scope.Beyond(ofPerson); beyond != "" {
-		return nil, oauth.Refuse(oauth.ScopeNotRegistered, "the client may not ask a person for all of the requested scope; it may for: %s", ofPerson)
+	if scope.Beyond(registered) != "" {
+		return nil, oauth.Refuse(oauth.ScopeNotRegistered, "the client is not registered for all of the requested scope; registered: %s", registered)
 	}
-	// Without ID tokens openid would promise something that does not come; the response's scope says that it was left out.
-	scope = slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return s == "openid" })
+	scope = slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return s == "openid" || strings.HasPrefix(s, "client.") })
 	if len(scope) == 0 {
 		return nil, oauth.Refuse(oauth.ScopeEmpty, "no scope is left that a person could grant")
 	}

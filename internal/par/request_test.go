@@ -80,6 +80,7 @@ func TestJudgeAccepts(t *testing.T) {
 		"no scope: all that a person can grant": {recipient(), []string{"scope", ""}, with(func(p *grant.Pushed) {
 			p.Scope, p.Details = "fdx:accountbasic:read fdx:transactions:read", once("ACCOUNT_BASIC", "TRANSACTIONS")
 		})},
+		"what no person grants is left out":        {recipient(), []string{"scope", "client.read openid fdx:accountbasic:read"}, good},
 		"openid is left out":                       {recipient(), []string{"scope", "openid fdx:accountbasic:read"}, good},
 		"a state of 2 KiB":                         {recipient(), []string{"state", strings.Repeat("s", 2048)}, with(func(p *grant.Pushed) { p.State = strings.Repeat("s", 2048) })},
 		"resources, each once":                     {recipient(), []string{"resource", api + "\n" + api}, with(func(p *grant.Pushed) { p.Resources = []string{api} })},
@@ -134,7 +135,7 @@ func TestJudgeRefuses(t *testing.T) {
 		"a second spelling":                    {recipient(), []string{"code_challenge", challenge[:42] + "N"}, oauth.ChallengeRefused},
 		"PR-23 a scope beyond":                 {recipient(), []string{"scope", "fdx:tax:read"}, oauth.ScopeNotRegistered},
 		"openid, which is not registered":      {recipient(func(c *client.Client) { c.Metadata.Scope = "fdx:accountbasic:read" }), []string{"scope", "openid fdx:accountbasic:read"}, oauth.ScopeNotRegistered},
-		"a scope that no person grants":        {recipient(), []string{"scope", "client.read"}, oauth.ScopeNotRegistered},
+		"a scope that no person grants":        {recipient(), []string{"scope", "client.read"}, oauth.ScopeEmpty},
 		"only such scopes":                     {recipient(func(c *client.Client) { c.Metadata.Scope = "client.read" }), []string{"scope", ""}, oauth.ScopeEmpty},
 		"another grant":                        {recipient(func(c *client.Client) { c.Metadata.GrantTypes = []string{"client_credentials"} }), nil, oauth.GrantTypeNotRegistered},
 		"another mode":                         {recipient(), []string{"response_mode", "fragment"}, oauth.ResponseModeUnsupported},
