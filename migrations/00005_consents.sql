@@ -37,7 +37,18 @@ CREATE TRIGGER grant_change_kept BEFORE UPDATE ON grant_change FOR EACH STATEMEN
 INSERT INTO grant_change (grant_id, at, event, why, actor, by, reason, initiator, interaction_id)
 SELECT id, created_at, 'given', 'approved', 'person', '', '', '', '' FROM authorization_grant;
 
+-- The last good logo of a client: apart from client, as its key set is. The bounds are those of what is fetched.
+CREATE TABLE client_logo (
+    client_id    text PRIMARY KEY REFERENCES client (id),
+    uri          text NOT NULL CHECK (octet_length(uri) <= 2000),
+    content_type text NOT NULL CHECK (content_type IN ('image/png', 'image/jpeg')),
+    body         bytea NOT NULL CHECK (octet_length(body) BETWEEN 1 AND 262144),
+    fetched_at   timestamptz NOT NULL
+);
+CREATE INDEX client_logo_fetched_at ON client_logo (fetched_at);
+
 -- +goose Down
+DROP TABLE client_logo;
 DROP TABLE grant_change;
 DROP FUNCTION keep_history;
 DROP INDEX authorization_grant_over;

@@ -94,8 +94,9 @@ func (c *cage) goodOfPeople() map[string]turns {
 			b := a.browser() // with a session of its own
 			return []*flow.Request{c.sending(b, formTo(a.upToPage(b, "accounts"), "/sign-out"))}
 		},
-		"/signed-out":    same(c.reading(login, "/signed-out")),
-		"/assets/{name}": same(&flow.Request{Method: http.MethodGet, URL: c.issuer + "/assets/style.css"}),
+		"/signed-out":        same(c.reading(login, "/signed-out")),
+		"/assets/{name}":     same(&flow.Request{Method: http.MethodGet, URL: c.issuer + "/assets/style.css"}),
+		"/logos/{client_id}": same(&flow.Request{Method: http.MethodGet, URL: c.issuer + "/logos/" + c.neighbour.ID}),
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"authserver/internal/audit"
+	"authserver/internal/client"
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
 	"authserver/internal/person"
@@ -65,7 +66,12 @@ func newCage(t *testing.T) *cage {
 	database.User = url.UserPassword(database.User.Username(), password)
 	d.url = database.String()
 	d.start()
-	c := &cage{deployment: d, client: d.recipient(0), neighbour: d.recipient(0), answers: map[string]string{}}
+	const logoURI = "https://client.example/logo" // nobody asks there: the logo is kept already
+	c := &cage{deployment: d, client: d.recipient(0), neighbour: d.recipient(0, changes{"logo_uri": logoURI}.apply), answers: map[string]string{}}
+	logo := client.Logo{URI: logoURI, ContentType: "image/png", Body: []byte(pngOf(t, 1, 1)), At: d.clock.now()}
+	if err := d.store.SaveLogo(t.Context(), c.neighbour.ID, logo); err != nil {
+		t.Fatal(err)
+	}
 	c.neighbour.Server = c.client.Server // and its nonces
 	c.person = flow.Person{Username: "sam", Password: rand.Text() + rand.Text()}
 	sam, err := person.New(c.person.Username, c.person.Password, d.clock.now())

@@ -266,7 +266,7 @@ func registrationBodies(t *testing.T, d *deployment) {
 	d.expect(c, c.TokenRequest(nil), "200")
 }
 
-// registeredPages are shown to people, never fetched by the server.
+// registeredPages are shown to people, never fetched by the server; but for a logo, and that from no address of the inside.
 func registeredPages(t *testing.T, d *deployment) {
 	h := newTLSKeyHost(t, nil, newAuthority(t).issue(t, "ECDSA", "127.0.0.1"), http.NotFound)
 	pages := changes{"intermediaries": []any{map[string]any{"name": "a", "uri": h.URL, "logo_uri": h.URL + "/logo"}}, "logo_uri#fr": h.URL + "/fr",
@@ -284,6 +284,7 @@ func registeredPages(t *testing.T, d *deployment) {
 		t.Errorf("not stored as it was sent: %v", record)
 	}
 	introspected(t, c, tokenFor(t, c, nil))
+	d.logsWith(func() { noLogo(t, d.production().server(0), c.ID) }, "client logo not fetched", c.ID, "not a public one")
 	d.expect(c, c.ManageRequest(http.MethodPut, metadata(c.Key, pages.apply)), "200")
 	d.expect(c, c.ManageRequest(http.MethodDelete, nil), "204")
 	h.unreached(t)

@@ -71,7 +71,7 @@ func crossOrigin(t *testing.T, d *deployment) {
 		}
 	}
 	for _, path := range []string{"/oauth2/token", "/oauth2/introspect", "/oauth2/revoke", "/fdx/v6/register", "/fdx/v6/register/x", "/fdx/v6/consents/x", "/oauth2/par", "/oauth2/authorize",
-		"/login", "/login/attempt", "/consent", "/consent/decision", "/assets/none", "/demo/accounts", "/nowhere"} {
+		"/login", "/login/attempt", "/consent", "/consent/decision", "/assets/none", "/logos/none", "/demo/accounts", "/nowhere"} {
 		for _, method := range []string{http.MethodOptions, http.MethodPost, http.MethodGet} {
 			e := raw(t, s, method, d.issuer+path, header, "")
 			for name := range e.ResponseHeader {

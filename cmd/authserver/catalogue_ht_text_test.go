@@ -99,7 +99,7 @@ func (d *deployment) repeatsNothing(t *testing.T) {
 func (d *deployment) echoesElsewhere(t *testing.T, c *flow.Client, echo string) (requests []*flow.Request) {
 	access := tokenFor(t, c, nil)
 	for _, target := range []string{"/demo/accounts", "/login?interaction=" + url.QueryEscape(echo), "/login/attempt", "/login/callback?state=" + url.QueryEscape(echo),
-		"/oauth2/authorize?client_id=x&request_uri=" + url.QueryEscape(echo), "/assets/" + url.PathEscape(echo), "/fdx/v6/register/" + url.PathEscape(echo), "/fdx/v6/consents/" + url.PathEscape(echo), "/errors/" + url.PathEscape(echo), "/" + url.PathEscape(echo), "/oauth2/token?scope=" + url.QueryEscape(echo)} {
+		"/oauth2/authorize?client_id=x&request_uri=" + url.QueryEscape(echo), "/assets/" + url.PathEscape(echo), "/logos/" + url.PathEscape(echo), "/fdx/v6/register/" + url.PathEscape(echo), "/fdx/v6/consents/" + url.PathEscape(echo), "/errors/" + url.PathEscape(echo), "/" + url.PathEscape(echo), "/oauth2/token?scope=" + url.QueryEscape(echo)} {
 		get := func() *flow.Request { return &flow.Request{Method: http.MethodGet, URL: d.issuer + target} }
 		requests = append(requests, get(), &flow.Request{Method: http.MethodPost, URL: d.issuer + target, Form: url.Values{echo: {echo}}},
 			get().SetHeader("Authorization", "DPoP Echo7"), get().SetHeader("Authorization", "Echo7 "+access).SetHeader("DPoP", "Echo7"))

@@ -136,7 +136,8 @@ func TestMethods(t *testing.T) {
 	allowed := map[string]string{"/oauth2/token": "POST", "/oauth/token": "POST", "/oauth2/introspect": "POST", "/oauth2/revoke": "POST",
 		"/fdx/v6/register": "POST", strings.TrimPrefix(c.RegistrationURI, d.issuer): "DELETE, GET, PUT", "/oauth2/jwks": "GET, HEAD", "/oauth2/par": "POST",
 		"/fdx/v6/consents/x": "GET, HEAD", "/fdx/v6/consents/x/revocation": "GET, HEAD, PUT",
-		"/oauth2/authorize": "GET, HEAD, POST", "/login/attempt": "POST", "/login": "GET, HEAD", "/assets/style.css": "GET, HEAD"}
+		"/oauth2/authorize": "GET, HEAD, POST", "/login/attempt": "POST", "/login": "GET, HEAD", "/assets/style.css": "GET, HEAD",
+		"/logos/" + c.ID: "GET, HEAD"}
 	for endpoint, allow := range allowed {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "OPTIONS"} {
 			if strings.Contains(allow, method) || strings.HasSuffix(endpoint, "jwks") && method == "OPTIONS" {

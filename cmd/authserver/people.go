@@ -45,6 +45,7 @@ func (a *app) wirePeople(clients *client.Authenticator, proofs dpop.Verifier) er
 		return err
 	}
 	a.server.Authorization = endpoint
+	a.server.Logos = client.NewLogos(c.vetting, a.store, a.log, a.now)
 	a.server.Push = &par.Endpoint{
 		Clients: clients, Proofs: proofs, Store: a.store, Origin: a.guard.Origin, Resources: c.resources,
 		Arrival: c.parExpiresIn, Pushes: server.NewLimit(c.parLimit), Now: a.now,

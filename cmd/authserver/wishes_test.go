@@ -111,7 +111,7 @@ func TestNobodySignsIn(t *testing.T) {
 	for path, method := range map[string]string{"/oauth2/par": "POST", "/oauth2/authorize": "GET", "/login": "GET",
 		"/login/attempt": "POST", "/login/callback": "GET",
 		"/accounts": "GET", "/accounts/choice": "POST", "/consent": "GET", "/consent/decision": "POST", "/sign-out": "POST",
-		"/signed-out": "GET", "/assets/style.css": "GET"} {
+		"/signed-out": "GET", "/assets/style.css": "GET", "/logos/demo": "GET"} {
 		e, err := s.Send(t.Context(), &flow.Request{Method: method, URL: d.issuer + path, Form: url.Values{"a": {"b"}}})
 		if err != nil || e.Status != http.StatusNotFound || reasonOf(e) != oauth.NoSuchEndpoint {
 			t.Errorf("%s: %v %+v", path, err, e)

@@ -16,8 +16,8 @@ import (
 // party is who a client is, as pages tell it.
 func (e *Endpoint) party(c client.Client) page.Party {
 	p := page.Party{Name: clientName(c), Site: c.Metadata.ClientURI, Entities: entities(c.Metadata.RegistryReferences)}
-	if c.Metadata.LogoURI != "" {
-		p.Logo = e.path("/logos/" + c.ID)
+	if logo := c.LogoPath(); logo != "" {
+		p.Logo = e.path(logo)
 	}
 	return p
 }

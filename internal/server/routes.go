@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"authserver/internal/authorize"
+	"authserver/internal/client"
 	"authserver/internal/consent"
 	"authserver/internal/dcr"
 	"authserver/internal/dpop"
@@ -37,6 +38,7 @@ type Server struct {
 	Consents      *consent.Endpoint
 	Push          *par.Endpoint
 	Authorization *authorize.Endpoint // nil: nobody can sign in here, so that there is nothing to push either
+	Logos         *client.Logos       // what people see of clients; nil where nobody can sign in
 	Nonces        dpop.Nonces
 	Proxies       []netip.Prefix // whose X-Forwarded-For is believed
 	Record        *Record
@@ -118,6 +120,7 @@ func (s *Server) peoplesRoutes() []route {
 		{path: "/sign-out", people: true, methods: post(a.SignOut)},
 		{path: "/signed-out", people: true, methods: get(a.SignedOut)},
 		{path: "/assets/{name}", people: true, methods: get(s.asset)},
+		{path: "/logos/{client_id}", people: true, methods: get(ofClient(s.logo))},
 	}
 }
 
@@ -129,6 +132,25 @@ func (s *Server) asset(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox") // a logo may be SVG
 	return writePublic(w, contentType, body)
+}
+
+// logo answers the picture of a client, so that the browser of a person who looks at our pages asks nobody else for it. Only
+// browsers keep it: it may change, or go with its client.
+func (s *Server) logo(w http.ResponseWriter, r *http.Request, clientID string) error {
+	logo, found, err := s.Logos.Find(r.Context(), clientID)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return oauth.Refuse(oauth.NoSuchEndpoint, "there is no such logo")
+	}
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", fmt.Sprintf("private, max-age=%d", int(client.LogoMaxAge.Seconds())))
+	h.Set("Content-Type", logo.ContentType)
+	_, err = w.Write(logo.Body)
+	return err
 }
 
 // Paths are the patterns of the route table, in its order.

@@ -161,3 +161,26 @@ func (s *Store) SaveKeySet(ctx context.Context, clientID string, set client.Fetc
 		WHERE client_key_set.fetched_at < excluded.fetched_at`, clientID, set.URI, set.Raw, set.At)
 	return failure("save key set", err)
 }
+
+// Logo finds the last good logo of a client; found is false when there is none. The id may be a stranger's, as Client's.
+func (s *Store) Logo(ctx context.Context, clientID string) (l client.Logo, found bool, err error) {
+	if !isText(clientID) {
+		return client.Logo{}, false, nil
+	}
+	err = s.pool.QueryRow(ctx, `SELECT uri, content_type, body, fetched_at FROM client_logo WHERE client_id = $1`, clientID).
+		Scan(&l.URI, &l.ContentType, &l.Body, &l.At)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return client.Logo{}, false, nil
+	}
+	return l, err == nil, failure("logo", err)
+}
+
+// SaveLogo keeps the last good logo of a client, unless a newer one was kept meanwhile.
+func (s *Store) SaveLogo(ctx context.Context, clientID string, l client.Logo) error {
+	_, err := s.pool.Exec(ctx, `
+		INSERT INTO client_logo (client_id, uri, content_type, body, fetched_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (client_id) DO UPDATE
+			SET uri = excluded.uri, content_type = excluded.content_type, body = excluded.body, fetched_at = excluded.fetched_at
+			WHERE client_logo.fetched_at < excluded.fetched_at`, clientID, l.URI, l.ContentType, l.Body, l.At)
+	return failure("save logo", err)
+}

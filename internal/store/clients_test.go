@@ -114,6 +114,7 @@ func TestTombstone(t *testing.T) {
 		"save key set": func() (bool, error) {
 			return false, s.SaveKeySet(t.Context(), "a", keySet("https://keys.example", noon))
 		},
+		"save logo": func() (bool, error) { return false, s.SaveLogo(t.Context(), "a", logo("https://c.example", noon)) },
 	} {
 		if done, err := revive(); done || err != nil {
 			t.Errorf("%s of a deleted client: %v, %v", name, done, err)

@@ -50,6 +50,10 @@ func calls(t *testing.T, s *store.Store) map[string]func() error {
 		"SaveKeySet": func() error {
 			return s.SaveKeySet(ctx, marker, client.FetchedKeySet{URI: marker, Raw: []byte(marker), At: noon})
 		},
+		"Logo": func() error { _, _, err := s.Logo(ctx, marker); return err },
+		"SaveLogo": func() error {
+			return s.SaveLogo(ctx, marker, client.Logo{URI: marker, ContentType: "image/png", Body: []byte(marker), At: noon})
+		},
 		"ChangeSigningKeys": func() error {
 			return s.ChangeSigningKeys(ctx, func([]keys.Sealed) (keys.Changes, error) {
 				return keys.Changes{Put: []keys.Sealed{{KID: marker, Alg: marker, Private: []byte(marker)}}, Delete: []string{marker}}, nil
@@ -94,11 +98,12 @@ func TestFaults(t *testing.T) {
 		s, operator := storetest.Open(t, url), connect(t, url)
 		addClients(t, s, marker)
 		furnish(t, s, operator)
-		for _, table := range append(lived, "grant_change", "login_attempt", "client", "client_key_set", "spent", "signing_key", "person", "deployment") {
+		for _, table := range append(lived, "grant_change", "login_attempt", "client", "client_key_set", "client_logo", "spent", "signing_key", "person",
+			"deployment") {
 			execute(t, operator, `ALTER TABLE `+table+` ADD CONSTRAINT refused CHECK (false) NOT VALID`)
 		}
 		reads := map[string]bool{
-			"FindClient": true, "Client": true, "Clients": true, "Denied": true, "SigningKeys": true, "Sweep": true, "Clock": true,
+			"FindClient": true, "Client": true, "Clients": true, "Logo": true, "Denied": true, "SigningKeys": true, "Sweep": true, "Clock": true,
 			"Refresh": true, "FindGrant": true, "FindConsent": true, "Consents": true, "ListConsents": true, "FindPerson": true, "People": true, "SignOut": true, "Forgive": true, "SweepAuthorizations": true,
 		}
 		for name, call := range calls(t, s) {

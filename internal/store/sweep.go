@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"authserver/internal/client"
 	"authserver/internal/person"
 	"authserver/internal/replay"
 
@@ -69,7 +70,8 @@ const (
 )
 
 // sweeps delete what nothing can need any more at $1, $2 rows at most: requests with their interactions, codes, sessions,
-// and attempts to sign in. A row that somebody is at work on is left for the next time, so that nobody waits.
+// attempts to sign in, and logos that are too old to be shown. A row that somebody is at work on is left for the next time, so
+// that nobody waits.
 var sweeps = []struct {
 	sql  string
 	kept time.Duration
@@ -84,10 +86,12 @@ var sweeps = []struct {
 		SELECT id FROM session WHERE ends_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, sweepGrace},
 	{`DELETE FROM login_attempt WHERE key IN (
 		SELECT key FROM login_attempt WHERE since < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, person.AttemptWindow},
+	{`DELETE FROM client_logo WHERE client_id IN (
+		SELECT client_id FROM client_logo WHERE fetched_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, client.LogoLife},
 }
 
-// SweepAuthorizations deletes what is over at now: requests that no browser can go on with, codes, sessions and attempts.
-// Grants stay.
+// SweepAuthorizations deletes what is over at now: requests that no browser can go on with, codes, sessions, attempts and
+// logos. Grants stay.
 func (s *Store) SweepAuthorizations(ctx context.Context, now time.Time) error {
 	var failed error
 	for _, sweep := range sweeps {
