@@ -54,6 +54,7 @@ func serve(t *testing.T, b page.Brand) string {
 		w.Header().Set("Content-Type", contentType)
 		_, _ = w.Write(body)
 	})
+	routes.Handle("GET /logos/missing", http.NotFoundHandler())
 	routes.HandleFunc("GET /logos/{client}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "image/svg+xml")
 		fmt.Fprint(w, logo)
@@ -183,6 +184,18 @@ func TestAUTHZ06ChromiumAnswers(t *testing.T) {
 			if unlike := pagetest.Evaluate[[]string](t, tab, differences); len(unlike) > 0 {
 				t.Errorf("%s, %s: the answers differ in %s", l, look.name, strings.Join(unlike, ", "))
 			}
+		}
+	}
+}
+
+// TestChromiumMissingLogo: a logo that cannot be had leaves no broken picture; one that can has the size of a logo.
+func TestChromiumMissingLogo(t *testing.T) {
+	tab, base := pagetest.NewTab(t, pagetest.NewBrowser(t)), serve(t, exampleBank)
+	for name, want := range map[string]int64{"consent-once": 48, "consent-without-logo": 0} {
+		pagetest.Do(t, tab, chromedp.Navigate(base+"/en/"+name))
+		got := pagetest.Evaluate[int64](t, tab, `document.querySelector(".party img").getBoundingClientRect().width`)
+		if got != want {
+			t.Errorf("%s: the logo is %d px wide, expected %d", name, got, want)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 func TestConnected(t *testing.T) {
 	d := read(t, write(t, "en", sights()["connected"]))
 	says(t, d, "Connected apps", "Sharing now", "Budget Buddy https://budget-buddy.example/ Legal name: Budget Buddy, Inc.",
-		"Number 5493001KJTIIGC8Y1R12 in the global register of legal entities (GLEIF)",
+		"Registered as 5493001KJTIIGC8Y1R12 in the global register of legal entities (GLEIF)",
 		"Data Basic account information Transactions Access while you are away", "Accounts Everyday ****4021 Savings ****7788",
 		"How far back The last year before the app asks for the data.", "Since November 1, 2026", "Until November 1, 2027",
 		"Last used November 21, 2026, at 22:05 UTC by Budget Buddy", "What this means exactly", "History", "Stop sharing",
@@ -26,10 +26,11 @@ func TestConnected(t *testing.T) {
 		t.Errorf("nothing is over, and yet the page says: %s", text)
 	}
 	d = read(t, write(t, "en", sights()["connected-many"]))
-	says(t, d, "Sharing now", "Tax Friend", "For how long Once, right after you allowed it", "Last used Not yet", "Budget Buddy",
-		"International Association", "Through Data Bridge", "No longer sharing", "Budget Buddy", "Older ones are not shown.")
-	nameless := page.Sharing{Accounts: []page.Account{{ID: "acc-9"}}}
-	says(t, read(t, write(t, "en", page.Connected{Active: []page.Sharing{nameless}})), "Accounts Account whose name is not known")
+	says(t, d, "Sharing now", "Tax Friend", "For how long Once, right after you allowed it", "Last used Not yet",
+		"Budget Buddy", "International Association", "Through Data Bridge", "No longer sharing", "Budget Buddy",
+		"Older ones are not shown.")
+	nameless := page.Connected{Active: []page.Sharing{{Accounts: []page.Account{{ID: "acc-9"}}}}}
+	says(t, read(t, write(t, "en", nameless)), "Accounts Account whose name is not known")
 	says(t, read(t, write(t, "en", sights()["connected-none"])), "You are not sharing data with any app.", "You are signed in.")
 }
 

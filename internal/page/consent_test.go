@@ -72,11 +72,11 @@ func TestAUTHZ06Parties(t *testing.T) {
 	says(t, d, "Who asks International Association of Budget Buddies and Bookkeepers (Open Finance Division)",
 		"https://open-finance-division.international-association-of-budget-buddies.example/apps",
 		"Legal name: International Association of Budget Buddies and Bookkeepers, Incorporated",
-		"Number 254900OPPU84GM83MG36 in the global register of legal entities (GLEIF)",
-		"Legal name: IABBB", "Number 0001-7 in a private register",
-		"Number budget-buddies.example in the register of internet names (ICANN)",
+		"Registered as 254900OPPU84GM83MG36 in the global register of legal entities (GLEIF)",
+		"Legal name: IABBB", "Registered as 0001-7 in a private register",
+		"Registered as budget-buddies.example in the register of internet names (ICANN)",
 		"Through Data Bridge https://data-bridge.example/ Legal name: Data Bridge Platform LLC",
-		"Number FDX-20871 in the registry of the Financial Data Exchange (FDX)",
+		"Registered as FDX-20871 in the registry of the Financial Data Exchange (FDX)",
 		"Listed in the register of internet names (ICANN)",
 		"Through Ledger Post", "What it asks for")
 	var pictures []string

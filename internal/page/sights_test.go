@@ -116,6 +116,8 @@ func sights() map[string]page.Model {
 	personal.Person = "" // an upstream may tell no name
 	once := consent
 	once.Client, once.Once, once.Until, once.LookBack = buddy, true, time.Time{}, 60
+	without := once
+	without.Client.Logo = "/logos/missing"
 	identity := consent
 	identity.Clusters, identity.Scopes, identity.Accounts = nil, []string{"openid"}, nil
 
@@ -124,7 +126,7 @@ func sights() map[string]page.Model {
 		"login-own": page.Login{Form: theOwn, Own: true},
 		"accounts":  choice, "accounts-nothing": nothing, "accounts-none": none,
 		"consent": consent, "consent-open": open, "consent-everything": everything, "consent-personal": personal,
-		"consent-once": once, "consent-identity": identity,
+		"consent-once": once, "consent-identity": identity, "consent-without-logo": without,
 		"signed-out": page.SignedOut{Again: "/login?interaction=interaction-0001"}, "signed-out-for-good": page.SignedOut{},
 	}
 	maps.Copy(all, connected())

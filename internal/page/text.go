@@ -153,7 +153,7 @@ func (c catalogue) entity(e Entity) ([]piece, error) {
 	if e.ID == "" {
 		return c.sentence("entity.registry", "registry", registry)
 	}
-	return c.sentence("entity.number", "id", e.ID, "registry", registry)
+	return c.sentence("entity.id", "id", e.ID, "registry", registry)
 }
 
 // lookBack says how old the data may be.
