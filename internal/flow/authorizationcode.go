@@ -199,10 +199,11 @@ func (f *Authorization) redeem(ctx context.Context, step *Step) (err error) {
 // granted looks at the token that a round led to: it has what the person said yes to, and nothing else.
 func (f *Authorization) granted(step *Step, r *round, token *Token) error {
 	step.scope(r.wish.granted, token.Scope)
+	refresh := fmt.Sprint(len(token.RefreshToken), " characters")
 	if r.wish.lasts() {
-		step.check("a refresh token comes with it", token.RefreshToken != "", "one", fmt.Sprint(len(token.RefreshToken), " characters"))
+		step.check("a refresh token comes with it", token.RefreshToken != "", "one", refresh)
 	} else {
-		step.check("no refresh token comes with it", token.RefreshToken == "", "none", fmt.Sprint(len(token.RefreshToken), " characters"))
+		step.check("no refresh token comes with it", token.RefreshToken == "", "none", refresh)
 	}
 	access, err := Decode(token.AccessToken)
 	if err != nil {

@@ -22,7 +22,8 @@ func (f *Authorization) redeemAgain(ctx context.Context, step *Step, r *round, t
 	if err := f.refused(ctx, step, "the same code again", 400, "invalid_grant", again); err != nil {
 		return err
 	}
-	if err := f.dead(ctx, step, "and then its access token", f.client, token.AccessToken); err != nil || token.RefreshToken == "" {
+	err := f.dead(ctx, step, "and then its access token", f.client, token.AccessToken)
+	if err != nil || token.RefreshToken == "" {
 		return err
 	}
 	refresh := f.client.RefreshRequest(token.RefreshToken, nil)

@@ -70,7 +70,8 @@ func (f *FDX) see(ctx context.Context, step *Step) (err error) {
 			return err
 		}
 		if answer := exchange.JSON(); exchange.Status >= http.StatusBadRequest {
-			step.check("and says so as FDX does", answer["code"] != nil && answer["message"] != nil, "code and message", exchange.ResponseBody)
+			inFDX := answer["code"] != nil && answer["message"] != nil
+			step.check("and says so as FDX does", inFDX, "code and message", exchange.ResponseBody)
 		}
 	}
 	return nil

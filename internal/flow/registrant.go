@@ -260,7 +260,8 @@ func (f *Registrant) refused(ctx context.Context, step *Step, name string, statu
 }
 
 // answered sends a request that is there to be answered with this status and, unless it is empty, this error.
-func (f *Registrant) answered(ctx context.Context, step *Step, name string, status int, code string, request *Request) (*Exchange, error) {
+func (f *Registrant) answered(ctx context.Context, step *Step, name string, status int, code string, request *Request) (
+	*Exchange, error) {
 	exchange, err := f.Server.Do(ctx, request)
 	if err == nil {
 		step.judged(name, exchange, status, code)
