@@ -141,51 +141,12 @@ func deciding(cookie, subject string, approval *grant.Approval) op[life] {
 			default:
 				l.Decided = true
 				if approval != nil {
-					code := approval.Code
-					l.Codes["code"+approval.Grant.ID[len("grant"):]], l.Revoked[approval.Grant.ID] = code, false
+					g := approval.Grant
+					l.Codes[codeOf(g.ID)] = approval.Code
+					l.Grants[g.ID] = allowed{Grant: g}.with(grant.GivenBy(approval.InteractionID, g.CreatedAt))
 				}
 			}
 			return fmt.Sprint(d, nil)
-		},
-	}
-}
-
-// redeeming is an attempt at code 1.
-func redeeming(a grant.Attempt) op[life] {
-	return op[life]{
-		name: "redeem",
-		call: func(ctx context.Context, s *store.Store) string {
-			g, r, err := s.RedeemCode(ctx, hash("code 1"), a, hash("refresh"), noon)
-			return fmt.Sprint(r, g.ID, g.RevokedAt != nil, err)
-		},
-		model: func(l *life, _ string) string {
-			code := l.Codes["code 1"]
-			code.Grant, code.GrantEnded = approval(1).Grant, l.Revoked["grant 1"] || l.Disabled
-			after, r := code.Redeem(a, noon)
-			ended := r.Outcome == grant.CodeReplayed && !l.Revoked["grant 1"]
-			id := ""
-			if r.Outcome == grant.Redeemed || ended {
-				id = "grant 1"
-			}
-			l.Refresh = l.Refresh || r.Outcome == grant.Redeemed
-			l.Revoked["grant 1"] = l.Revoked["grant 1"] || ended
-			after.Grant, after.GrantEnded = grant.Grant{}, false
-			l.Codes["code 1"] = after
-			return fmt.Sprint(r, id, ended, nil)
-		},
-	}
-}
-
-func revokingGrant() op[life] {
-	return op[life]{
-		name: "revoke",
-		call: func(ctx context.Context, s *store.Store) string {
-			return fmt.Sprint(stop(ctx, s))
-		},
-		model: func(l *life, _ string) string {
-			was := l.Revoked["grant 1"]
-			l.Revoked["grant 1"] = true
-			return fmt.Sprint(!was, nil)
 		},
 	}
 }
@@ -202,8 +163,10 @@ func disabling() op[life] {
 			was := l.Disabled
 			if l.Disabled = true; !was {
 				clear(l.Sessions)
-				for id := range l.Revoked {
-					l.Revoked[id] = true
+				for id, a := range l.Grants {
+					if a.Grant.Subject == "_alex" && a.Grant.RevokedAt == nil {
+						l.Grants[id] = a.revoked(grant.Stopped(grant.PersonDisabledToo, "", "", noon))
+					}
 				}
 			}
 			return fmt.Sprint(!was, nil)

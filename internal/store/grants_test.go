@@ -31,6 +31,20 @@ func approval(n int) *grant.Approval {
 	}
 }
 
+// consent is alex' yes of this number to share an account in the words of FDX: once, or for a month.
+func consent(n int, durationType string) *grant.Approval {
+	a := approval(n)
+	r := fdx.ConsentRequest{DurationType: durationType, Resources: []fdx.Resource{
+		{ResourceType: fdx.Account, ResourceID: "a1", DataClusters: []string{"ACCOUNT_BASIC"}}}}
+	if durationType == fdx.TimeBound {
+		r.DurationPeriod = 30
+	}
+	a.Grant.Details = fdx.Details{r}
+	a.Grant.ExpiresAt = fdx.Life{Longest: fdx.MaxLife, Once: time.Hour}.End(a.Grant.Details, noon)
+	a.InteractionID = "the yes"
+	return a
+}
+
 // approve brings alex' yes of number 1 into the store.
 func approve(t testing.TB, s *store.Store) {
 	t.Helper()
@@ -42,10 +56,11 @@ func approve(t testing.TB, s *store.Store) {
 	}
 }
 
-// right is the attempt that redeems a code of approve.
+// right is the attempt that redeems a code of an approval, for an access token of five minutes.
 func right() grant.Attempt {
 	p := request()
-	return grant.Attempt{ClientID: p.ClientID, RedirectURI: p.RedirectURI, Verifier: verifier, JKT: p.JKT}
+	return grant.Attempt{ClientID: p.ClientID, RedirectURI: p.RedirectURI, Verifier: verifier, JKT: p.JKT,
+		Lifetime: 5 * time.Minute, InteractionID: "the token request"}
 }
 
 // redeem wants an attempt at code 1 to come to this.

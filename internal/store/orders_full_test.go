@@ -2,7 +2,10 @@
 
 package store_test
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // TestAllOrders plays what takes minutes: .ci/full builds with the tag.
 func TestAllOrders(t *testing.T) {
@@ -33,14 +36,17 @@ func TestAllOrdersOfTabs(t *testing.T) {
 	}
 }
 
-// TestAllOrdersOfGrants plays the pairs of all that begins, uses and ends what alex has allowed, and the threes that matter.
+// TestAllOrdersOfGrants plays the pairs of all that begins, uses, shows and ends what alex has allowed, and the threes that
+// matter.
 func TestAllOrdersOfGrants(t *testing.T) {
 	s := newLifeStage(t)
 	wrong, stranger := right(), right()
 	wrong.Verifier, stranger.ClientID = "", "c2"
 	decide := deciding("alex' tab", "_alex", yes("_alex", 2))
 	all := []op[life]{
-		decide, redeeming(right()), redeeming(wrong), redeeming(stranger), revokingGrant(), disabling(), deletingC1(),
+		decide, redeeming(1, right()), redeeming(1, wrong), redeeming(1, stranger), redeeming(4, right()), redeeming(5, right()),
+		stopping(1, byOperator), stopping(4, byPerson.late()), stopping(5, byPerson), stopping(5, byClient), stopping(5, byStranger),
+		givingUp(5), refreshing(5), asking(5), using(5, time.Minute), finding(5), listing(), disabling(), deletingC1(),
 		signingIn("session", "new session"), signingIn("", "another session"), usingSession(), settingPassword(),
 	}
 	for i, one := range all {
@@ -51,7 +57,16 @@ func TestAllOrdersOfGrants(t *testing.T) {
 		}
 	}
 	s.play("sign in, sign in", signingIn("session", "new session"), signingIn("session", "another session"))
-	s.play("redeem, redeem, revoke", redeeming(right()), redeeming(right()), revokingGrant())
-	s.play("redeem, revoke, disable", redeeming(right()), revokingGrant(), disabling())
+	s.play("redeem, redeem, revoke", redeeming(1, right()), redeeming(1, right()), stopping(1, byOperator))
+	s.play("redeem, revoke, disable", redeeming(1, right()), stopping(1, byOperator), disabling())
 	s.play("decide, disable, delete", decide, disabling(), deletingC1())
+	s.play("disable, refresh, ask", disabling(), refreshing(5), asking(5))
+	s.play("stop, stop, disable", stopping(5, byPerson), stopping(5, byClient), disabling())
+	s.play("replay, give up, ask", redeeming(5, right()), givingUp(5), asking(5))
+	s.play("replay, stop, list", redeeming(5, right()), stopping(5, byPerson), listing())
+	s.play("redeem, stop, list", redeeming(1, right()), stopping(1, byPerson), listing())
+	s.play("redeem, stop, refresh", redeeming(1, right()), stopping(1, byPerson), refreshing(1))
+	s.play("decide, stop, refresh", decide, stopping(5, byPerson), refreshing(5))
+	s.play("decide, stop, ask", decide, stopping(5, byPerson), asking(5))
+	s.play("stop, refresh, ask, use", stopping(5, byPerson), refreshing(5), asking(5), using(5, time.Minute))
 }
