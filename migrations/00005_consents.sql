@@ -10,6 +10,8 @@ UPDATE authorization_grant SET updated_at = coalesce(revoked_at, created_at);
 CREATE INDEX authorization_grant_client_id ON authorization_grant (client_id);
 -- When a grant is over, for the sweeper.
 CREATE INDEX authorization_grant_over ON authorization_grant (least(revoked_at, expires_at));
+-- Deleted clients that still hold what they had registered, for the sweeper too.
+CREATE INDEX client_deleted ON client (updated_at) WHERE status = 'deleted' AND metadata::text <> '{}';
 
 -- The history of grants: who did what, when and why. A row is written with the change itself, and goes only with its grant.
 CREATE TABLE grant_change (
@@ -51,6 +53,7 @@ CREATE INDEX client_logo_fetched_at ON client_logo (fetched_at);
 DROP TABLE client_logo;
 DROP TABLE grant_change;
 DROP FUNCTION keep_history;
+DROP INDEX client_deleted;
 DROP INDEX authorization_grant_over;
 DROP INDEX authorization_grant_client_id;
 ALTER TABLE authorization_grant

@@ -241,14 +241,14 @@ func (a *app) every(ctx context.Context, interval time.Duration, name string, ta
 	}
 }
 
-// sweep empties what the replay store needs no longer, by the database's clock, and what is over of authorizations, by this
-// one, and looks at what was left.
+// sweep empties what the replay store needs no longer, by the database's clock, and what is over of authorizations and of
+// deleted clients, by this one, and looks at what was left.
 func (a *app) sweep(ctx context.Context) error {
 	err := a.store.Sweep(ctx)
 	if apart := a.judgeClock(ctx); apart != nil {
 		err = errors.Join(err, apart)
 	} else {
-		err = errors.Join(err, a.store.SweepAuthorizations(ctx, a.now()))
+		err = errors.Join(err, a.store.SweepAuthorizations(ctx, a.config.retention, a.now()))
 	}
 	if err == nil {
 		a.metrics.Swept(a.now())

@@ -175,7 +175,7 @@ func pushesAtWill(t *testing.T, d *deployment) {
 	visit(t, a.browser(), a.url())
 	d.expect(c, c.TokenRequest(nil), "200")
 	d.clock.advance(grant.InteractionMost + time.Hour)
-	if err := d.store.SweepAuthorizations(t.Context(), d.clock.now()); err != nil {
+	if err := d.store.SweepAuthorizations(t.Context(), d.config.retention, d.clock.now()); err != nil {
 		t.Fatal(err)
 	}
 	left, interactions := d.pushed(t), one[int](t, d, `SELECT count(*) FROM interaction`)

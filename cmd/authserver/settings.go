@@ -90,6 +90,7 @@ type config struct {
 	parLimit           int // of pushed requests, a minute and client; 0: none
 	parExpiresIn       time.Duration
 	life               fdx.Life
+	retention          store.Retention
 	login              string                  // off, builtin or oidc
 	upstream           person.UpstreamSettings // of login oidc, as far as they are set by the operator
 	loginLimit         int                     // of attempts, in person.AttemptWindow and for an account; 0: none
@@ -130,6 +131,7 @@ func (s settings) understand(loopback bool) (config, []string) {
 		parLimit:           u.count("par-limit", s.PARLimit),
 		parExpiresIn:       u.parExpiresIn(s.PARExpiresIn),
 		life:               u.life(s.consentSettings),
+		retention:          u.retention(s.consentSettings),
 		login:              u.oneOf("login", s.Login, loginOff, loginBuiltin, loginOIDC),
 		upstream:           u.upstream(s.loginSettings, loopback),
 		loginLimit:         u.count("login-limit", s.LoginLimit),

@@ -65,6 +65,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"AUTHSERVER_INITIAL_ACCESS_TOKEN=short", "AUTHSERVER_ISSUR=https://as.example", "OTHER=1", "PATH=/bin",
 		"AUTHSERVER_LOGIN=sometimes", "AUTHSERVER_LOGIN_OIDC_CLIENT_ID=bank", "AUTHSERVER_LOGIN_LIMIT=-1", "AUTHSERVER_LOGIN_ADDRESS_LIMIT=x", "AUTHSERVER_PAR_LIMIT=1.5",
 		"AUTHSERVER_PAR_EXPIRES_IN=600s", "AUTHSERVER_SESSION_IDLE=0", "AUTHSERVER_SESSION_LIFETIME=25h", "AUTHSERVER_BRAND_COLOR=red", "AUTHSERVER_BRAND_LOGO_FILE=" + cert,
+		"AUTHSERVER_CONSENT_LIFETIME=8761h", "AUTHSERVER_KEEP_CONSENTS=23h59m", "AUTHSERVER_KEEP_CLIENTS=87600h1s",
 	})
 	for _, want := range []string{
 		"issuer must not end with a slash", "listen must be host:port", "management-listen must be host:port", "registration must be one of open, token, closed",
@@ -74,12 +75,13 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"initial-access-token must have at least 22", "AUTHSERVER_ISSUR is no setting; did you mean AUTHSERVER_ISSUER?",
 		"login must be one of off, builtin, oidc", "login-oidc-client-id: only for login oidc", "login-limit must be", "login-address-limit must be", "par-limit must be",
 		"par-expires-in must be", "session-idle must be", "session-lifetime must be", "brand-color: ", "brand-logo-file: ",
+		"consent-lifetime must be", `keep-consents must be a duration from 24h0m0s to 87600h0m0s; it is "23h59m"`, "keep-clients must be",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if head, _, _ := strings.Cut(got, "\n"); head != "authserver: the configuration has 29 problems:" || strings.Count(got, "\n  ") != 29 {
+	if head, _, _ := strings.Cut(got, "\n"); head != "authserver: the configuration has 32 problems:" || strings.Count(got, "\n  ") != 32 {
 		t.Errorf("%s", got)
 	}
 }

@@ -70,7 +70,7 @@ func NewMetrics(version string) *Metrics {
 		fetches:         f.histograms("key_set_fetch_duration_seconds", "Fetches of client key sets: ok, unusable (what came is no key set), refused (the address is not allowed), failed (nothing came).", "result"),
 		staleSets:       f.counter("key_sets_served_stale_total", "Requests judged by a key set that is past its age because its host does not answer."),
 		clockOffset:     f.gauge("clock_offset_seconds", "This replica's clock less the database's."),
-		swept:           f.gauge("sweep_last_success_timestamp_seconds", "When this replica last swept the replay store with success, in Unix time."),
+		swept:           f.gauge("sweep_last_success_timestamp_seconds", "When this replica last swept with success, the replay store and what is kept no longer, in Unix time."),
 		unswept:         f.gauge("sweep_slots_waiting", "Slots of the replay store that may be emptied and are not."),
 		audited:         f.counters("audit_records_total", "Audit records written.", "event"),
 		auditFailures:   f.counter("audit_failures_total", "Audit records that could not be written."),

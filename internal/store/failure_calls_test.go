@@ -63,7 +63,7 @@ func authorizationCalls(t *testing.T, s *store.Store) map[string]func() error {
 		"SignOut":             func() error { return s.SignOut(ctx, hash("another "+marker)) },
 		"Attempt":             func() error { _, err := s.Attempt(ctx, id, noon); return err },
 		"Forgive":             func() error { return s.Forgive(ctx, hash("another "+marker)) },
-		"SweepAuthorizations": func() error { return s.SweepAuthorizations(ctx, noon) },
+		"SweepAuthorizations": func() error { return s.SweepAuthorizations(ctx, threeYears, noon) },
 	}
 }
 

@@ -122,7 +122,7 @@ func TestSweepLogos(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, after := range []time.Duration{0, time.Millisecond} {
-		if err := s.SweepAuthorizations(t.Context(), noon.Add(client.LogoLife+after)); err != nil {
+		if err := s.SweepAuthorizations(t.Context(), threeYears, noon.Add(client.LogoLife+after)); err != nil {
 			t.Fatal(err)
 		}
 		for id, l := range shown {

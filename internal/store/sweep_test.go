@@ -7,11 +7,15 @@ import (
 
 	"authserver/internal/grant"
 	"authserver/internal/person"
+	"authserver/internal/store"
 	"authserver/internal/store/storetest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 )
+
+// threeYears are what these tests keep.
+var threeYears = store.Retention{Consents: 3 * 365 * 24 * time.Hour, Clients: 3 * 365 * 24 * time.Hour}
 
 // remains are the names under which something is left of what may be swept.
 func remains(t *testing.T, conn *pgx.Conn, names ...string) []string {
@@ -27,7 +31,7 @@ func remains(t *testing.T, conn *pgx.Conn, names ...string) []string {
 }
 
 // TestSweepAuthorizations: everything stays for as long as somebody may go on with it, and a minute longer. A request stays
-// with its last interaction, decided or not; a code stays for an hour after its end, and a grant stays.
+// with its last interaction, decided or not; a code stays for an hour after its end, and a grant stays much longer.
 func TestSweepAuthorizations(t *testing.T) {
 	url := storetest.URL(t)
 	s, conn := storetest.Open(t, url), connect(t, url)
@@ -58,7 +62,7 @@ func TestSweepAuthorizations(t *testing.T) {
 		{grant.CodeLifetime + time.Hour, 1},
 	} {
 		for _, after := range []time.Duration{0, time.Millisecond} {
-			if err := s.SweepAuthorizations(t.Context(), noon.Add(step.at+after)); err != nil {
+			if err := s.SweepAuthorizations(t.Context(), threeYears, noon.Add(step.at+after)); err != nil {
 				t.Fatal(err)
 			}
 			if after > 0 {
@@ -88,7 +92,7 @@ func TestSweepMany(t *testing.T) {
 	execute(t, conn, `BEGIN`)
 	execute(t, conn, `SELECT FROM login_attempt WHERE key = $1 FOR UPDATE`, hash("1"))
 	for range 2 {
-		if err := s.SweepAuthorizations(t.Context(), noon.Add(time.Hour)); err != nil {
+		if err := s.SweepAuthorizations(t.Context(), threeYears, noon.Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -108,9 +112,9 @@ func TestSweepersTogether(t *testing.T) {
 	execute(t, conn, `INSERT INTO login_attempt (key, since, count)
 		SELECT sha256(n::text::bytea), $1, 1 FROM generate_series(1, 5000) AS n`, noon)
 	tally(t, 9, func(n int) (bool, error) {
-		return true, stores[n%3].SweepAuthorizations(t.Context(), noon.Add(time.Hour))
+		return true, stores[n%3].SweepAuthorizations(t.Context(), threeYears, noon.Add(time.Hour))
 	})
-	if err := stores[0].SweepAuthorizations(t.Context(), noon.Add(time.Hour)); err != nil {
+	if err := stores[0].SweepAuthorizations(t.Context(), threeYears, noon.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	if n := ask[int](t, conn, `SELECT count(*)::int FROM login_attempt`); n != 0 {
