@@ -11,6 +11,10 @@ import (
 
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
+	"authserver/internal/page/pagetest"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // pngOf is a picture of such a size.
@@ -98,5 +102,37 @@ func checkLogoHeaders(t *testing.T, s *flow.Server, id string, length int) {
 		if e.Status != http.StatusOK || method == http.MethodHead && e.ResponseBody != "" {
 			t.Errorf("%s: %d, %d bytes", method, e.Status, len(e.ResponseBody))
 		}
+	}
+}
+
+// TestLogoInABrowser: a real browser shows the logo on the consent page, whose policy lets pictures come from here alone, and
+// never gets in touch with the client's host itself.
+func TestLogoInABrowser(t *testing.T) {
+	t.Parallel()
+	a, picture := newAuthority(t), pngOf(t, 64, 48)
+	h := newTLSKeyHost(t, nil, a.issue(t, "ECDSA", "127.0.0.1"), func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(picture))
+	})
+	d := deploy(t, 0, nil)
+	trusting(a)(&d.config)
+	d.start()
+	c := d.recipient(0, changes{"logo_uri": h.URL + "/logo"}.apply)
+	browser := pagetest.NewBrowser(t, chromedp.Flag("host-resolver-rules", "MAP localhost:8080 "+d.hosts[0]))
+	v := &visitor{t: t, tab: pagetest.NewTab(t, browser)}
+	v.open(ask(t, c, twoScopes).url())
+	v.press(kb.Tab, "alex", kb.Tab, demoPassword, kb.Enter)
+	v.click("account-0")
+	v.click("submit")
+	pagetest.Do(t, v.tab, chromedp.WaitVisible("#approve"))
+	const decoded = `(async () => {
+		const logo = document.querySelector("main img");
+		await logo.decode();
+		return [logo.src, logo.naturalWidth].join(" ");
+	})()`
+	if got := pagetest.Evaluate[string](t, v.tab, decoded, chromedp.EvalAwaitPromise); got != d.issuer+"/logos/"+c.ID+" 64" {
+		t.Errorf("the page shows %q", got)
+	}
+	if n := h.connections.Load(); n != 1 {
+		t.Errorf("%d connections to the client's host, want the server's alone", n)
 	}
 }
