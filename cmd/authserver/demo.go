@@ -47,11 +47,11 @@ func demoAccounts() []demoAccount {
 	}
 }
 
-// Accounts are what a person chooses from.
+// Accounts are what a person chooses from where no setting names a source.
 func (demoBank) Accounts(context.Context, string) ([]person.Account, error) {
 	var all []person.Account
 	for _, a := range demoAccounts() {
-		all = append(all, person.Account{ID: a.AccountID, Name: a.Nickname, Number: a.AccountNumberDisplay})
+		all = append(all, person.Account{ID: a.AccountID, Name: a.Nickname, Number: person.Mask(a.AccountNumberDisplay)})
 	}
 	return all, nil
 }
@@ -82,7 +82,7 @@ func (b demoBank) serve(w http.ResponseWriter, r *http.Request) error {
 func (a *app) addDemo() {
 	bank := demoBank{guard: a.guard, grants: a.store, now: a.now}
 	a.server.Demo = bank.serve
-	if a.server.Authorization != nil {
+	if a.server.Authorization != nil && a.server.Authorization.Accounts == nil {
 		a.server.Authorization.Accounts = bank
 	}
 }

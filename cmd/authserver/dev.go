@@ -123,6 +123,7 @@ func (d *devCmd) fillIn() {
 	s.LoginLimit = or(s.LoginLimit, "0")
 	s.LoginAddressLimit = or(s.LoginAddressLimit, "0")
 	s.fillInLogin(loginBuiltin)
+	s.fillInAccounts()
 }
 
 func or(value, otherwise string) string {

@@ -65,7 +65,7 @@ func (d *doctorCmd) Run(ctx context.Context, out *streams, src *sources) error {
 	}
 	for _, check := range []func(context.Context){
 		e.checkIssuer, e.checkTLS, e.checkDatabase, e.checkClock, e.checkMigrations, e.checkStamp, e.checkKeys, e.checkSweeper,
-		e.checkProxies, e.checkKeyFetch, e.checkLogin, e.checkRedaction, e.checkReplica,
+		e.checkProxies, e.checkKeyFetch, e.checkLogin, e.checkAccounts, e.checkRedaction, e.checkReplica,
 	} {
 		check(ctx)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/person"
 	"authserver/internal/store/storetest"
 )
 
@@ -70,6 +71,7 @@ func TestDoctor(t *testing.T) {
 	otherKey := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	other := httptest.NewTLSServer(http.NotFoundHandler())
 	defer other.Close()
+	empty := writeText(t, "accounts.json", `{"people": []}`)
 	for _, test := range []struct {
 		name, check, state, detail string
 		environ                    []string
@@ -93,6 +95,10 @@ func TestDoctor(t *testing.T) {
 		{"people sign in with a password", "login", warning, "nobody can sign in yet", []string{"AUTHSERVER_LOGIN=builtin"}, []string{"--ca-cert", ca}},
 		{"the OpenID provider is away", "login", failed, "refused", upstreamOf("https://127.0.0.1:1"), []string{"--ca-cert", ca}},
 		{"the OpenID provider has a certificate that nobody knows", "login", failed, "unknown authority", upstreamOf(other.URL), []string{"--ca-cert", ca}},
+		{"no accounts to choose from", "accounts", warning, "a consent names none", []string{"AUTHSERVER_LOGIN=builtin"}, []string{"--ca-cert", ca}},
+		{"the bank's system is away", "accounts", failed, "refused", accountsOf("https://127.0.0.1:1"), []string{"--ca-cert", ca}},
+		{"the bank's system has a certificate that nobody knows", "accounts", failed, "unknown authority", accountsOf(other.URL), []string{"--ca-cert", ca}},
+		{"a file of nobody", "accounts", warning, "0 accounts in " + empty, []string{"AUTHSERVER_LOGIN=builtin", "AUTHSERVER_ACCOUNTS_FILE=" + empty}, []string{"--ca-cert", ca}},
 		{"no replica here", "replica", skipped, "none answers", []string{"AUTHSERVER_MANAGEMENT_LISTEN=127.0.0.1:1"}, []string{"--ca-cert", ca}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -127,6 +133,53 @@ func TestDoctor(t *testing.T) {
 // upstreamOf are the settings of an OpenID provider.
 func upstreamOf(issuer string) []string {
 	return []string{"AUTHSERVER_LOGIN_OIDC_ISSUER=" + issuer, "AUTHSERVER_LOGIN_OIDC_CLIENT_ID=bank", "AUTHSERVER_LOGIN_OIDC_CLIENT_SECRET=secret"}
+}
+
+// accountsOf are the settings of the bank's own system, for people with passwords.
+func accountsOf(url string) []string {
+	return []string{"AUTHSERVER_LOGIN=builtin", "AUTHSERVER_ACCOUNTS_URL=" + url, "AUTHSERVER_ACCOUNTS_TOKEN=x"}
+}
+
+// Whoever answers about somebody whom nobody can be, with a 404 or without accounts, looks at who is asked about.
+func TestDoctorMeetsAccounts(t *testing.T) {
+	const bad = `{"accounts":[{"id":"1","name":"Somebody's"}]}`
+	kims := writeText(t, "accounts.json", `{"people": [{"username": "kim", "accounts": [{"id": "1", "name": "A"}, {"id": "2", "name": "B"}]}]}`)
+	for name, test := range map[string]struct {
+		answer, login, state, detail string
+	}{
+		"404":              {"", loginBuiltin, passed, "answers 404 for somebody whom nobody can be"},
+		"no accounts":      {`{"accounts":[]}`, loginOIDC, passed, "answers; it has no accounts"},
+		"somebody's":       {bad, loginBuiltin, failed, "has accounts of somebody whom nobody can be"},
+		"another contract": {`[]`, loginBuiltin, failed, "not an object"},
+		"a file":           {"file", loginBuiltin, passed, "2 accounts in " + kims + ", with 1 person"},
+		"a broken file":    {"broken", loginBuiltin, failed, "people is missing"},
+		"nobody signs in":  {"", loginOff, passed, "nobody signs in"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bank := newBank(t)
+			bank.set(test.answer)
+			e := &examination{config: config{login: test.login}, timeout: time.Minute}
+			e.config.upstream.Issuer = "https://login.bank.example"
+			switch test.answer {
+			case "file":
+				e.config.accounts.file = kims
+			case "broken":
+				e.config.accounts.file = writeText(t, "accounts.json", `{}`)
+			default:
+				e.config.accounts.callback = person.CallbackSettings{URL: bank.URL, Token: bankToken, Timeout: time.Minute}
+			}
+			e.checkAccounts(t.Context())
+			if len(e.findings) != 1 || e.findings[0].State != test.state || !strings.Contains(e.findings[0].Detail, test.detail) {
+				t.Errorf("%+v, want %s with %q", e.findings, test.state, test.detail)
+			}
+			for _, q := range bank.questions() {
+				if q.Subject == "" || (q.Username == "") == (q.Upstream == nil) || test.login == loginOIDC && q.Upstream["issuer"] != "https://login.bank.example" ||
+					q.Username != "" && !person.IsUsername(q.Username) {
+					t.Errorf("asked %+v", q)
+				}
+			}
+		})
+	}
 }
 
 // An OpenID provider that publishes what it must can be signed in at.

@@ -41,6 +41,9 @@ func (a *app) wirePeople(clients *client.Authenticator, proofs dpop.Verifier) er
 		upstream.RedirectURL, upstream.Key = callbackURL(c.issuer), c.encryptionKeys[0]
 		endpoint.Upstream, err = person.NewUpstream(upstream)
 	}
+	if err == nil {
+		endpoint.Accounts, err = a.accounts()
+	}
 	if err != nil {
 		return err
 	}
@@ -51,6 +54,17 @@ func (a *app) wirePeople(clients *client.Authenticator, proofs dpop.Verifier) er
 		Arrival: c.parExpiresIn, Pushes: server.NewLimit(c.parLimit), Now: a.now,
 	}
 	return nil
+}
+
+// accounts is where people's accounts come from; nil, where nobody has any.
+func (a *app) accounts() (authorize.Accounts, error) {
+	switch source := a.config.accounts; {
+	case source.file != "":
+		return person.NewAccountsFile(source.file, a.store, a.log)
+	case source.callback.URL != "":
+		return source.openCallback(a.store, a.log)
+	}
+	return nil, nil
 }
 
 // callbackURL is where the OpenID provider sends people back to. The operator registers it there.

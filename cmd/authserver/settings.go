@@ -50,6 +50,7 @@ type settings struct {
 	PARExpiresIn       string `name:"par-expires-in" placeholder:"DURATION" help:"How long the browser may take to arrive with a pushed request, 5s to 599s."`
 	consentSettings    `embed:""`
 	loginSettings      `embed:""`
+	accountsSettings   `embed:""`
 	brandSettings      `embed:""`
 }
 
@@ -96,6 +97,7 @@ type config struct {
 	loginLimit         int                     // of attempts, in person.AttemptWindow and for an account; 0: none
 	loginAddressLimit  int                     // the same for an address
 	sessions           person.Lifetimes
+	accounts           accountsSource
 	brand              page.Brand
 }
 
@@ -137,15 +139,16 @@ func (s settings) understand(loopback bool) (config, []string) {
 		loginLimit:         u.count("login-limit", s.LoginLimit),
 		loginAddressLimit:  u.count("login-address-limit", s.LoginAddressLimit),
 		sessions:           u.sessions(s.loginSettings),
+		accounts:           u.accounts(s.accountsSettings, s.Login, loopback),
 		brand:              u.brand(s.brandSettings, s.Issuer),
 	}
 	c.vetting.AllowCIDRs = u.cidrs("jwks-allow-cidrs", s.JWKSAllowCIDRs)
-	c.vetting.RootCAs = u.roots(s.JWKSCAFile)
+	c.vetting.RootCAs = u.authorities("jwks-ca-file", s.JWKSCAFile, systemRoots())
 	c.encryptionKeys = u.encryptionKeys(s.KeyEncryptionKey)
 	if len(c.resources) == 0 {
 		c.resources = []string{c.issuer}
 	}
-	u.certificate(s.TLSCertFile, s.TLSKeyFile)
+	u.certificate("tls", s.TLSCertFile, s.TLSKeyFile)
 	u.databaseURL(s.DatabaseURL)
 	if t := s.InitialAccessToken; t != "" && len(t) < 22 {
 		u.problem("initial-access-token must have at least 22 characters")
@@ -261,23 +264,28 @@ func (u *understanding) cidrs(name, list string) []netip.Prefix {
 	return prefixes
 }
 
-func (u *understanding) roots(file string) *x509.CertPool {
+// systemRoots are the certificates that this machine trusts; none where it has no list of them.
+func systemRoots() *x509.CertPool {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return x509.NewCertPool()
+	}
+	return pool
+}
+
+// authorities adds the certificates of a PEM file to others; nil where there is no file.
+func (u *understanding) authorities(name, file string, others *x509.CertPool) *x509.CertPool {
 	if file == "" {
 		return nil
 	}
 	pem, err := os.ReadFile(file)
-	if err != nil {
-		u.problem("jwks-ca-file: %v", err)
-		return nil
+	switch {
+	case err != nil:
+		u.problem("%s: %v", name, err)
+	case !others.AppendCertsFromPEM(pem):
+		u.problem("%s: %s holds no PEM certificate", name, file)
 	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		u.problem("jwks-ca-file: %s holds no PEM certificate", file)
-	}
-	return pool
+	return others
 }
 
 func (u *understanding) encryptionKeys(list oauth.Secret) keys.EncryptionKeys {
@@ -291,12 +299,12 @@ func (u *understanding) encryptionKeys(list oauth.Secret) keys.EncryptionKeys {
 	return parsed
 }
 
-func (u *understanding) certificate(certFile, keyFile string) {
+func (u *understanding) certificate(whose, certFile, keyFile string) {
 	if (certFile == "") != (keyFile == "") {
-		u.problem("tls-cert-file and tls-key-file must be set together")
+		u.problem("%[1]s-cert-file and %[1]s-key-file must be set together", whose)
 	} else if certFile != "" {
 		if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
-			u.problem("tls-cert-file, tls-key-file: %v", err)
+			u.problem("%[1]s-cert-file, %[1]s-key-file: %[2]v", whose, err)
 		}
 	}
 }

@@ -66,6 +66,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"AUTHSERVER_LOGIN=sometimes", "AUTHSERVER_LOGIN_OIDC_CLIENT_ID=bank", "AUTHSERVER_LOGIN_LIMIT=-1", "AUTHSERVER_LOGIN_ADDRESS_LIMIT=x", "AUTHSERVER_PAR_LIMIT=1.5",
 		"AUTHSERVER_PAR_EXPIRES_IN=600s", "AUTHSERVER_SESSION_IDLE=0", "AUTHSERVER_SESSION_LIFETIME=25h", "AUTHSERVER_BRAND_COLOR=red", "AUTHSERVER_BRAND_LOGO_FILE=" + cert,
 		"AUTHSERVER_CONSENT_LIFETIME=8761h", "AUTHSERVER_KEEP_CONSENTS=23h59m", "AUTHSERVER_KEEP_CLIENTS=87600h1s",
+		"AUTHSERVER_ACCOUNTS_TOKEN=x", "AUTHSERVER_ACCOUNTS_CA_FILE=" + cert, "AUTHSERVER_ACCOUNTS_TIMEOUT=1m",
 	})
 	for _, want := range []string{
 		"issuer must not end with a slash", "listen must be host:port", "management-listen must be host:port", "registration must be one of open, token, closed",
@@ -76,12 +77,13 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"login must be one of off, builtin, oidc", "login-oidc-client-id: only for login oidc", "login-limit must be", "login-address-limit must be", "par-limit must be",
 		"par-expires-in must be", "session-idle must be", "session-lifetime must be", "brand-color: ", "brand-logo-file: ",
 		"consent-lifetime must be", `keep-consents must be a duration from 24h0m0s to 87600h0m0s; it is "23h59m"`, "keep-clients must be",
+		"accounts-token, accounts-ca-file: only with accounts-url", "accounts-timeout must be", "accounts-ca-file: ",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if head, _, _ := strings.Cut(got, "\n"); head != "authserver: the configuration has 32 problems:" || strings.Count(got, "\n  ") != 32 {
+	if head, _, _ := strings.Cut(got, "\n"); head != "authserver: the configuration has 35 problems:" || strings.Count(got, "\n  ") != 35 {
 		t.Errorf("%s", got)
 	}
 }

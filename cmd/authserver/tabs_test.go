@@ -141,8 +141,8 @@ func backBeforeTheAnswer(t *testing.T, d *deployment, c *flow.Client) {
 	}
 	form := filledIn(p.Form("accounts"))
 	form.Fields["accounts"] = []string{"demo-savings"}
-	if p = submit(t, b, form); strings.Contains(p.Exchange.ResponseBody, "****4021") ||
-		!strings.Contains(p.Exchange.ResponseBody, "****7788") {
+	if p = submit(t, b, form); strings.Contains(p.Exchange.ResponseBody, "•••• 4021") ||
+		!strings.Contains(p.Exchange.ResponseBody, "•••• 7788") {
 		t.Errorf("the page shows another choice: %s", p.Exchange.ResponseBody)
 	}
 	token := a.redeem(a.told(submit(t, b, filledIn(p.Form("decision")))).Get("code"))

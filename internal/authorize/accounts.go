@@ -17,22 +17,27 @@ func (e *Endpoint) ShowAccounts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	next, err := e.next(r, t)
+	accounts, elsewhere, err := e.choice(r, t)
 	switch {
 	case err != nil:
 		return err
-	case !next.choosing():
-		return e.send(w, r, t, next, now)
-	}
-	accounts, err := e.accounts(r, t)
-	switch {
-	case err != nil:
-		return err
-	case len(accounts) == 0 && t.interaction.Accounts == nil:
-		return e.send(w, r, t, next, now)
+	case elsewhere != way{}:
+		return e.send(w, r, t, elsewhere, now)
 	}
 	e.show(w, r, t, http.StatusOK, e.accountsPage(t, accounts))
 	return nil
+}
+
+// choice are the accounts that the person can choose from; elsewhere is the way of somebody who has nothing to choose here.
+func (e *Endpoint) choice(r *http.Request, t turn) (accounts []person.Account, elsewhere way, err error) {
+	if before, stopped := e.before(t); stopped {
+		return nil, before, nil
+	}
+	accounts, err = e.accounts(r, t)
+	if err == nil && len(accounts) == 0 && t.interaction.Accounts == nil {
+		elsewhere = t.toConsent()
+	}
+	return accounts, elsewhere, err
 }
 
 func (e *Endpoint) accountsPage(t turn, accounts []person.Account) page.Accounts {
@@ -57,16 +62,12 @@ func (e *Endpoint) Choose(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	next, err := e.next(r, t)
+	accounts, elsewhere, err := e.choice(r, t)
 	switch {
 	case err != nil:
 		return err
-	case !next.choosing():
-		return e.send(w, r, t, next, now)
-	}
-	accounts, err := e.accounts(r, t)
-	if err != nil {
-		return err
+	case elsewhere != way{}:
+		return e.send(w, r, t, elsewhere, now)
 	}
 	chosen := form.All("accounts")
 	if len(chosen) == 0 {

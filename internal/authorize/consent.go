@@ -20,11 +20,7 @@ func (e *Endpoint) ShowConsent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	next, err := e.next(r, t)
-	switch {
-	case err != nil:
-		return err
-	case next.page != consentPage:
+	if next := e.next(r, t); next.page != consentPage {
 		return e.send(w, r, t, next, now)
 	}
 	chosen, all, err := e.chosen(r, t)
@@ -72,11 +68,7 @@ func (e *Endpoint) Answer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	next, err := e.next(r, t)
-	switch {
-	case err != nil:
-		return err
-	case next.page != consentPage:
+	if next := e.next(r, t); next.page != consentPage {
 		return e.send(w, r, t, next, now)
 	}
 	switch form.Get("decision") {

@@ -111,10 +111,7 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t turn, who pe
 		return oauth.Refuse(oauth.RequestAnswered, "the request has been answered")
 	}
 	t.interaction = i
-	next, err := e.next(r, t)
-	if err != nil {
-		return err
-	}
+	next := e.next(r, t)
 	if next.page == loginPage { // a login that is not good enough for the request is not asked for again and again
 		next = way{refusal: tooWeak()}
 	}

@@ -24,16 +24,9 @@ type way struct {
 	refusal *oauth.Error
 }
 
-// choosing tells whether a person is signed in as the client wants, and has only the answer to give.
-func (n way) choosing() bool { return n.page == accountsPage || n.page == consentPage }
-
 // goOn sends the browser to the page whose turn it is.
 func (e *Endpoint) goOn(w http.ResponseWriter, r *http.Request, t turn, now time.Time) error {
-	next, err := e.next(r, t)
-	if err != nil {
-		return err
-	}
-	return e.send(w, r, t, next, now)
+	return e.send(w, r, t, e.next(r, t), now)
 }
 
 // send sends the browser its way.
@@ -45,37 +38,51 @@ func (e *Endpoint) send(w http.ResponseWriter, r *http.Request, t turn, next way
 }
 
 // next finds the way from here.
-func (e *Endpoint) next(r *http.Request, t turn) (way, error) {
+func (e *Endpoint) next(r *http.Request, t turn) way {
+	if before, stopped := e.before(t); stopped {
+		return before
+	}
+	if t.interaction.Accounts == nil {
+		// Where the accounts cannot be read, the page that asks for them tells so: it can be loaded again.
+		if accounts, err := e.accounts(r, t); err != nil || len(accounts) > 0 {
+			return way{page: accountsPage}
+		}
+	}
+	return t.toConsent()
+}
+
+// before is the way of somebody who is not signed in as the client wants, or must not be asked.
+func (e *Endpoint) before(t turn) (n way, stopped bool) {
 	p := t.interaction.Request
 	none := p.Prompts("none")
 	if t.session.Subject == "" || !t.interaction.Authenticated(t.ticket.Hash(), t.session.AuthTime) {
 		switch {
 		case !e.reaches(p):
-			return way{refusal: tooWeak()}, nil
+			return way{refusal: tooWeak()}, true
 		case none:
-			return way{refusal: oauth.Refuse(oauth.LoginNeeded, "nobody is signed in, or not recently enough, and prompt is none")}, nil
+			refusal := oauth.Refuse(oauth.LoginNeeded, "nobody is signed in, or not recently enough, and prompt is none")
+			return way{refusal: refusal}, true
 		}
-		return way{page: loginPage}, nil
+		return way{page: loginPage}, true
 	}
 	if !p.AcceptsACR(t.session.ACR) {
 		if none || !e.reaches(p) || t.interaction.Since(t.ticket.Hash(), t.session.AuthTime) {
-			return way{refusal: tooWeak()}, nil
+			return way{refusal: tooWeak()}, true
 		}
-		return way{page: loginPage}, nil
+		return way{page: loginPage}, true
 	}
 	if none {
-		return way{refusal: oauth.Refuse(oauth.ConsentNeeded, "every grant is asked for, and prompt is none")}, nil
+		return way{refusal: oauth.Refuse(oauth.ConsentNeeded, "every grant is asked for, and prompt is none")}, true
 	}
-	if t.interaction.Accounts == nil {
-		accounts, err := e.accounts(r, t)
-		if err != nil || len(accounts) > 0 {
-			return way{page: accountsPage}, err
-		}
-	}
+	return way{}, false
+}
+
+// toConsent is the way of somebody who has chosen accounts, or has none to choose from.
+func (t turn) toConsent() way {
 	if len(t.offer().scope) == 0 {
-		return way{refusal: oauth.Refuse(oauth.NothingToShare, "the person has no account that the request could be granted for")}, nil
+		return way{refusal: oauth.Refuse(oauth.NothingToShare, "the person has no account that the request could be granted for")}
 	}
-	return way{page: consentPage}, nil
+	return way{page: consentPage}
 }
 
 // offer is what the person is asked to allow.
