@@ -112,6 +112,22 @@ func (c *cage) goodOfConsents() map[string]turns {
 	}
 }
 
+// goodOfConnected are good requests to the page of connected apps.
+func (c *cage) goodOfConnected() map[string]turns {
+	stranger := flow.NewBrowser(c.client.Server)
+	attempt := formTo(visit(c.t, stranger, c.issuer+"/connected"), "/connected/attempt")
+	attempt.Fields["username"], attempt.Fields["password"] = []string{c.person.Username}, []string{c.person.Password}
+	return map[string]turns{
+		"/connected":         same(c.from(c.at("decision"), &flow.Request{Method: http.MethodGet, URL: c.issuer + "/connected"})),
+		"/connected/attempt": same(c.sending(stranger, attempt)),
+		"/connected/stop": func() []*flow.Request {
+			b := c.at("decision")
+			c.shareIn(b, c.client)
+			return []*flow.Request{c.sending(b, formTo(visit(c.t, b, c.issuer+"/connected"), "/connected/stop"))}
+		},
+	}
+}
+
 // at is a browser of the person's at the page that has a field, with a request of its own.
 func (c *cage) at(field string) *flow.Browser {
 	c.t.Helper()

@@ -129,6 +129,8 @@ var onPurpose = map[string]*regexp.Regexp{
 	"/accounts/choice":             formToken,
 	"/consent":                     formToken,
 	"/consent/decision":            regexp.MustCompile(`Location:\[` + regexp.QuoteMeta(callback) + `\?code=[\w-]{43}&`),
+	"/connected":                   regexp.MustCompile(`Set-Cookie:\[own-login=[\w-]{43};|` + formToken.String()),
+	"/connected/attempt":           regexp.MustCompile(`Set-Cookie:\[session=[\w-]{43};|` + formToken.String()),
 	"/oauth2/token":                regexp.MustCompile(`"(access|refresh)_token":"[^"]+"`),
 }
 
@@ -145,7 +147,7 @@ func (c *cage) keep(route string, e *flow.Exchange) {
 		for _, name := range []string{"client_id", "request_uri"} {
 			text = strings.ReplaceAll(text, url.Values{name: {sent.Get(name)}}.Encode(), "")
 		}
-	case "/login/attempt": // what was typed stands there again
+	case "/login/attempt", "/connected/attempt": // what was typed stands there again
 		text = strings.ReplaceAll(text, fmt.Sprintf(`name="username" value="%s"`, sent.Get("username")), "")
 	}
 	c.answers["answers of "+route] += text
@@ -181,6 +183,7 @@ func (c *cage) good() map[string]turns {
 	}
 	maps.Copy(all, c.goodOfPeople())
 	maps.Copy(all, c.goodOfConsents())
+	maps.Copy(all, c.goodOfConnected())
 	return all
 }
 
