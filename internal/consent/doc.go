@@ -1,7 +1,7 @@
 // Package consent is the consents API of FDX: how a client looks at what a person has allowed it, and ends it.
 //
 //	GET /fdx/v6/consents/{consent_id}             200   the consent, whatever became of it (FDX, ConsentGrant)
-//	PUT /fdx/v6/consents/{consent_id}/revocation  204   ends it, and with it its refresh token and its access tokens, at the commit
+//	PUT /fdx/v6/consents/{consent_id}/revocation  204   ends it, and all its tokens at the commit
 //	GET /fdx/v6/consents/{consent_id}/revocation  200   who ended it and why; an empty list as long as nobody did
 //
 // A consent is a grant with details of FDX, and its id is the grant's: grant_id, and fdxConsentId in tokens. Callers bring a

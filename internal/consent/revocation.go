@@ -44,7 +44,8 @@ func word(o jose.Object, name string, some []string) (string, error) {
 	case !present:
 		return "", oauth.Refuse(oauth.RevocationRefused, "%s is missing; expected one of %s", name, strings.Join(some, ", "))
 	case err != nil || !slices.Contains(some, text):
-		return "", oauth.Refuse(oauth.RevocationRefused, "%s must be one of %s; received another value", name, strings.Join(some, ", "))
+		return "", oauth.Refuse(oauth.RevocationRefused, "%s must be one of %s; received another value",
+			name, strings.Join(some, ", "))
 	}
 	return text, nil
 }
