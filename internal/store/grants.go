@@ -86,7 +86,7 @@ func lockCode(ctx context.Context, tx pgx.Tx, code []byte, now time.Time) (c gra
 		SELECT c.client_id, c.redirect_uri, c.code_challenge, c.dpop_jkt, c.expires_at, c.failures, c.spent, c.redeemed,
 			p.disabled_at IS NOT NULL, `+grantColumns+`
 		FROM authorization_code c JOIN authorization_grant g ON g.id = c.grant_id JOIN person p ON p.subject = g.subject
-		WHERE c.id = $1 FOR NO KEY UPDATE OF c FOR NO KEY UPDATE OF g`, code).
+		WHERE c.id = $1 FOR NO KEY UPDATE OF c, g`, code).
 		Scan(append([]any{&c.ClientID, &c.RedirectURI, &c.CodeChallenge, &c.JKT, &c.ExpiresAt, &c.Failures, &c.Spent, &c.Redeemed,
 			&disabled}, grantFields(&g)...)...)
 	c.Grant, c.GrantEnded = g, disabled || !g.Alive(now)
@@ -171,7 +171,8 @@ func (s *Store) RevokeGrant(ctx context.Context, id string, by grant.Owner, c gr
 // lockGrant reads the one grant of a condition and keeps others from changing it.
 func lockGrant(ctx context.Context, tx pgx.Tx, condition string, value any) (g grant.Grant, found bool, err error) {
 	err = tx.QueryRow(ctx, `
-		SELECT `+grantColumns+` FROM authorization_grant g WHERE `+condition+` FOR NO KEY UPDATE`, value).Scan(grantFields(&g)...)
+		SELECT `+grantColumns+` FROM authorization_grant g WHERE `+condition+` FOR NO KEY UPDATE OF g`, value).
+		Scan(grantFields(&g)...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return grant.Grant{}, false, nil
 	}
