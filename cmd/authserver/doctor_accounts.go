@@ -68,7 +68,8 @@ func (e *examination) checkAccountsCallback(ctx context.Context, source accounts
 	url := source.callback.URL
 	switch {
 	case err != nil:
-		e.found("accounts", failed, err.Error(), "the bank's system must be reachable from here, know this server, and answer as docs/accounts.md says")
+		e.found("accounts", failed, err.Error(),
+			"the bank's system must be reachable from here, know this server, and answer as docs/accounts.md says")
 	case len(accounts) > 0:
 		e.found("accounts", failed, url+" has accounts of somebody whom nobody can be", "it must look at who is asked about")
 	case known:

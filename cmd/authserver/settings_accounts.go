@@ -62,8 +62,9 @@ func (s *accountsSettings) named() []string {
 func (u *understanding) accounts(s accountsSettings, login string, loopback bool) accountsSource {
 	source, named := accountsSource{file: s.AccountsFile, certFile: s.AccountsCertFile, keyFile: s.AccountsKeyFile}, s.named()
 	source.callback = person.CallbackSettings{
-		URL: s.AccountsURL, Token: s.AccountsToken, Authorities: u.authorities("accounts-ca-file", s.AccountsCAFile, x509.NewCertPool()),
-		Timeout: u.duration("accounts-timeout", s.AccountsTimeout, minAccountsTimeout, maxAccountsTimeout),
+		URL: s.AccountsURL, Token: s.AccountsToken,
+		Authorities: u.authorities("accounts-ca-file", s.AccountsCAFile, x509.NewCertPool()),
+		Timeout:     u.duration("accounts-timeout", s.AccountsTimeout, minAccountsTimeout, maxAccountsTimeout),
 	}
 	u.certificate("accounts", s.AccountsCertFile, s.AccountsKeyFile)
 	u.accountsFile(s.AccountsFile)
