@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -67,8 +66,11 @@ func (b demoBank) serve(w http.ResponseWriter, r *http.Request) error {
 	accounts := demoAccounts()
 	if token.GrantID != "" {
 		g, found, err := b.grants.FindGrant(r.Context(), token.GrantID)
-		if err != nil || !found {
-			return errors.Join(err, errors.New("an admitted token has a grant"))
+		switch {
+		case err != nil:
+			return err
+		case !found: // the person has been erased since the token was admitted
+			return oauth.Refuse(oauth.TokenRevoked, "the grant of the access token is gone")
 		}
 		accounts = slices.DeleteFunc(accounts, func(a demoAccount) bool { return !slices.Contains(g.Accounts, a.AccountID) })
 	}

@@ -20,6 +20,7 @@ type userCmd struct {
 	Disable  userDisableCmd  `cmd:"" help:"Keep a person out: sessions end, and what the person has allowed is revoked, for good."`
 	Enable   userEnableCmd   `cmd:"" help:"Let a person who was disabled sign in again."`
 	Password userPasswordCmd `cmd:"" help:"Give a person another password; sessions end."`
+	Erase    userEraseCmd    `cmd:"" help:"Forget a person, and all that the person has allowed with its history, for good."`
 }
 
 // shownPerson is a person for the operator: all but the password's hash.

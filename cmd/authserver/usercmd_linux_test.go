@@ -54,12 +54,12 @@ func (k *keyboard) echoes() bool {
 	return state.Lflag&unix.ECHO != 0
 }
 
-// asked waits until the sub-command asks this and hides the answer.
-func (k *keyboard) asked(question string) {
+// asked waits until the sub-command asks this, and hides the answer or shows it.
+func (k *keyboard) asked(question string, echoes bool) {
 	k.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !strings.HasSuffix(k.said.String(), question) || k.echoes(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.HasSuffix(k.said.String(), question) || k.echoes() != echoes; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			k.t.Fatalf("it was not asked %q, or not hidden: %s", question, k.said)
+			k.t.Fatalf("it was not asked %q, or not echoed: %v: %s", question, echoes, k.said)
 		}
 	}
 }
@@ -90,13 +90,13 @@ func TestUserAtATerminal(t *testing.T) {
 			}()
 			questions := []string{"password: ", "once more: "}
 			for i, line := range test.typed {
-				k.asked(questions[i])
+				k.asked(questions[i], false)
 				if _, err := k.hands.WriteString(line + "\n"); err != nil {
 					t.Fatal(err)
 				}
 			}
 			if test.code == exitFailed {
-				k.asked(questions[len(test.typed)])
+				k.asked(questions[len(test.typed)], false)
 				interrupt()
 			}
 			if got := <-code; got != test.code || !strings.Contains(k.said.String(), test.sentence) {
@@ -113,5 +113,43 @@ func TestUserAtATerminal(t *testing.T) {
 	d.passwordIs("kim", goodPassword)
 	if _, found, err := d.store.FindPerson(t.Context(), "sam"); err != nil || found {
 		t.Errorf("sam was added: %v %v", found, err)
+	}
+}
+
+// TestUserEraseAtATerminal: whoever sits at a terminal is asked, and types once more who is meant.
+func TestUserEraseAtATerminal(t *testing.T) {
+	d := newDesk(t, "serve", "https://as.example")
+	d.user(goodPassword, "add", "kim", "--name", "Kim")
+	for _, test := range []struct {
+		name, typed string
+		code        int
+		sentence    string
+	}{
+		{"somebody else", "sam\n", exitUsage, "that is not the same; nothing is changed"},
+		{"nothing", "\n", exitUsage, "that is not the same; nothing is changed"},
+		{"an interrupt", "", exitFailed, "interrupted; nothing is changed"},
+		{"the same", "kim\n", 0, "erased kim"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			k := newKeyboard(t)
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			code := make(chan int)
+			go func() {
+				code <- run(ctx, []string{"user", "erase", "kim"}, d.env, &streams{Stdin: k.terminal, Stdout: k.said, Stderr: k.said})
+			}()
+			k.asked("kim (Kim) will be forgotten, with every session and consent and its history, for good.\nthe same once more: ", true)
+			if test.typed == "" {
+				interrupt()
+			} else if _, err := k.hands.WriteString(test.typed); err != nil {
+				t.Fatal(err)
+			}
+			if got := <-code; got != test.code || !strings.Contains(k.said.String(), test.sentence) {
+				t.Errorf("code %d, want %d and %q: %s", got, test.code, test.sentence, k.said)
+			}
+			if _, found, err := d.store.FindPerson(t.Context(), "kim"); err != nil || found == (test.code == 0) {
+				t.Errorf("kim is there: %v, %v", found, err)
+			}
+		})
 	}
 }

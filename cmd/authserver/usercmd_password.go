@@ -55,8 +55,8 @@ func (n newPassword) show(w io.Writer, asJSON bool, done string, p person.Person
 }
 
 func readPassword(ctx context.Context, out *streams) (oauth.Secret, error) {
-	terminal, ok := out.Stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(terminal.Fd())) {
+	terminal, attended := terminalOf(out)
+	if !attended {
 		return await(ctx, func() (oauth.Secret, error) { return passwordLine(out.Stdin) })
 	}
 	first, err := askHidden(ctx, terminal, out.Stderr, "password: ")

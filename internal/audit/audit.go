@@ -30,6 +30,7 @@ const (
 	PersonDisabled        Event = "person.disabled" // and with it every session and grant
 	PersonEnabled         Event = "person.enabled"
 	PersonPasswordChanged Event = "person.password_changed"
+	PersonErased          Event = "person.erased" // and all that was kept: the subject in this trail is nobody's from then on
 	GrantApproved         Event = "grant.approved"
 	GrantDenied           Event = "grant.denied"
 	GrantRevoked          Event = "grant.revoked" // by its client or the operator, or a code was redeemed twice
@@ -39,7 +40,7 @@ const (
 func Events() []Event {
 	return []Event{ClientRegistered, ClientUpdated, ClientDeleted, ClientTokenRotated, TokenIssued, TokenRevoked,
 		KeyRotated, KeyRetired, KeyDeleted, KeyRewrapped,
-		PersonSignedIn, PersonSignedOut, PersonAdded, PersonDisabled, PersonEnabled, PersonPasswordChanged,
+		PersonSignedIn, PersonSignedOut, PersonAdded, PersonDisabled, PersonEnabled, PersonPasswordChanged, PersonErased,
 		GrantApproved, GrantDenied, GrantRevoked}
 }
 

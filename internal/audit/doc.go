@@ -7,6 +7,8 @@
 // fields and nothing else: ids and names, never a token, a key or a claim. A record that cannot be written never fails
 // what it is about.
 //
+// It is only ever appended to: a person who is erased stays in it as a subject, which is nobody's from then on.
+//
 // Actors are the client itself, the person at the browser, the operator through a sub-command, and the server of its own
 // accord (a rotation by age).
 package audit

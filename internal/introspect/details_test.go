@@ -78,6 +78,16 @@ func TestDetails(t *testing.T) {
 	}
 }
 
+// TestErasedMeanwhile: a token whose details went with its grant, while somebody asked about it, is not active.
+func TestErasedMeanwhile(t *testing.T) {
+	b := newBench(t)
+	b.serving()
+	b.store.grant.Details, b.store.erases = sharing("TRANSACTIONS"), true
+	if says := b.says(b.c2, b.consented("fdx:transactions:read", nil), ""); says != `{"active":false}` {
+		t.Errorf("the token says %s", says)
+	}
+}
+
 // TestUsed: a resource that asks about a token is what uses its grant; a client that asks about its own does not, and within
 // a minute nothing is kept again.
 func TestUsed(t *testing.T) {

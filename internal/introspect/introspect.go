@@ -72,7 +72,8 @@ func (e *Endpoint) about(ctx context.Context, w http.ResponseWriter, by client.C
 	if err != nil || denied {
 		return nil, err
 	}
-	if t, err = e.complete(ctx, t); err != nil {
+	t, found, err := e.complete(ctx, t)
+	if err != nil || !found {
 		return nil, err
 	}
 	// Whom a resource asks about is at work; a client that asks about its own token only looks.
@@ -86,18 +87,19 @@ func (e *Endpoint) about(ctx context.Context, w http.ResponseWriter, by client.C
 }
 
 // complete fills in the details of a token that was too short for them: then they are all of the grant's that its scope
-// opens.
-func (e *Endpoint) complete(ctx context.Context, t accesstoken.Token) (accesstoken.Token, error) {
+// opens. found is false when the grant, which was there a moment ago, has been erased: without details the token would seem
+// to be good for more than was ever granted.
+func (e *Endpoint) complete(ctx context.Context, t accesstoken.Token) (whole accesstoken.Token, found bool, err error) {
 	if t.ConsentID == "" || t.Details != nil {
-		return t, nil
+		return t, true, nil
 	}
 	g, found, err := e.Store.FindGrant(ctx, t.GrantID)
-	if err != nil || !found { // it was there a moment ago: only erasure takes it away
-		return t, err
+	if err != nil || !found {
+		return t, false, err
 	}
 	scope, err := oauth.ParseScope(t.Scope)
 	t.Details, _ = g.Details.Intersect(scope)
-	return t, err
+	return t, true, err
 }
 
 func (e *Endpoint) aboutRefresh(ctx context.Context, by client.Client, token oauth.Secret) (any, error) {

@@ -36,6 +36,7 @@ type memory struct {
 	grant   grant.Grant
 	denied  map[replay.Use]bool
 	down    error // of grants and tokens
+	erases  bool  // the grant, as soon as somebody has asked whether a token is denied
 	spends  int
 }
 
@@ -55,7 +56,11 @@ func (m *memory) Deny(_ context.Context, u replay.Use) error {
 }
 
 func (m *memory) Denied(_ context.Context, u replay.Use, _, grantID string) (bool, *time.Time, error) {
-	return m.denied[u] || grantID != "" && (grantID != m.grant.ID || m.grant.RevokedAt != nil), m.grant.UsedAt, m.down
+	g := m.grant
+	if m.erases {
+		m.grant = grant.Grant{}
+	}
+	return m.denied[u] || grantID != "" && (grantID != g.ID || g.RevokedAt != nil), g.UsedAt, m.down
 }
 
 func (m *memory) Refresh(_ context.Context, token []byte, clientID string, now time.Time) (grant.Grant, bool, error) {

@@ -113,6 +113,9 @@ func visiting(current, fresh string) op[life] {
 			if i, found := l.tab(current); found && i.Alive(minute) {
 				return fmt.Sprint(told(i), grant.Resumed, nil)
 			}
+			if l.Forgotten {
+				return fmt.Sprint(told(grant.Interaction{}), grant.Unknown, nil)
+			}
 			i, a := grant.Open(request(), l.Decided, len(l.Tabs), minute)
 			if a == grant.Opened {
 				l.keep(fresh, i)
@@ -160,8 +163,9 @@ func disabling() op[life] {
 			return fmt.Sprint(disabled, err)
 		},
 		model: func(l *life, _ string) string {
-			was := l.Disabled
-			if l.Disabled = true; !was {
+			was := l.Disabled || l.Erased
+			if !was {
+				l.Disabled = true
 				clear(l.Sessions)
 				for id, a := range l.Grants {
 					if a.Grant.Subject == "_alex" && a.Grant.RevokedAt == nil {
@@ -231,9 +235,11 @@ func settingPassword() op[life] {
 			return fmt.Sprint(set, err)
 		},
 		model: func(l *life, _ string) string {
-			l.Password = "another hash"
-			clear(l.Sessions)
-			return fmt.Sprint(true, nil)
+			if !l.Erased {
+				l.Password = "another hash"
+				clear(l.Sessions)
+			}
+			return fmt.Sprint(!l.Erased, nil)
 		},
 	}
 }

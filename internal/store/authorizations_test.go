@@ -17,6 +17,7 @@ import (
 // allowed before and does now, and alex' sessions. All is by the names that these tests hash.
 type life struct {
 	Decided, Deleted, Disabled bool
+	Erased, Forgotten          bool                         // alex, and the request
 	Tabs                       map[string]grant.Interaction // without what stands in the request's row
 	Codes                      map[string]grant.Code        // without the grant
 	Grants                     map[string]allowed
@@ -101,7 +102,7 @@ func newLifeStage(t *testing.T) lifeStage {
 		t.Fatal(redeemed, chosen, left, signedIn, err)
 	}
 	execute(t, conn, `CREATE SCHEMA beginning`)
-	for _, table := range lived {
+	for _, table := range append(lived, "person") {
 		execute(t, conn, `CREATE TABLE beginning.`+table+` AS SELECT * FROM `+table)
 	}
 	return lifeStage{t, url, conn}
@@ -112,6 +113,7 @@ func (s lifeStage) reset() {
 	execute(s.t, s.conn, `DELETE FROM session`)
 	execute(s.t, s.conn, `DELETE FROM authorization_grant`)
 	execute(s.t, s.conn, `DELETE FROM pushed_request`)
+	execute(s.t, s.conn, `INSERT INTO person SELECT * FROM beginning.person ON CONFLICT DO NOTHING`)
 	for _, table := range lived {
 		execute(s.t, s.conn, `INSERT INTO `+table+` OVERRIDING SYSTEM VALUE SELECT * FROM beginning.`+table)
 	}
@@ -152,10 +154,10 @@ func (s lifeStage) look(t *testing.T) life {
 		Tabs: map[string]grant.Interaction{}, Codes: map[string]grant.Code{}, Grants: map[string]allowed{}, Sessions: map[string]bool{},
 	}
 	if err := s.conn.QueryRow(t.Context(), `
-		SELECT (SELECT decided_at IS NOT NULL FROM pushed_request), (SELECT status = 'deleted' FROM client WHERE id = 'c1'),
-			(SELECT disabled_at IS NOT NULL FROM person WHERE username = 'alex'),
-			(SELECT password_hash FROM person WHERE username = 'alex')`).
-		Scan(&l.Decided, &l.Deleted, &l.Disabled, &l.Password); err != nil {
+		SELECT coalesce(r.decided_at IS NOT NULL, false), r.id IS NULL, c.status = 'deleted',
+			p.disabled_at IS NOT NULL, coalesce(p.password_hash, ''), p.subject IS NULL
+		FROM client c LEFT JOIN pushed_request r ON true LEFT JOIN person p ON p.username = 'alex' WHERE c.id = 'c1'`).
+		Scan(&l.Decided, &l.Forgotten, &l.Deleted, &l.Disabled, &l.Password, &l.Erased); err != nil {
 		t.Fatal(err)
 	}
 	var id []byte

@@ -181,7 +181,10 @@ func asking(n int) op[life] {
 				return fmt.Sprint("inactive ", err)
 			}
 			g, found, err := s.FindGrant(ctx, id)
-			return fmt.Sprint(found, " ", g.Subject, " ", g.Details, " ", since(used), err)
+			if !found { // only erasure takes it away
+				return fmt.Sprint("inactive ", err)
+			}
+			return fmt.Sprint(true, " ", g.Subject, " ", g.Details, " ", since(used), err)
 		},
 		model: func(l *life, _ string) string {
 			a, found := l.Grants[id]

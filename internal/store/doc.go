@@ -9,8 +9,12 @@
 //
 // What people allow is judged by the pure rules of packages grant and person, under the lock of a row: all that happens about
 // one request takes turns at that request, all that happens about one code at the code. Rows are locked in one order, so that
-// nothing waits in a circle: request, interaction, client, person; person, session, grant; code, grant. Every order of two
-// calls is played in the tests and held against the rules. Of secrets only the SHA-256 comes here.
+// nothing waits in a circle: request, interaction, client, person, session, code, grant. Every order of two calls is played in
+// the tests and held against the rules. Of secrets only the SHA-256 comes here.
+//
+// What is over goes with the sweeper, which passes by what is locked and so waits for nobody: at once where nobody can go on
+// with it, and after the time that the operator has set where it is a record (Retention). A person goes when the operator says
+// so, with everything (ErasePerson).
 //
 // An Observer is told what becomes of spends, and Pool how the connections are used; what is made of it is not known here.
 //

@@ -50,6 +50,7 @@ func authorizationCalls(t *testing.T, s *store.Store) map[string]func() error {
 		"People":        func() error { _, err := s.People(ctx); return err },
 		"SetPassword":   func() error { _, err := s.SetPassword(ctx, marker, marker); return err },
 		"DisablePerson": func() error { _, err := s.DisablePerson(ctx, marker, noon); return err },
+		"ErasePerson":   func() error { _, err := s.ErasePerson(ctx, "erased "+marker); return err },
 		"EnablePerson":  func() error { _, err := s.EnablePerson(ctx, "disabled "+marker); return err },
 		"Recognise": func() error {
 			_, err := s.Recognise(ctx, person.Identity{Issuer: marker, Subject: marker}, marker, "_of "+marker, noon)
@@ -70,7 +71,7 @@ func authorizationCalls(t *testing.T, s *store.Store) map[string]func() error {
 // furnish brings the client of marker an authorization by a person of the same name.
 func furnish(t *testing.T, s *store.Store, operator *pgx.Conn) {
 	t.Helper()
-	addPeople(t, s, marker, "disabled "+marker)
+	addPeople(t, s, marker, "disabled "+marker, "erased "+marker)
 	execute(t, operator, `UPDATE person SET disabled_at = $1 WHERE username LIKE 'disabled %'`, noon)
 	for name, call := range authorizationCalls(t, s) {
 		if name == "Push" || name == "SignIn" || name == "Attempt" {

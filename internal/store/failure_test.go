@@ -103,7 +103,7 @@ func TestFaults(t *testing.T) {
 		}
 		reads := map[string]bool{
 			"FindClient": true, "Client": true, "Clients": true, "Logo": true, "Denied": true, "SigningKeys": true, "Sweep": true, "Clock": true,
-			"Refresh": true, "FindGrant": true, "FindConsent": true, "Consents": true, "ListConsents": true, "FindPerson": true, "People": true, "SignOut": true, "Forgive": true, "SweepAuthorizations": true,
+			"Refresh": true, "FindGrant": true, "FindConsent": true, "Consents": true, "ListConsents": true, "FindPerson": true, "People": true, "SignOut": true, "Forgive": true, "SweepAuthorizations": true, "ErasePerson": true,
 		}
 		for name, call := range calls(t, s) {
 			if name == "AddClient" { // the id is taken, so there is no row to refuse

@@ -46,7 +46,7 @@ func TestAllOrdersOfGrants(t *testing.T) {
 	all := []op[life]{
 		decide, redeeming(1, right()), redeeming(1, wrong), redeeming(1, stranger), redeeming(4, right()), redeeming(5, right()),
 		stopping(1, byOperator), stopping(4, byPerson.late()), stopping(5, byPerson), stopping(5, byClient), stopping(5, byStranger),
-		givingUp(5), refreshing(5), asking(5), using(5, time.Minute), finding(5), listing(), disabling(), deletingC1(),
+		givingUp(5), refreshing(5), asking(5), using(5, time.Minute), finding(5), listing(), disabling(), erasing(), deletingC1(),
 		signingIn("session", "new session"), signingIn("", "another session"), usingSession(), settingPassword(),
 	}
 	for i, one := range all {
@@ -60,6 +60,7 @@ func TestAllOrdersOfGrants(t *testing.T) {
 	s.play("redeem, redeem, revoke", redeeming(1, right()), redeeming(1, right()), stopping(1, byOperator))
 	s.play("redeem, revoke, disable", redeeming(1, right()), stopping(1, byOperator), disabling())
 	s.play("decide, disable, delete", decide, disabling(), deletingC1())
+	s.play("erase, refresh, ask", erasing(), refreshing(5), asking(5))
 	s.play("disable, refresh, ask", disabling(), refreshing(5), asking(5))
 	s.play("stop, stop, disable", stopping(5, byPerson), stopping(5, byClient), disabling())
 	s.play("replay, give up, ask", redeeming(5, right()), givingUp(5), asking(5))
