@@ -23,7 +23,7 @@ var (
 
 	// pageURL is where a person asks. A method that HTTP does not know is refused before there is a route.
 	pageURL = regexp.MustCompile(`^(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) https?://[^/?#]+(/[^/?#]+)*` +
-		`/(oauth2/authorize|login|login/attempt|login/callback|accounts|accounts/choice|consent|consent/decision|sign-out|signed-out|(assets|logos)/[^/?#]+)([?#]|$)`)
+		`/(oauth2/authorize|login|login/attempt|login/callback|accounts|accounts/choice|consent|consent/decision|sign-out|signed-out|connected|connected/attempt|connected/stop|(assets|logos)/[^/?#]+)([?#]|$)`)
 
 	// atFDX is a resource of FDX, whose errors have members of their own. An unknown method is refused as elsewhere.
 	atFDX = regexp.MustCompile(`^(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) https?://[^?#]+/fdx/v6/consents/[^/?#]+(/revocation)?([?#]|$)`)

@@ -366,3 +366,24 @@ func TestFindGrant(t *testing.T) {
 		t.Errorf("found %+v, %v", g, err)
 	}
 }
+
+// TestOnce (RT-13): a consent for once has no refresh token, whatever its client is given, and ends with its access token.
+func TestOnce(t *testing.T) {
+	s := storetest.New(t)
+	push(t, s)
+	visit(t, s, "tab")
+	signIn(t, s, "tab", "_alex")
+	once := approval(1)
+	once.Grant.Details = fdx.Details{fdx.ConsentRequest{DurationType: fdx.OneTime, Resources: []fdx.Resource{
+		{ResourceType: fdx.Account, ResourceID: "a1", DataClusters: []string{"TRANSACTIONS"}}}}}
+	if _, d, err := s.Decide(t.Context(), hash("tab"), "_alex", once, noon); d != grant.Decided || err != nil {
+		t.Fatal(d, err)
+	}
+	a := right()
+	a.Lifetime = 5 * time.Minute
+	g := redeem(t, s, a, noon, grant.Redeemed)
+	refreshes(t, s, noon, false)
+	if kept, _, err := s.FindGrant(t.Context(), "grant 1"); !kept.ExpiresAt.Equal(noon.Add(5*time.Minute)) || !kept.ExpiresAt.Equal(g.ExpiresAt) || err != nil {
+		t.Errorf("it ends at %v, and is kept to end at %v: %v", g.ExpiresAt, kept.ExpiresAt, err)
+	}
+}
