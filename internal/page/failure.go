@@ -36,6 +36,8 @@ var kinds = map[oauth.Reason]string{
 func (f Failure) Kind() string {
 	kind, ok := kinds[f.Reason]
 	switch {
+	case f.SignOut != "":
+		return "logout"
 	case ok:
 		return kind
 	case f.Status == http.StatusTooManyRequests:

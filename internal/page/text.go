@@ -63,6 +63,7 @@ func (c catalogue) functions(brand string) template.FuncMap {
 		"wait":        c.wait,
 		"date":        c.date,
 		"moment":      c.moment,
+		"submit":      func() template.JS { return submit },
 	}
 }
 
