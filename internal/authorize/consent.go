@@ -110,6 +110,5 @@ func (e *Endpoint) approve(w http.ResponseWriter, r *http.Request, t turn, now t
 	oauth.Note(w, oauth.FieldSubject, t.session.Subject)
 	oauth.Note(w, oauth.FieldGrantID, approval.Grant.ID)
 	oauth.Note(w, oauth.FieldScope, approval.Grant.Scope)
-	t.to(e.Issuer).Redirect(w, url.Values{"code": {code.Reveal()}})
-	return nil
+	return t.to(e.Issuer).Answer(w, url.Values{"code": {code.Reveal()}})
 }
