@@ -23,7 +23,7 @@ var (
 
 	// pageURL is where a person asks. A method that HTTP does not know is refused before there is a route.
 	pageURL = regexp.MustCompile(`^(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) https?://[^/?#]+(/[^/?#]+)*` +
-		`/(oauth2/authorize|login|login/attempt|login/callback|accounts|accounts/choice|consent|consent/decision|sign-out|signed-out|connected|connected/attempt|connected/stop|(assets|logos)/[^/?#]+)([?#]|$)`)
+		`/(oauth2/authorize|oauth2/logout|login|login/attempt|login/callback|accounts|accounts/choice|consent|consent/decision|sign-out|signed-out|connected|connected/attempt|connected/stop|(assets|logos)/[^/?#]+)([?#]|$)`)
 
 	// atFDX is a resource of FDX, whose errors have members of their own. An unknown method is refused as elsewhere.
 	atFDX = regexp.MustCompile(`^(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) https?://[^?#]+/fdx/v6/consents/[^/?#]+(/revocation)?([?#]|$)`)
@@ -144,7 +144,8 @@ func checkRefusingPage(e *flow.Exchange, complain func(string, ...any)) {
 	if h := e.ResponseHeader; h.Get("Location") != "" || h.Get("WWW-Authenticate") != "" {
 		complain("G2: a refusal with headers %v", h)
 	}
-	if strings.Contains(e.ResponseBody, ` role="alert"`) && (strings.HasSuffix(e.URL, "/login/attempt") || strings.HasSuffix(e.URL, "/accounts/choice")) {
+	mendable := func(path string) bool { return strings.HasSuffix(e.URL, path) }
+	if strings.Contains(e.ResponseBody, ` role="alert"`) && slices.ContainsFunc([]string{"/login/attempt", "/connected/attempt", "/accounts/choice"}, mendable) {
 		return
 	}
 	reason := reasonOf(e)

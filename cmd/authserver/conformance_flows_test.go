@@ -64,7 +64,7 @@ func modulesOfFlows() []module {
 // Discovery), as far as this server has them, with the type of each.
 var registered = map[string]string{
 	"issuer": "url", "authorization_endpoint": "url", "pushed_authorization_request_endpoint": "url", "token_endpoint": "url",
-	"registration_endpoint": "url", "introspection_endpoint": "url", "revocation_endpoint": "url", "jwks_uri": "url",
+	"registration_endpoint": "url", "introspection_endpoint": "url", "revocation_endpoint": "url", "jwks_uri": "url", "end_session_endpoint": "url",
 	"require_pushed_authorization_requests": "bool", "authorization_response_iss_parameter_supported": "bool",
 	"request_parameter_supported": "bool", "request_uri_parameter_supported": "bool",
 	"scopes_supported": "list", "response_types_supported": "list", "response_modes_supported": "list", "grant_types_supported": "list",

@@ -14,14 +14,19 @@ import (
 	"golang.org/x/net/html"
 )
 
-// callback is where the clients of these tests have people sent back to. Nobody goes there.
-const callback = "https://client.example/cb"
+// callback is where the clients of these tests have people sent back to, and goodbye those who have signed out. Nobody goes
+// there.
+const (
+	callback = "https://client.example/cb"
+	goodbye  = "https://client.example/goodbye"
+)
 
 // recipient is a client that may ask people, beside what every client of these tests may.
 func recipient(m map[string]any) {
 	m["grant_types"] = []string{"authorization_code", "refresh_token", "client_credentials"}
 	m["response_types"] = []string{"code"}
 	m["redirect_uris"] = []string{callback, callback + "?dummy1=lorem&dummy2=ipsum"}
+	m["post_logout_redirect_uris"] = []string{goodbye}
 }
 
 // recipient registers a client that may ask people.

@@ -93,19 +93,28 @@ func (e *Endpoint) Authorize(w http.ResponseWriter, r *http.Request) error {
 	return e.arrive(w, r, clientID, oauth.Secret(secret))
 }
 
-// parameters are the two that count, each once, of the query or of a form.
-func parameters(r *http.Request) (clientID, requestURI string, err error) {
+// valuesOf are the parameters of the query, or of a form.
+func valuesOf(r *http.Request) (url.Values, error) {
 	raw := r.URL.RawQuery
 	if r.Method == http.MethodPost {
 		body, err := oauth.ReadBody(r)
 		if err != nil {
-			return "", "", err
+			return nil, err
 		}
 		raw = string(body)
 	}
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return "", "", oauth.Refuse(oauth.BodyMalformed, "the query is malformed").Because(err)
+		return nil, oauth.Refuse(oauth.BodyMalformed, "the query is malformed").Because(err)
+	}
+	return values, nil
+}
+
+// parameters are the two that count, each once.
+func parameters(r *http.Request) (clientID, requestURI string, err error) {
+	values, err := valuesOf(r)
+	if err != nil {
+		return "", "", err
 	}
 	for _, name := range []string{"client_id", "request_uri"} {
 		switch all := values[name]; {

@@ -153,6 +153,7 @@ func TestForms(t *testing.T) {
 		},
 		"connected-none": {"/sign-out #sign-out"},
 		"logout":         {"/sign-out client_id=budget-buddy post_logout_redirect_uri=https://budget-buddy.example/bye state=a state #sign-out"},
+		"logout-over":    {"/sign-out client_id=budget-buddy post_logout_redirect_uri=https://budget-buddy.example/bye state=a state #continue"},
 		"logout-unasked": {"/sign-out #sign-out"},
 	}
 	for name, want := range tests {

@@ -161,6 +161,7 @@ type Answer struct {
 // Logout asks whoever is signed in whether to sign out. What an app wants then goes along in the form.
 type Logout struct {
 	Form
+	Over        bool // nobody is signed in: all that is left is to go back to the app
 	Person      string
 	Client      string // name of the app that sent the person here; "": none that is known
 	ClientID    string

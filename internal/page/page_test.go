@@ -121,6 +121,7 @@ func called(name string) []page.Model {
 			Clusters: []string{name}, Scopes: []string{name}, Accounts: accounts, Connected: name,
 		},
 		page.Logout{Form: theOwnSignOut, Person: name, Client: name, ClientID: name, RedirectURI: name, State: name},
+		page.Logout{Form: theOwnSignOut, Over: true, Client: name, ClientID: name, RedirectURI: name, State: name},
 		page.Answer{Client: name, Target: theTarget, Response: name},
 		page.Connected{
 			SignOut: theOwnSignOut, Person: name, Stopped: name, Active: []page.Sharing{sharing}, Ended: []page.Sharing{over},

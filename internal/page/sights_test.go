@@ -124,6 +124,8 @@ func sights() map[string]page.Model {
 		Form: theOwnSignOut, Person: "alex", Client: "Budget Buddy", ClientID: "budget-buddy",
 		RedirectURI: "https://budget-buddy.example/bye", State: "a state",
 	}
+	parted := logout
+	parted.Over, parted.Person = true, ""
 	identity := consent
 	identity.Clusters, identity.Scopes, identity.Accounts = nil, []string{"openid"}, nil
 
@@ -133,7 +135,7 @@ func sights() map[string]page.Model {
 		"accounts":  choice, "accounts-nothing": nothing, "accounts-none": none,
 		"consent": consent, "consent-open": open, "consent-everything": everything, "consent-personal": personal,
 		"consent-once": once, "consent-identity": identity, "consent-without-logo": without,
-		"logout": logout, "logout-unasked": page.Logout{Form: theOwnSignOut},
+		"logout": logout, "logout-unasked": page.Logout{Form: theOwnSignOut}, "logout-over": parted,
 		"answer":     page.Answer{Client: "Budget Buddy", Target: theTarget, Response: "eyJhbGciOiJQUzI1NiJ9.e30.c2lnbmF0dXJl"},
 		"signed-out": page.SignedOut{Again: "/login?interaction=interaction-0001"}, "signed-out-for-good": page.SignedOut{},
 	}

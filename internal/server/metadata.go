@@ -17,6 +17,7 @@ import (
 type document struct {
 	Issuer                        string   `json:"issuer"`
 	AuthorizationEndpoint         string   `json:"authorization_endpoint,omitempty"`
+	EndSessionEndpoint            string   `json:"end_session_endpoint,omitempty"` // RP-Initiated Logout §2.1
 	PushEndpoint                  string   `json:"pushed_authorization_request_endpoint,omitempty"`
 	RequirePushedRequests         bool     `json:"require_pushed_authorization_requests,omitempty"`
 	TokenEndpoint                 string   `json:"token_endpoint"`
@@ -79,6 +80,7 @@ func (s *Server) describe() document {
 func (s *Server) describePeoplesWay(d *document) {
 	no := false
 	d.AuthorizationEndpoint = s.Issuer + "/oauth2/authorize"
+	d.EndSessionEndpoint = s.Issuer + "/oauth2/logout"
 	d.PushEndpoint = s.Issuer + "/oauth2/par"
 	d.RequirePushedRequests, d.IssParameterSupported = true, true
 	d.ResponseTypesSupported, d.ResponseModesSupported = []string{"code"}, []string{"query"}
