@@ -30,6 +30,10 @@ func (e *Endpoint) judge(c client.Client, form oauth.Form) (grant.Pushed, error)
 	if err := checkKind(c, form); err != nil {
 		return grant.Pushed{}, err
 	}
+	mode, err := modeFor(c, form.Get("response_mode"))
+	if err != nil {
+		return grant.Pushed{}, err
+	}
 	redirectURI, err := redirectURIFor(c, form)
 	if err != nil {
 		return grant.Pushed{}, err
@@ -51,8 +55,8 @@ func (e *Endpoint) judge(c client.Client, form oauth.Form) (grant.Pushed, error)
 		return grant.Pushed{}, err
 	}
 	p := grant.Pushed{
-		ClientID: c.ID, RedirectURI: redirectURI, Scope: scope.String(), Details: details, Resources: resources,
-		CodeChallenge: challenge,
+		ClientID: c.ID, RedirectURI: redirectURI, ResponseMode: mode, Scope: scope.String(), Details: details,
+		Resources: resources, CodeChallenge: challenge,
 	}
 	err = readOpenID(&p, c, form)
 	return p, err
@@ -75,9 +79,6 @@ func checkKind(c client.Client, form oauth.Form) error {
 		return oauth.Refuse(oauth.ResponseTypeUnsupported, "response_type must be code")
 	case !c.May("authorization_code"):
 		return oauth.Refuse(oauth.GrantTypeNotRegistered, "the client is not registered for the grant type authorization_code")
-	}
-	if mode := form.Get("response_mode"); mode != "" && mode != "query" {
-		return oauth.Refuse(oauth.ResponseModeUnsupported, "response_mode must be query, or absent")
 	}
 	return nil
 }
