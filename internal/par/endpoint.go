@@ -8,6 +8,7 @@ import (
 	"authserver/internal/client"
 	"authserver/internal/dpop"
 	"authserver/internal/grant"
+	"authserver/internal/idtoken"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
 )
@@ -22,6 +23,7 @@ type Store interface {
 type Endpoint struct {
 	Clients   *client.Authenticator
 	Proofs    dpop.Verifier
+	IDTokens  idtoken.Tokens // recognise whom a hint means
 	Store     Store
 	Origin    string        // scheme and host of the public URLs, for htu
 	Resources []string      // acceptable resource parameters
