@@ -152,7 +152,7 @@ var reasons = []Explanation{
 	{MetadataContradicts, InvalidClientMetadata, 0, "Two members of the client's metadata contradict each other.", "Mend one of the two that the description names."},
 	{MetadataServerMember, InvalidClientMetadata, 0, "The body holds a member that only this server sets, or another client's client_id.", "Leave it out of the update (RFC 7592, 2.2)."},
 	{MetadataScope, InvalidClientMetadata, 0, "scope names a scope that this server does not know.", "Register scopes of scopes_supported in the metadata."},
-	{MetadataKeys, InvalidClientMetadata, 0, "jwks or jwks_uri does not give this server public keys to verify with.", "Register either jwks with at least one public signing key, or an https jwks_uri on a public host."},
+	{MetadataKeys, InvalidClientMetadata, 0, "jwks or jwks_uri does not give this server public keys to verify with, or jwks none to encrypt answers with as registered.", "Register either jwks with at least one public signing key, and a public key for each algorithm that answers are encrypted by, or an https jwks_uri on a public host."},
 	{RedirectURIRefused, InvalidRedirectURI, 0, "A redirect URI is not one that this server redirects to.", "Register absolute https URIs without a fragment, user or wildcard."},
 
 	{StatementMalformed, InvalidSoftwareStatement, 0, "software_statement is not one compact JWS signed with an offered algorithm.", "Send the statement as its issuer made it, or leave it out."},
