@@ -84,6 +84,7 @@ func TestMetadataIsTrue(t *testing.T) {
 		outcome(t, do(t, c.Server, c.RefreshRequest(refreshToken, nil)), "200")
 	})
 	t.Run("every algorithm signs", func(t *testing.T) { useAlgorithms(t, d, m) })
+	t.Run("every algorithm encrypts", func(t *testing.T) { useEncryption(t, d, m) })
 	t.Run("nothing weak is listed", func(t *testing.T) {
 		delete(m, "prompt_values_supported") // where none is a word for something else
 		text, _ := json.Marshal(m)
