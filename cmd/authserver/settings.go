@@ -103,7 +103,7 @@ type config struct {
 
 // builtinScopes are known to every deployment.
 func builtinScopes() []string {
-	return append(fdx.Scopes(), "openid", "offline_access", "client.read", "client.create")
+	return append(fdx.Scopes(), oauth.OpenID, oauth.OfflineAccess, "client.read", "client.create")
 }
 
 // understand reads the settings and collects all that is wrong with them. Only loopback tells dev from a deployment: http

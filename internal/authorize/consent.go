@@ -97,7 +97,7 @@ func (e *Endpoint) approve(w http.ResponseWriter, r *http.Request, t turn, now t
 			CreatedAt: now, ExpiresAt: e.until(t, now),
 		},
 		Code: grant.Code{
-			ClientID: p.ClientID, RedirectURI: p.RedirectURI, CodeChallenge: p.CodeChallenge, JKT: p.JKT,
+			ClientID: p.ClientID, RedirectURI: p.RedirectURI, CodeChallenge: p.CodeChallenge, JKT: p.JKT, Nonce: p.Nonce,
 			ExpiresAt: now.Add(grant.CodeLifetime),
 		},
 		CodeHash:      code.Hash(),

@@ -13,12 +13,17 @@
 // looks at the store's version. Fresh then runs the whole step again, once, on the record as it is now.
 //
 // Key sets: inline ones stand in the record. One behind a jwks_uri is fetched by the Fetcher (https, no redirects, the
-// dialled address vetted) and kept between one and ten minutes as its host's Cache-Control says. An unknown kid fetches
-// again at most every 30 seconds. The last good set is stored with the client, so that a restart fetches nothing, and
+// dialled address vetted) and kept between one and ten minutes as its host's Cache-Control says. An unknown kid, or a
+// key for encryption that is not there, fetches again at most every 30 seconds. The last good set is stored with the client, so that a restart fetches nothing, and
 // serves for an hour while its host is down; a set with a private key in it serves, without that key, but is not
 // stored. A host that has never answered waits in a lane of its own.
 //
-// An Observer is told of every fetch of one, and of every request that was judged by a set past its age.
+// An Observer is told of every fetch of one, and of every request that was judged, and every answer that is encrypted, by a
+// set past its age.
+//
+// What the client registered as the protection of its answers is a Protection. KeySets.Recipient finds the key that they are
+// encrypted for, by the same rules. It is asked before anything is spent, and a client without such a key is refused: nothing
+// that was to be encrypted is ever sent in clear.
 //
 // Logos: people see a client's logo on our pages from our own origin, so that their browsers tell its host nothing. Decided
 // against DCR-23, which would have nothing fetched that a client names: it is fetched by the rules of a key set, in lanes of

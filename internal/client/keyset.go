@@ -37,7 +37,7 @@ type KeySetSaver interface {
 type Observer interface {
 	// Fetched is told of every fetch.
 	Fetched(result FetchResult, took time.Duration)
-	// ServedStale is told of every request that was judged by a set past its age.
+	// ServedStale is told of every request that was judged, and of every answer that is encrypted, by a set past its age.
 	ServedStale()
 }
 
@@ -85,24 +85,40 @@ func (k *KeySets) Verify(ctx context.Context, c Client, token *jose.JWS, registe
 }
 
 // keys are the client's keys that may have signed a token with this header, or the private reason why there are none.
-func (k *KeySets) keys(ctx context.Context, c Client, h jose.Header, registered jose.Alg, now time.Time) ([]*jose.Key, string) {
+func (k *KeySets) keys(ctx context.Context, c Client, h jose.Header, registered jose.Alg, now time.Time) (
+	keys []*jose.Key, why string) {
 	s := k.find(c)
-	if s.uri == "" {
-		return s.set.Select(h, registered, maxTrials), "no such key in the registered jwks"
-	}
-	k.refresh(ctx, s, now, s.ageDue)
-	keys, usable := s.choose(h, registered, now)
-	if len(keys) == 0 && usable {
-		k.refresh(ctx, s, now, s.kidDue)
-		keys, usable = s.choose(h, registered, now)
-	}
-	if !usable {
+	usable := k.look(ctx, s, now, func(set jose.KeySet) bool {
+		keys = set.Select(h, registered, maxTrials)
+		return len(keys) > 0
+	})
+	switch {
+	case !usable:
 		return nil, "the jwks_uri gives no key set"
-	}
-	if s.old(now) {
-		k.told.ServedStale()
+	case s.uri == "":
+		return keys, "no such key in the registered jwks"
 	}
 	return keys, "no such key behind the jwks_uri"
+}
+
+// look shows the set to choose, which tells whether it has found there what it wants. A set behind a jwks_uri is fetched
+// before that when its time has come, and again when choose wants what it does not have; the last that choose saw counts.
+// usable is false when there is no set to look at.
+func (k *KeySets) look(ctx context.Context, s *keySet, now time.Time, choose func(jose.KeySet) (found bool)) (usable bool) {
+	if s.uri == "" {
+		choose(s.set)
+		return true
+	}
+	k.refresh(ctx, s, now, s.ageDue)
+	found, usable := s.show(now, choose)
+	if usable && !found {
+		k.refresh(ctx, s, now, s.kidDue)
+		_, usable = s.show(now, choose)
+	}
+	if usable && s.old(now) {
+		k.told.ServedStale()
+	}
+	return usable
 }
 
 // find returns the kept set of a client, made anew when its record names other keys. Requests that come together get the
@@ -145,7 +161,7 @@ func (s *keySet) ageDue(now time.Time) (fetch, wait bool) {
 	return fetch, s.failedAt.IsZero() || !s.usable(now)
 }
 
-// kidDue tells whether an unknown kid may cause a fetch, and counts it. One that is under way will do, and costs nothing.
+// kidDue tells whether an unknown kid, or a key for encryption that is not there, may cause a fetch, and counts it. One that is under way will do, and costs nothing.
 // The caller holds s.mu.
 func (s *keySet) kidDue(now time.Time) (fetch, wait bool) {
 	if s.flight != nil {
@@ -170,13 +186,14 @@ func (s *keySet) old(now time.Time) bool {
 	return !now.Before(s.expires)
 }
 
-func (s *keySet) choose(h jose.Header, registered jose.Alg, now time.Time) (keys []*jose.Key, usable bool) {
+// show has choose look at the set, if there is one that is not too old.
+func (s *keySet) show(now time.Time, choose func(jose.KeySet) bool) (found, usable bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.usable(now) {
-		return nil, false
+		return false, false
 	}
-	return s.set.Select(h, registered, maxTrials), true
+	return choose(s.set), true
 }
 
 // refresh fetches a set that is due, or joins the fetch that is under way. Asking whether it is due and beginning the

@@ -21,6 +21,7 @@ type Code struct {
 	RedirectURI   string
 	CodeChallenge string
 	JKT           string // the key that must redeem it; "": any
+	Nonce         string // of the request, for the ID token; "": it had none
 	ExpiresAt     time.Time
 	Failures      int   // wrong tries of its own client
 	Spent         bool  // redeemed, or ended by failures
@@ -39,6 +40,7 @@ type Attempt struct {
 	Unnamed     string        // the resource of a grant that names none
 	Details     fdx.Details   // that the token is asked for; nil: all of the grant's
 	Lifetime    time.Duration // of the access token, where the grant lasts long enough
+	Unsealed    error         // why no ID token can be made for the client as it registered; nil: it can
 
 	InteractionID string // x-fapi-interaction-id of the request
 }
@@ -46,8 +48,9 @@ type Attempt struct {
 // Redemption is what became of an attempt.
 type Redemption struct {
 	Outcome  Outcome
-	Failures int   // wrong tries so far, this one included; with CodeFailures the code has ended
-	Beyond   error // of WrongDetails: what goes beyond the grant
+	Failures int    // wrong tries so far, this one included; with CodeFailures the code has ended
+	Beyond   error  // of WrongDetails: what goes beyond the grant
+	Nonce    string // of Redeemed: what the ID token must bear; "": nothing
 }
 
 // Outcome is how an attempt ended.
@@ -64,6 +67,7 @@ const (
 	WrongKey      Outcome = "wrong_key"
 	WrongResource Outcome = "wrong_resource" // beyond the grant's (RFC 8707 §2.2)
 	WrongDetails  Outcome = "wrong_details"  // beyond the grant's (RFC 9396 §6)
+	NoIDToken     Outcome = "no_id_token"    // of an attempt that is right; the code is as good as before
 )
 
 // Redeem judges an attempt at now and returns the code as it is afterwards.
@@ -91,9 +95,11 @@ func (c Code) Redeem(a Attempt, now time.Time) (Code, Redemption) {
 		after, r := c.failed(WrongDetails)
 		r.Beyond = beyond
 		return after, r
+	case a.Unsealed != nil && c.Grant.HasIDToken():
+		return c, Redemption{Outcome: NoIDToken}
 	}
 	c.Spent, c.Redeemed = true, true
-	return c, Redemption{Outcome: Redeemed}
+	return c, Redemption{Outcome: Redeemed, Nonce: c.Nonce}
 }
 
 // failed counts a wrong try: a client may mend a mistake, nobody may guess.

@@ -3,6 +3,7 @@ package grant_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"testing"
 	"time"
 
@@ -185,5 +186,51 @@ func TestAudience(t *testing.T) {
 		if _, r := code.Redeem(a, noon); (r.Outcome == grant.Redeemed) != (test.want != nil) {
 			t.Errorf("%s: the code is %s", name, r.Outcome)
 		}
+	}
+}
+
+// TestNonce: whoever redeems the code, and nobody else, is given the nonce of the request, to the letter.
+func TestNonce(t *testing.T) {
+	code, stranger, wrong := fresh(), good(), good()
+	code.Nonce, stranger.ClientID, wrong.Verifier = "n-0S6_WzA2Mj.~", "c2", verifier[1:]
+	for _, a := range []grant.Attempt{stranger, wrong} {
+		if _, r := code.Redeem(a, noon); r.Nonce != "" {
+			t.Errorf("%s comes with the nonce", r.Outcome)
+		}
+	}
+	after, r := code.Redeem(good(), noon)
+	if r.Outcome != grant.Redeemed || r.Nonce != "n-0S6_WzA2Mj.~" {
+		t.Errorf("redeemed: %+v", r)
+	}
+	if _, r := after.Redeem(good(), noon); r.Outcome != grant.CodeReplayed || r.Nonce != "" {
+		t.Errorf("a replay: %+v", r)
+	}
+}
+
+// TestCodeWithoutIDToken (IDT-05, KY-04): where no ID token can be made, a code that promises one is kept for another attempt,
+// and this one is no wrong try. What is wrong in the attempt itself comes first, and whoever was promised none has what there is.
+func TestCodeWithoutIDToken(t *testing.T) {
+	code, unsealed := fresh(), good()
+	code.Grant.Scope, unsealed.Unsealed = "fdx:accountbasic:read openid", errors.New("no key")
+	for range 2 * grant.CodeFailures {
+		after, r := code.Redeem(unsealed, noon)
+		if r != (grant.Redemption{Outcome: grant.NoIDToken}) || !cmp.Equal(code, after) {
+			t.Fatalf("%+v: %s", r, cmp.Diff(code, after))
+		}
+	}
+	wrong := unsealed
+	wrong.JKT = "other"
+	if _, r := code.Redeem(wrong, noon); r.Outcome != grant.WrongKey || r.Failures != 1 {
+		t.Errorf("with another key: %+v", r)
+	}
+	for _, scope := range []string{"fdx:accountbasic:read", "openid2 xopenid", ""} {
+		promised := fresh()
+		promised.Grant.Scope = scope
+		if _, r := promised.Redeem(unsealed, noon); r.Outcome != grant.Redeemed {
+			t.Errorf("of the scope %q: %s", scope, r.Outcome)
+		}
+	}
+	if _, r := code.Redeem(good(), noon); r.Outcome != grant.Redeemed {
+		t.Errorf("once the key is there: %s", r.Outcome)
 	}
 }

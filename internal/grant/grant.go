@@ -45,6 +45,12 @@ func (g Grant) Refreshes(clientID string, now time.Time) bool {
 	return g.ClientID == clientID && g.Alive(now)
 }
 
+// HasIDToken tells whether an ID token comes with the access tokens of the grant (OpenID Connect Core §3.1.3.3).
+func (g Grant) HasIDToken() bool {
+	scope, err := oauth.ParseScope(g.Scope)
+	return err == nil && scope.Has(oauth.OpenID)
+}
+
 // ConsentID is the id of the consent to share data that the grant is (FDX); "": it is none.
 func (g Grant) ConsentID() string {
 	if len(g.Details.ConsentRequests()) == 0 {

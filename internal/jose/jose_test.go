@@ -63,7 +63,9 @@ type vectors struct {
 		JWS        string            `json:"jws"`
 	} `json:"rfc8037"`
 	RFC7516 struct {
-		Compact string `json:"compact"`
+		Compact   string          `json:"compact"`
+		JWK       json.RawMessage `json:"jwk"` // private
+		Plaintext string          `json:"plaintext"`
 	} `json:"rfc7516_A1"`
 	RFC9126 struct {
 		JWK           json.RawMessage `json:"public_jwk"`

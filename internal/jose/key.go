@@ -93,7 +93,20 @@ func (k *Key) verify(input, signature []byte) bool {
 	return err == nil && verifier.Verify(k.public, input, signature) == nil
 }
 
+// parseKey reads a key that is to verify signatures.
 func parseKey(o Object) (*Key, error) {
+	k, err := parsePublic(o)
+	if err == nil {
+		err = k.checkPurpose(o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// parsePublic reads a public key, whatever it is for.
+func parsePublic(o Object) (*Key, error) {
 	for _, name := range privateMembers {
 		if o.Has(name) {
 			return nil, refuse(PrivateKey, "The JWK has the member "+name+" of a private or symmetric key.")
@@ -121,17 +134,11 @@ func parseKey(o Object) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := newKey(public, kid)
-	if err == nil {
-		err = k.checkPurpose(o)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return k, nil
+	return newKey(public, kid)
 }
 
-// checkPurpose compares what the JWK says it is for with what the key can do (RFC 7517 §4.2 to §4.4).
+// checkPurpose compares what the JWK says it is for with what the key can do (RFC 7517 §4.2 to §4.4). A key for encryption
+// ends here: it verifies nothing.
 func (k *Key) checkPurpose(o Object) error {
 	if use, present, err := o.String("use"); err != nil || present && use != "sig" {
 		return refuse(KeyRefused, "The use of the JWK is not sig.")

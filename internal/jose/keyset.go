@@ -6,20 +6,23 @@ import (
 	"fmt"
 )
 
-// KeySet holds the keys of one owner that can verify signatures, and says why the others cannot.
+// KeySet holds the keys of one owner that can verify signatures, and says why the others cannot. Those that its owner can
+// be written to with are found by Recipient; they stand in Keys too only if their JWKs allow both.
 type KeySet struct {
 	Keys    []*Key
 	Skipped []Skipped
+
+	encryption []encryptionKey
 }
 
-// Skipped is an entry of a JWK Set that was passed over. Kid is empty when the entry has none that can be read.
+// Skipped is an entry of a JWK Set that verifies nothing. Kid is empty when the entry has none that can be read.
 type Skipped struct {
 	Kid    string
 	Defect *Defect
 }
 
 // ParseKeySet reads a JWK Set (RFC 7517 §5). Entries that we cannot use are skipped, so that a set may also hold keys
-// for encryption or of future types; a set of which nothing is left is no error. The set fails as a whole, with a
+// of future types; a set of which nothing is left is no error. The set fails as a whole, with a
 // *Defect of kind JSONRefused, when it is not one strict JSON object with an array keys of at most maxKeys entries.
 func ParseKeySet(raw []byte, maxKeys int) (KeySet, error) {
 	o, err := ParseObject(raw)
@@ -35,19 +38,32 @@ func ParseKeySet(raw []byte, maxKeys int) (KeySet, error) {
 	}
 	var set KeySet
 	for _, entry := range entries {
-		k, err := ParseKey(entry)
-		if err == nil {
-			set.Keys = append(set.Keys, k)
-			continue
-		}
-		skipped := Skipped{}
-		skipped.Defect, _ = errors.AsType[*Defect](err)
-		if o, err := ParseObject(entry); err == nil {
-			skipped.Kid, _, _ = o.String("kid")
-		}
-		set.Skipped = append(set.Skipped, skipped)
+		set.add(entry)
 	}
 	return set, nil
+}
+
+// add puts an entry where it belongs. Keys of both kinds are judged alike until it comes to what they are for.
+func (s *KeySet) add(entry json.RawMessage) {
+	o, err := ParseObject(entry)
+	var k *Key
+	if err == nil {
+		k, err = parsePublic(o)
+	}
+	if err == nil {
+		if e, ok := k.forEncryption(o); ok {
+			s.encryption = append(s.encryption, e)
+		}
+		err = k.checkPurpose(o)
+	}
+	if err == nil {
+		s.Keys = append(s.Keys, k)
+		return
+	}
+	skipped := Skipped{}
+	skipped.Defect, _ = errors.AsType[*Defect](err)
+	skipped.Kid, _, _ = o.String("kid")
+	s.Skipped = append(s.Skipped, skipped)
 }
 
 // Select returns the keys that could have signed a JWS with header h, at most max of them, in the order of the set: those

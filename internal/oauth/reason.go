@@ -103,6 +103,7 @@ const (
 	ScopeNotRegistered     Reason = "scope_not_registered"
 	ScopeEmpty             Reason = "scope_empty"
 	ResourceRefused        Reason = "resource_refused"
+	EncryptionKeyMissing   Reason = "encryption_key_missing"
 
 	RequestURINested        Reason = "request_uri_nested"
 	RequestObjectMissing    Reason = "request_object_missing"

@@ -61,6 +61,7 @@ var reasons = []Explanation{
 	{ScopeNotRegistered, InvalidScope, 0, "The client is not registered for a scope that it asks for.", "Ask for registered scopes, or register the scope first."},
 	{ScopeEmpty, InvalidScope, 0, "Nothing is left to grant: the client has no scope that this grant type can give.", "Register a scope for the client."},
 	{ResourceRefused, InvalidTarget, 0, "resource is no absolute URI without a fragment, not a resource that this server issues tokens for, or not one that the person granted (RFC 8707).", "Send a resource that the operator names, within those of the pushed request, or leave it out."},
+	{EncryptionKeyMissing, InvalidRequest, 0, "The client registered that answers are encrypted for it, and its jwks or jwks_uri has no public key for that. Nothing was used up, and nothing is sent unencrypted.", "Publish a key of the kty that the description names, with use enc or none and with the registered alg or none; or register without encryption."},
 
 	{RequestURINested, InvalidRequest, 0, "A pushed request bears a request_uri (RFC 9126, 2.1).", "Push the parameters themselves; request_uri is what you get back."},
 	{RequestObjectMissing, InvalidRequest, 0, "The client is registered to sign its authorization requests, and this one is not signed.", "Send a signed request object, or register the client without require_signed_request_object."},
@@ -162,7 +163,7 @@ var reasons = []Explanation{
 	{MetadataContradicts, InvalidClientMetadata, 0, "Two members of the client's metadata contradict each other.", "Mend one of the two that the description names."},
 	{MetadataServerMember, InvalidClientMetadata, 0, "The body holds a member that only this server sets, or another client's client_id.", "Leave it out of the update (RFC 7592, 2.2)."},
 	{MetadataScope, InvalidClientMetadata, 0, "scope names a scope that this server does not know.", "Register scopes of scopes_supported in the metadata."},
-	{MetadataKeys, InvalidClientMetadata, 0, "jwks or jwks_uri does not give this server public keys to verify with.", "Register either jwks with at least one public signing key, or an https jwks_uri on a public host."},
+	{MetadataKeys, InvalidClientMetadata, 0, "jwks or jwks_uri does not give this server public keys to verify with, or jwks none to encrypt answers with as registered.", "Register either jwks with at least one public signing key, and a public key for each algorithm that answers are encrypted by, or an https jwks_uri on a public host."},
 	{RedirectURIRefused, InvalidRedirectURI, 0, "A redirect URI is not one that this server redirects to.", "Register absolute https URIs without a fragment, user or wildcard."},
 
 	{StatementMalformed, InvalidSoftwareStatement, 0, "software_statement is not one compact JWS signed with an offered algorithm.", "Send the statement as its issuer made it, or leave it out."},

@@ -10,6 +10,12 @@ const (
 	maxScopeTokens = 100
 )
 
+// The scopes that speak of a person's sign-in, and open no data (OpenID Connect Core §3.1.2.1, §11).
+const (
+	OpenID        = "openid"
+	OfflineAccess = "offline_access"
+)
+
 // Scope is a set of scope tokens; the order is that of the request and means nothing (RFC 6749 §3.3).
 type Scope []string
 
@@ -44,6 +50,11 @@ func isScopeToken(token string) bool {
 
 // Has tells whether the token is in the scope.
 func (s Scope) Has(token string) bool { return slices.Contains(s, token) }
+
+// OpensData tells whether anything in the scope opens data.
+func (s Scope) OpensData() bool {
+	return slices.ContainsFunc(s, func(token string) bool { return token != OpenID && token != OfflineAccess })
+}
 
 // Beyond is the first token of s that allowed does not have, or "".
 func (s Scope) Beyond(allowed Scope) string {

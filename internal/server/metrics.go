@@ -68,7 +68,7 @@ func NewMetrics(version string) *Metrics {
 		batches:         f.histogram("spend_batch_requests", "Requests in one statement of the replay store.", prometheus.ExponentialBuckets(1, 2, 10)),
 		flushes:         f.histogram("spend_flush_duration_seconds", "Time that one statement of the replay store took.", latencies),
 		fetches:         f.histograms("key_set_fetch_duration_seconds", "Fetches of client key sets: ok, unusable (what came is no key set), refused (the address is not allowed), failed (nothing came).", "result"),
-		staleSets:       f.counter("key_sets_served_stale_total", "Requests judged by a key set that is past its age because its host does not answer."),
+		staleSets:       f.counter("key_sets_served_stale_total", "Requests judged, and answers encrypted, by a key set that is past its age because its host does not answer."),
 		clockOffset:     f.gauge("clock_offset_seconds", "This replica's clock less the database's."),
 		swept:           f.gauge("sweep_last_success_timestamp_seconds", "When this replica last swept with success, the replay store and what is kept no longer, in Unix time."),
 		unswept:         f.gauge("sweep_slots_waiting", "Slots of the replay store that may be emptied and are not."),
@@ -159,7 +159,7 @@ func (m *Metrics) Fetched(result client.FetchResult, took time.Duration) {
 	m.fetches.WithLabelValues(string(result)).Observe(took.Seconds())
 }
 
-// ServedStale counts a request that was judged by a key set past its age.
+// ServedStale counts a request that was judged, or whose answer is encrypted, by a key set past its age.
 func (m *Metrics) ServedStale() { m.staleSets.Inc() }
 
 // audit counts an audit record, which err tells was not written.

@@ -167,8 +167,10 @@ func (s lifeStage) look(t *testing.T) life {
 		func() { l.Tabs[hashed[string(id)]] = i })
 	var c grant.Code
 	each(t, s.conn, `
-		SELECT id, client_id, redirect_uri, code_challenge, dpop_jkt, expires_at, failures, spent, redeemed FROM authorization_code`,
-		[]any{&id, &c.ClientID, &c.RedirectURI, &c.CodeChallenge, &c.JKT, &c.ExpiresAt, &c.Failures, &c.Spent, &c.Redeemed},
+		SELECT id, client_id, redirect_uri, code_challenge, dpop_jkt, nonce, expires_at, failures, spent, redeemed
+		FROM authorization_code`,
+		[]any{&id, &c.ClientID, &c.RedirectURI, &c.CodeChallenge, &c.JKT, &c.Nonce, &c.ExpiresAt, &c.Failures, &c.Spent,
+			&c.Redeemed},
 		func() { l.Codes[hashed[string(id)]] = c })
 	var g grant.Grant
 	each(t, s.conn, `

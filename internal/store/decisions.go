@@ -85,9 +85,9 @@ func approve(ctx context.Context, tx pgx.Tx, a grant.Approval) error {
 		return err
 	}
 	_, err = tx.Exec(ctx, `
-		INSERT INTO authorization_code (id, grant_id, client_id, redirect_uri, code_challenge, dpop_jkt, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		a.CodeHash, g.ID, c.ClientID, c.RedirectURI, c.CodeChallenge, c.JKT, c.ExpiresAt)
+		INSERT INTO authorization_code (id, grant_id, client_id, redirect_uri, code_challenge, dpop_jkt, nonce, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		a.CodeHash, g.ID, c.ClientID, c.RedirectURI, c.CodeChallenge, c.JKT, c.Nonce, c.ExpiresAt)
 	return err
 }
 

@@ -83,12 +83,12 @@ func grantFields(g *grant.Grant) []any {
 func lockCode(ctx context.Context, tx pgx.Tx, code []byte, now time.Time) (c grant.Code, g grant.Grant, err error) {
 	var disabled bool
 	err = tx.QueryRow(ctx, `
-		SELECT c.client_id, c.redirect_uri, c.code_challenge, c.dpop_jkt, c.expires_at, c.failures, c.spent, c.redeemed,
+		SELECT c.client_id, c.redirect_uri, c.code_challenge, c.dpop_jkt, c.nonce, c.expires_at, c.failures, c.spent, c.redeemed,
 			p.disabled_at IS NOT NULL, `+grantColumns+`
 		FROM authorization_code c JOIN authorization_grant g ON g.id = c.grant_id JOIN person p ON p.subject = g.subject
 		WHERE c.id = $1 FOR NO KEY UPDATE OF c, g`, code).
-		Scan(append([]any{&c.ClientID, &c.RedirectURI, &c.CodeChallenge, &c.JKT, &c.ExpiresAt, &c.Failures, &c.Spent, &c.Redeemed,
-			&disabled}, grantFields(&g)...)...)
+		Scan(append([]any{&c.ClientID, &c.RedirectURI, &c.CodeChallenge, &c.JKT, &c.Nonce, &c.ExpiresAt, &c.Failures, &c.Spent,
+			&c.Redeemed, &disabled}, grantFields(&g)...)...)
 	c.Grant, c.GrantEnded = g, disabled || !g.Alive(now)
 	return c, g, err
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func approval(n int) *grant.Approval {
 			UpdatedAt: noon, ExpiresAt: noon.Add(fdx.MaxLife),
 		},
 		Code: grant.Code{
-			ClientID: p.ClientID, RedirectURI: p.RedirectURI, CodeChallenge: p.CodeChallenge, JKT: p.JKT,
+			ClientID: p.ClientID, RedirectURI: p.RedirectURI, CodeChallenge: p.CodeChallenge, JKT: p.JKT, Nonce: p.Nonce,
 			ExpiresAt: noon.Add(grant.CodeLifetime),
 		},
 		CodeHash: hash(fmt.Sprint("code ", n)),
@@ -245,6 +246,25 @@ func TestRedeemCode(t *testing.T) {
 	refreshes(t, s, noon, false)
 	if g := redeem(t, s, right(), noon, grant.CodeReplayed); g.ID != "" {
 		t.Errorf("the second replay ends %+v", g)
+	}
+}
+
+// TestRedeemNonce: the nonce of the request stays with the code, to the letter, and is given once. A code of the program of
+// before, which does not know the column, has none.
+func TestRedeemNonce(t *testing.T) {
+	s := storetest.New(t)
+	push(t, s)
+	visit(t, s, "tab")
+	signIn(t, s, "tab", "_alex")
+	a, nonce := approval(1), strings.Repeat("n-_.~é", 384/7) // of any characters that a form can carry
+	a.Code.Nonce = nonce
+	if _, d, err := s.Decide(t.Context(), hash("tab"), "_alex", a, noon); d != grant.Decided || err != nil {
+		t.Fatal(d, err)
+	}
+	for _, want := range []grant.Redemption{{Outcome: grant.Redeemed, Nonce: nonce}, {Outcome: grant.CodeReplayed}} {
+		if _, r, err := s.RedeemCode(t.Context(), hash("code 1"), right(), nil, noon); r != want || err != nil {
+			t.Errorf("%+v, %v; want %+v", r, err, want)
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ func ownScope(c client.Client, form oauth.Form) (oauth.Scope, error) {
 	if scope == nil {
 		scope = c.Scope()
 	}
-	scope = slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return s == "openid" || s == "offline_access" })
+	scope = slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return s == oauth.OpenID || s == oauth.OfflineAccess })
 	if len(scope) == 0 {
 		return nil, oauth.Refuse(oauth.ScopeEmpty, "no scope is left that a client can have in its own name")
 	}

@@ -1,0 +1,68 @@
+package client
+
+import (
+	"context"
+	"strings"
+
+	"authserver/internal/jose"
+	"authserver/internal/oauth"
+)
+
+// maxKids bounds the kids that a refusal names; the longest one that is named whole has 40 bytes.
+const maxKids = 5
+
+// Recipient finds the key that answers to a client are encrypted for by alg, as it finds those that verify: inline, or
+// behind the jwks_uri, where a set without such a key is fetched anew as one without a kid is, and the last good set serves
+// for an hour while its host is down. No set at all is a temporary error; a set without such a key a refusal, which rests on
+// the client's record and so belongs before Records.Doubt.
+func (k *KeySets) Recipient(ctx context.Context, c Client, alg string) (*jose.Recipient, error) {
+	s := k.find(c)
+	var found *jose.Recipient
+	var missing error
+	var kids string
+	usable := k.look(ctx, s, k.now(), func(set jose.KeySet) bool {
+		found, missing = set.Recipient(alg)
+		kids = kidsOf(set)
+		return missing == nil
+	})
+	switch {
+	case !usable:
+		return nil, noKeySet{c.ID}
+	case missing != nil:
+		member := "jwks"
+		if s.uri != "" {
+			member = "jwks_uri"
+		}
+		return nil, oauth.Refuse(oauth.EncryptionKeyMissing, "%s: %s It has the kids: %s", member, jose.Detail(missing), kids)
+	}
+	return found, nil
+}
+
+// kidsOf names the keys of a set, so that its owner sees which set this server knows.
+func kidsOf(set jose.KeySet) string {
+	var kids []string
+	for _, key := range set.Keys {
+		kids = append(kids, key.Kid())
+	}
+	for _, other := range set.Skipped {
+		kids = append(kids, other.Kid)
+	}
+	var named []string
+	for _, kid := range kids {
+		if kid != "" && len(named) < maxKids {
+			named = append(named, oauth.Printable(kid[:min(len(kid), 40)]))
+		}
+	}
+	if len(named) == 0 {
+		return "none"
+	}
+	return strings.Join(named, ", ")
+}
+
+// noKeySet says that the host of a client's keys gives none just now.
+type noKeySet struct{ clientID string }
+
+func (n noKeySet) Error() string { return "the jwks_uri of client " + n.clientID + " gives no key set" }
+
+// Temporary makes the request come back later.
+func (noKeySet) Temporary() bool { return true }
