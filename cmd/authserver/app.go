@@ -22,6 +22,7 @@ import (
 	"authserver/internal/keys"
 	"authserver/internal/replay"
 	"authserver/internal/resource"
+	"authserver/internal/response"
 	"authserver/internal/server"
 	"authserver/internal/store"
 	"authserver/internal/token"
@@ -114,7 +115,8 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 			Resources: c.resources, Lifetime: tokenLifetime, Now: now,
 		},
 		Introspection: &introspect.Endpoint{
-			Clients: clients, Tokens: tokens, Signer: signing, Store: st, Inactive: server.NewLimit(c.introspectionLimit), Now: now,
+			Clients: clients, Tokens: tokens, Sealer: response.Sealer{Signer: signing, Keys: clients.KeySets}, Store: st,
+			Inactive: server.NewLimit(c.introspectionLimit), Now: now,
 		},
 		Consents: &consent.Endpoint{
 			Guard: a.guard, Store: st, Bank: c.brand.Name, Issuer: c.issuer, Now: now,

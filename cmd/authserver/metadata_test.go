@@ -87,6 +87,7 @@ func TestMetadataIsTrue(t *testing.T) {
 		t.Errorf("JAR-08, JAR-10: %v", m)
 	}
 	t.Run("every algorithm signs", func(t *testing.T) { useAlgorithms(t, d, m) })
+	t.Run("every algorithm encrypts", func(t *testing.T) { useEncryption(t, d, m) })
 	t.Run("nothing weak is listed", func(t *testing.T) {
 		delete(m, "prompt_values_supported") // where none is a word for something else
 		text, _ := json.Marshal(m)

@@ -61,25 +61,12 @@ func echoed(t *testing.T, sent map[string]any, e *flow.Exchange) {
 	}
 }
 
-// encrypting adds keys for every encryption to those that a client registers inline.
-func encrypting(t *testing.T) func(map[string]any) {
-	var more []any
-	for _, alg := range []string{"PS256", "ES256"} {
-		public := key(t, alg).PublicJWK()
-		public.Use, public.Alg = "enc", ""
-		more = append(more, public)
-	}
-	return func(m map[string]any) {
-		m["jwks"] = map[string]any{"keys": append(more, m["jwks"].(map[string]any)["keys"].([]any)...)}
-	}
-}
-
 // DCR-07, DCR-10, DCR-11, DCR-13: every member is taken, kept and answered as it was sent, at registration and at an update,
 // at the replica that took it and at another.
 func TestEveryMember(t *testing.T) {
 	d := deploy(t, 2, nil)
 	for name, keys := range map[string]func(map[string]any){
-		"jwks":     encrypting(t),
+		"jwks":     newReader(t).publish,
 		"jwks_uri": changes{"jwks": nil, "jwks_uri": "https://keys.c.example:8443/jwks?client=1"}.apply,
 	} {
 		t.Run(name, func(t *testing.T) {

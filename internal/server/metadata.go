@@ -44,7 +44,9 @@ type document struct {
 	IntrospectionAuthSigningAlgs  []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	RevocationAuthMethods         []string `json:"revocation_endpoint_auth_methods_supported"`
 	RevocationAuthSigningAlgs     []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
-	IntrospectionSigningAlgs      []string `json:"introspection_signing_alg_values_supported"`
+	IntrospectionSigningAlgs      []string `json:"introspection_signing_alg_values_supported"`    // RFC 9701 §7
+	IntrospectionEncryptionAlgs   []string `json:"introspection_encryption_alg_values_supported"` // RFC 9701 §7
+	IntrospectionEncryptionEncs   []string `json:"introspection_encryption_enc_values_supported"` // RFC 9701 §7
 	DPoPSigningAlgValuesSupported []string `json:"dpop_signing_alg_values_supported"`
 }
 
@@ -66,6 +68,8 @@ func (s *Server) describe() document {
 		RevocationAuthMethods:         methods,
 		RevocationAuthSigningAlgs:     algs,
 		IntrospectionSigningAlgs:      algs,
+		IntrospectionEncryptionAlgs:   jose.EncryptionAlgs(),
+		IntrospectionEncryptionEncs:   jose.EncryptionEncs(),
 		DPoPSigningAlgValuesSupported: algs,
 	}
 	if s.Authorization != nil {
