@@ -14,11 +14,11 @@ import (
 // parameter the claims of the ID token that bind this server (OpenID Connect Core §3.1.2.2, §5.5.1). All others are
 // voluntary, and this server has no more to say of a person than it says anyway.
 func (e *Endpoint) readWhom(p *grant.Pushed, c client.Client, form oauth.Form) error {
-	asked, err := claimsOf(form.Get("claims"))
+	demanded, err := claimsOf(form.Get("claims"))
 	if err != nil {
 		return err
 	}
-	if err := asked.narrow(p, form.Get("acr_values") != ""); err != nil {
+	if err := demanded.narrow(p, form.Get("acr_values") != ""); err != nil {
 		return err
 	}
 	hint := form.Get("id_token_hint")
@@ -38,21 +38,21 @@ func (e *Endpoint) readWhom(p *grant.Pushed, c client.Client, form oauth.Form) e
 	return nil
 }
 
-// asked is what the claims parameter demands of the ID token.
-type asked struct {
+// demands are what the claims parameter makes of the ID token.
+type demands struct {
 	acr     []string // one of these; nil: any will do
 	subject string   // "": anybody
 }
 
-// narrow has a request demand it. acr_values of the request itself hold too; registered ones are only for requests without.
-func (a asked) narrow(p *grant.Pushed, requested bool) error {
-	p.Subject = a.subject
-	if a.acr == nil {
+// narrow has a request demand that. acr_values of the request itself hold too; registered ones are only for requests without.
+func (d demands) narrow(p *grant.Pushed, requested bool) error {
+	p.Subject = d.subject
+	if d.acr == nil {
 		return nil
 	}
-	both := a.acr
+	both := d.acr
 	if requested {
-		both = slices.DeleteFunc(slices.Clone(p.ACRValues), func(acr string) bool { return !slices.Contains(a.acr, acr) })
+		both = slices.DeleteFunc(slices.Clone(p.ACRValues), func(acr string) bool { return !slices.Contains(d.acr, acr) })
 	}
 	if len(both) == 0 {
 		return oauth.Refuse(oauth.ClaimsRefused, "acr_values and the essential claim acr of claims have no value in common")
@@ -62,27 +62,27 @@ func (a asked) narrow(p *grant.Pushed, requested bool) error {
 }
 
 // claimsOf reads the claims parameter (OpenID Connect Core §5.5), of which unknown members mean nothing.
-func claimsOf(value string) (asked, error) {
+func claimsOf(value string) (demands, error) {
 	if value == "" {
-		return asked{}, nil
+		return demands{}, nil
 	}
 	if len(value) > maxClaims {
-		return asked{}, oauth.Refuse(oauth.ParameterTooLong, "claims has %d bytes; at most %d are taken", len(value), maxClaims)
+		return demands{}, oauth.Refuse(oauth.ParameterTooLong, "claims has %d bytes; at most %d are taken", len(value), maxClaims)
 	}
 	all, err := jose.ParseObject([]byte(value))
 	if err != nil {
-		return asked{}, oauth.Refuse(oauth.ClaimsRefused, "claims must be one strict JSON object: %s", jose.Detail(err))
+		return demands{}, oauth.Refuse(oauth.ClaimsRefused, "claims must be one strict JSON object: %s", jose.Detail(err))
 	}
 	idToken, err := within(all, "id_token", "claims")
 	if err != nil {
-		return asked{}, err
+		return demands{}, err
 	}
 	acr, err := essentialACR(idToken)
 	if err != nil {
-		return asked{}, err
+		return demands{}, err
 	}
 	subject, err := subjectOf(idToken)
-	return asked{acr, subject}, err
+	return demands{acr, subject}, err
 }
 
 // within is a member that is an object; one that is null, as a claim may be that asks for nothing special, has no members.

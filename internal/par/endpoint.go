@@ -56,6 +56,9 @@ func (e *Endpoint) push(w http.ResponseWriter, r *http.Request, form oauth.Form)
 		return err
 	}
 	oauth.Note(w, oauth.FieldClient, caller.Client.ID)
+	if form, err = e.parameters(r.Context(), caller.Client, form, now); err != nil {
+		return e.Clients.Records.Doubt(r.Context(), caller.Client, err)
+	}
 	jkt, uses, err := e.key(r, form, now)
 	if err != nil {
 		return err

@@ -61,12 +61,6 @@ func (e *Endpoint) judge(c client.Client, form oauth.Form) (grant.Pushed, error)
 // checkKind refuses requests of a kind that this server, or this client, does not make.
 func checkKind(c client.Client, form oauth.Form) error {
 	switch responseType := form.Get("response_type"); {
-	case form.Get("request_uri") != "":
-		return oauth.Refuse(oauth.RequestURINested, "request_uri must not stand in a pushed request")
-	case form.Get("request") != "":
-		return oauth.Refuse(oauth.RequestObjectRefused, "request objects are not taken here; send the parameters in the form")
-	case c.Metadata.RequireSignedRequestObject:
-		return oauth.Refuse(oauth.RequestObjectMissing, "the client is registered to sign its requests (require_signed_request_object)")
 	case responseType == "":
 		return oauth.Refuse(oauth.ParameterMissing, "response_type is missing")
 	case responseType != "code":

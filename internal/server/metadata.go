@@ -32,6 +32,8 @@ type document struct {
 	IssParameterSupported         bool     `json:"authorization_response_iss_parameter_supported,omitempty"` // RFC 9207 §3
 	RequestParameterSupported     *bool    `json:"request_parameter_supported,omitempty"`
 	RequestURIParameterSupported  *bool    `json:"request_uri_parameter_supported,omitempty"` // of a client's own; pushed ones are another thing
+	RequestObjectSigningAlgs      []string `json:"request_object_signing_alg_values_supported,omitempty"`
+	RequireSignedRequestObject    *bool    `json:"require_signed_request_object,omitempty"` // RFC 9101 §10.5; a client may register it
 	ACRValuesSupported            []string `json:"acr_values_supported,omitempty"`
 	DetailsTypesSupported         []string `json:"authorization_details_types_supported,omitempty"` // RFC 9396 §10
 	PromptValuesSupported         []string `json:"prompt_values_supported,omitempty"`
@@ -81,14 +83,15 @@ func (s *Server) describe() document {
 
 // describePeoplesWay adds what there is where people can sign in.
 func (s *Server) describePeoplesWay(d *document) {
-	no := false
+	yes, no := true, false
 	d.AuthorizationEndpoint = s.Issuer + "/oauth2/authorize"
 	d.PushEndpoint = s.Issuer + "/oauth2/par"
 	d.RequirePushedRequests, d.IssParameterSupported = true, true
 	d.ResponseTypesSupported, d.ResponseModesSupported = []string{"code"}, []string{"query"}
 	d.GrantTypesSupported = token.GrantTypes()
 	d.CodeChallengeMethodsSupported = []string{"S256"}
-	d.RequestParameterSupported, d.RequestURIParameterSupported = &no, &no
+	d.RequestParameterSupported, d.RequestURIParameterSupported = &yes, &no
+	d.RequestObjectSigningAlgs, d.RequireSignedRequestObject = jose.Algs(), &no
 	d.DetailsTypesSupported = fdx.Types()
 	d.PromptValuesSupported = []string{"none", "login", "consent", "select_account"}
 	d.UILocalesSupported = page.Languages()
