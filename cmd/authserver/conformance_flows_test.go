@@ -72,7 +72,8 @@ var registered = map[string]string{
 	"authorization_details_types_supported": "list",
 	"token_endpoint_auth_methods_supported": "list", "token_endpoint_auth_signing_alg_values_supported": "list",
 	"introspection_endpoint_auth_methods_supported": "list", "introspection_endpoint_auth_signing_alg_values_supported": "list",
-	"introspection_signing_alg_values_supported": "list",
+	"introspection_signing_alg_values_supported":    "list",
+	"introspection_encryption_alg_values_supported": "list", "introspection_encryption_enc_values_supported": "list",
 	"revocation_endpoint_auth_methods_supported": "list", "revocation_endpoint_auth_signing_alg_values_supported": "list",
 	"dpop_signing_alg_values_supported": "list",
 }

@@ -83,7 +83,11 @@ func TestMetadataIsTrue(t *testing.T) {
 		refreshToken, _ := redeemed.JSON()["refresh_token"].(string)
 		outcome(t, do(t, c.Server, c.RefreshRequest(refreshToken, nil)), "200")
 	})
+	if m["request_parameter_supported"] != true || m["request_uri_parameter_supported"] != false || m["require_signed_request_object"] != false {
+		t.Errorf("JAR-08, JAR-10: %v", m)
+	}
 	t.Run("every algorithm signs", func(t *testing.T) { useAlgorithms(t, d, m) })
+	t.Run("every algorithm encrypts", func(t *testing.T) { useEncryption(t, d, m) })
 	t.Run("nothing weak is listed", func(t *testing.T) {
 		delete(m, "prompt_values_supported") // where none is a word for something else
 		text, _ := json.Marshal(m)
@@ -155,6 +159,14 @@ func useAlgorithms(t *testing.T, d *deployment, m map[string]any) {
 		if err := answer.Verify(keys); err != nil || answer.Member("alg") != alg || !slices.Contains(list(m, "introspection_signing_alg_values_supported"), alg) {
 			t.Errorf("%s: %v %v", alg, answer.Header, err)
 		}
+	}
+	for _, alg := range list(m, "request_object_signing_alg_values_supported") {
+		k := key(t, alg)
+		c := d.recipient(0, func(m map[string]any) {
+			m["jwks"], m["request_object_signing_alg"] = map[string]any{"keys": []any{k.PublicJWK()}}, alg
+		})
+		c.Key = k
+		outcome(t, do(t, c.Server, c.SignedPushRequest(pushable())), "201")
 	}
 	c := d.register(0)
 	for _, alg := range list(m, "dpop_signing_alg_values_supported") {

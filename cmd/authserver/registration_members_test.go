@@ -65,19 +65,20 @@ func echoed(t *testing.T, sent map[string]any, e *flow.Exchange) {
 // at the replica that took it and at another.
 func TestEveryMember(t *testing.T) {
 	d := deploy(t, 2, nil)
-	for name, keys := range map[string]changes{
-		"jwks": {}, "jwks_uri": {"jwks": nil, "jwks_uri": "https://keys.c.example:8443/jwks?client=1"},
+	for name, keys := range map[string]func(map[string]any){
+		"jwks":     newReader(t).publish,
+		"jwks_uri": changes{"jwks": nil, "jwks_uri": "https://keys.c.example:8443/jwks?client=1"}.apply,
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := d.within(t)
 			bare := d.register(0)
-			c := d.register(0, changes(everyMember).apply, keys.apply)
-			sent := metadata(c.Key, changes(everyMember).apply, keys.apply)
+			c := d.register(0, changes(everyMember).apply, keys)
+			sent := metadata(c.Key, changes(everyMember).apply, keys)
 			echoed(t, sent, d.expect(c, c.ManageRequest(http.MethodGet, nil), "200"))
 			there := d.at(c, 1)
 			echoed(t, sent, d.expect(there, there.ManageRequest(http.MethodGet, nil), "200"))
 
-			sent["jwks"] = metadata(bare.Key, keys.apply)["jwks"]
+			sent["jwks"] = metadata(bare.Key, keys)["jwks"]
 			changes{}.apply(sent)
 			echoed(t, sent, d.expect(bare, bare.ManageRequest(http.MethodPut, sent), "200"))
 			there = d.at(bare, 1)

@@ -10,14 +10,14 @@ import (
 	"authserver/internal/oauth"
 )
 
-// The clock rules of an assertion.
+// The clock rules of what a client signs for itself.
 const (
 	// MaxAssertionLifetime is how far ahead exp may lie. The Postman client of seed 001 sends 50 minutes.
 	MaxAssertionLifetime = time.Hour
-	// expLeeway forgives a clock that is a little behind (FAPI 2.0 Security Profile §5.3.2.1-13).
-	expLeeway = 10 * time.Second
-	// aheadLeeway is how far ahead iat and nbf may lie: FAPI demands 10 s and forbids 60 s.
-	aheadLeeway = 30 * time.Second
+	// ExpLeeway forgives a clock that is a little behind (FAPI 2.0 Security Profile §5.3.2.1-13).
+	ExpLeeway = 10 * time.Second
+	// AheadLeeway is how far ahead iat and nbf may lie: FAPI demands 10 s and forbids 60 s.
+	AheadLeeway = 30 * time.Second
 
 	maxAssertion = 16 << 10 // bytes
 	maxJTI       = 1 << 10  // bytes; only its hash is stored
@@ -116,7 +116,7 @@ func checkTimes(claims jose.Object, now time.Time) (time.Time, error) {
 		return expires, oauth.Refuse(oauth.AssertionLifetime, "exp must be a number of seconds since 1970")
 	case ahead > MaxAssertionLifetime:
 		return expires, oauth.Refuse(oauth.AssertionLifetime, "exp lies %.0f s ahead; at most %.0f s is accepted", ahead.Seconds(), MaxAssertionLifetime.Seconds())
-	case ahead <= -expLeeway:
+	case ahead <= -ExpLeeway:
 		return expires, oauth.Refuse(oauth.AssertionExpired, "exp passed %.0f s ago by this server's clock", -ahead.Seconds())
 	}
 	for _, name := range []string{"iat", "nbf"} {
@@ -124,8 +124,8 @@ func checkTimes(claims jose.Object, now time.Time) (time.Time, error) {
 		switch ahead := t.Sub(now); {
 		case err != nil:
 			return expires, oauth.Refuse(oauth.AssertionNotYet, "%s must be a number of seconds since 1970", name)
-		case present && ahead > aheadLeeway:
-			return expires, oauth.Refuse(oauth.AssertionNotYet, "%s lies %.0f s ahead of this server's clock; at most %.0f s is accepted", name, ahead.Seconds(), aheadLeeway.Seconds())
+		case present && ahead > AheadLeeway:
+			return expires, oauth.Refuse(oauth.AssertionNotYet, "%s lies %.0f s ahead of this server's clock; at most %.0f s is accepted", name, ahead.Seconds(), AheadLeeway.Seconds())
 		}
 	}
 	return expires, nil

@@ -15,7 +15,7 @@ import (
 // assertionType is the one client_assertion_type (RFC 7523 §2.2).
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// maxTrials bounds how many keys are tried for one assertion without a kid.
+// maxTrials bounds how many keys are tried for one token without a kid.
 const maxTrials = 10
 
 // Authenticator proves which client a request comes from.
@@ -122,7 +122,7 @@ func (a *Authenticator) candidates(ctx context.Context, token *jose.JWS, id stri
 	case registered != "" && registered != token.Header().Alg:
 		return c, nil, "registered for another token_endpoint_auth_signing_alg", nil
 	}
-	keys, why = a.KeySets.keys(ctx, c, token.Header(), now)
+	keys, why = a.KeySets.keys(ctx, c, token.Header(), registered, now)
 	return c, keys, why, nil
 }
 

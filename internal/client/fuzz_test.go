@@ -293,10 +293,10 @@ func agree(t *testing.T, caller Caller, compact string, signers []signer) {
 		audiences = append(audiences, issuer+"/oauth2/token", issuer+"/oauth/token", issuer+"/oauth2/introspect")
 	}
 	expected := jwt.Expected{Issuer: id, Subject: id, AnyAudience: audiences, Time: t0}
-	if err := claims.ValidateWithLeeway(expected, aheadLeeway); err != nil || len(claims.Audience) != 1 || claims.ID == "" {
+	if err := claims.ValidateWithLeeway(expected, AheadLeeway); err != nil || len(claims.Audience) != 1 || claims.ID == "" {
 		t.Fatalf("go-jose: %v, %v", claims, err)
 	}
-	if ahead := claims.Expiry.Time().Sub(t0); ahead <= -expLeeway || ahead > MaxAssertionLifetime {
+	if ahead := claims.Expiry.Time().Sub(t0); ahead <= -ExpLeeway || ahead > MaxAssertionLifetime {
 		t.Fatalf("go-jose: expires in %v", ahead)
 	}
 }

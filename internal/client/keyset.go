@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -69,10 +71,23 @@ type keySet struct {
 	flight    chan struct{}
 }
 
+// Verify returns the claims of a token if one of the client's keys signed it, with the algorithm that the client registered
+// for such tokens; "": any. The error tells of our records and of the client's host: it is for the log.
+func (k *KeySets) Verify(ctx context.Context, c Client, token *jose.JWS, registered jose.Alg, now time.Time) (jose.Object, error) {
+	if registered != "" && registered != token.Header().Alg {
+		return jose.Object{}, fmt.Errorf("signed with %s, registered for %s", token.Header().Alg, registered)
+	}
+	keys, why := k.keys(ctx, c, token.Header(), registered, now)
+	if len(keys) == 0 {
+		return jose.Object{}, errors.New(why)
+	}
+	return token.Verify(keys...)
+}
+
 // keys are the client's keys that may have signed a token with this header, or the private reason why there are none.
-func (k *KeySets) keys(ctx context.Context, c Client, h jose.Header, now time.Time) (keys []*jose.Key, why string) {
+func (k *KeySets) keys(ctx context.Context, c Client, h jose.Header, registered jose.Alg, now time.Time) (
+	keys []*jose.Key, why string) {
 	s := k.find(c)
-	registered := jose.Alg(c.Metadata.TokenEndpointAuthSigningAlg)
 	usable := k.look(ctx, s, now, func(set jose.KeySet) bool {
 		keys = set.Select(h, registered, maxTrials)
 		return len(keys) > 0

@@ -90,6 +90,56 @@ func TestRotation(t *testing.T) {
 	b.wants("JK-11 the one that stayed", next, true)
 }
 
+// CRY-03, CRY-06: what a client signed beside its assertions is verified with the same keys, fetched in the same way, and by the
+// algorithm that is registered for it, not for assertions. Another algorithm fetches nothing.
+func TestVerify(t *testing.T) {
+	old, next := ecSigner("old"), ecSigner("new")
+	h := newHost(t, serves(jwks(old)))
+	b := h.bench(t)
+	c := b.registry.clients["c1"]
+	c.Metadata.TokenEndpointAuthSigningAlg = "PS256"
+	verify := func(s signer, kid, registered string) error {
+		header := object{"alg": s.alg}
+		if kid != "" {
+			header["kid"] = kid
+		}
+		token, err := jose.Door{MaxBytes: 1 << 10, Types: []string{""}}.Parse(s.sign(text(header), `{"a":"b"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims, err := b.KeySets.Verify(t.Context(), c, token, jose.Alg(registered), b.clock.now())
+		if a, _, _ := claims.String("a"); (a == "b") != (err == nil) {
+			t.Errorf("%q and %v", a, err)
+		}
+		return err
+	}
+	for _, test := range []struct {
+		name            string
+		signer          signer
+		kid, registered string
+		good            bool
+		hits            int64
+	}{
+		{"another algorithm", old, "old", "PS256", false, 0},
+		{"a key of the set", old, "old", "ES256", true, 1},
+		{"any algorithm", old, "old", "", true, 1},
+		{"no kid", old, "", "", true, 1},
+		{"no kid, and no key of the set", next, "", "", false, 1},
+		{"the kid of another key", next, "old", "", false, 1},
+		{"an unknown kid of another algorithm", next, "new", "EdDSA", false, 1},
+		{"a key that was just published", next, "new", "", true, 2},
+		{"an unknown kid", next, "x", "", false, 2},
+	} {
+		if test.kid == "new" && test.good {
+			h.answer(serves(jwks(old, next)))
+		}
+		if err := verify(test.signer, test.kid, test.registered); (err == nil) != test.good {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		h.wantHits(t, test.name, test.hits)
+	}
+}
+
 // together asks n times at once for the key of a kid, and counts the answers that have it.
 func (b *bench) together(n int, s signer) (found int64) {
 	c := b.registry.clients["c1"]
@@ -100,7 +150,7 @@ func (b *bench) together(n int, s signer) (found int64) {
 	for range n {
 		all.Go(func() {
 			<-start
-			keys, _ := b.KeySets.keys(b.t.Context(), c, h, now)
+			keys, _ := b.KeySets.keys(b.t.Context(), c, h, "", now)
 			answers.Add(int64(len(keys)))
 		})
 	}

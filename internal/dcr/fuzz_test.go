@@ -34,6 +34,7 @@ func FuzzRead(f *testing.F) {
 		{"id_token_encrypted_response_alg": "ECDH-ES", "token_endpoint_auth_signing_alg": "ES256"}, {"contacts": []string{}, "client_uri": "https://c.example/?a=<&>"},
 		{"application_type": "native", "redirect_uris": []string{"http://127.0.0.1:1/"}}, {"post_logout_redirect_uris": []string{"https://c.example/"}},
 		{"intermediaries": []object{{"name": "x", "contacts": []string{""}, "registry_references": []object{{"registry": "FDX"}}}}},
+		{"id_token_encrypted_response_alg": "RSA-OAEP", "jwks": keys(edKey, named(rsaKey, `"use":"enc"`))},
 		{"software_statement": "eyJhbGciOiJFUzI1NiJ9.e30.AA"}, {"client_id": "c1", "client_secret": "x"},
 	} {
 		f.Add(body(f, members))
@@ -44,6 +45,7 @@ func FuzzRead(f *testing.F) {
 		{"application_type": "native", "redirect_uris": []string{"http://10.0.0.1/"}}, {"post_logout_redirect_uris": []string{"javascript:x"}}, {"redirect_uris": nil},
 		{"grant_types": []string{"refresh_token"}, "redirect_uris": nil}, {"grant_types": []string{"client_credentials"}, "response_types": []string{"code"}},
 		{"id_token_signed_response_alg": "RS256"}, {"userinfo_encrypted_response_enc": "A256GCM"}, {"id_token_encrypted_response_alg": "RSA1_5"},
+		{"id_token_encrypted_response_alg": "RSA-OAEP"}, {"id_token_encrypted_response_alg": "ECDH-ES", "jwks": keys(named(ecKey, `"use":"sig"`))},
 		{"client_uri": "http://c.example/"}, {"logo_uri#fr": "javascript:x"}, {"tos_uri": "https://c.example/#a"}, {"scope": "openid root"}, {"scope": "ROOT"},
 		{"jwks": keys(ecKey, named(ecKey, `"d":"AA"`))}, {"jwks": keys(named(ecKey, `"use":"enc"`))}, {"jwks": keys(`{"kty":"oct","k":"AAAA"}`, rsaKey)},
 		{"token_endpoint_auth_signing_alg": "PS256"}, {"jwks_uri": "https://c.example/jwks"}, {"jwks": nil}, {"jwks": nil, "jwks_uri": "https://127.0.0.1/jwks"},
@@ -173,7 +175,13 @@ func checkEcho(t *testing.T, text []byte) {
 		}
 	}
 	checkTogether(t, members)
-	checkJWKS(t, members["jwks"], unquote(t, members["token_endpoint_auth_signing_alg"]))
+	encrypted := map[string]bool{} // by RSA, and by elliptic curves
+	for name, raw := range members {
+		if strings.HasSuffix(name, "_encrypted_response_alg") {
+			encrypted[map[bool]string{true: "PS256", false: "ES256"}[strings.HasPrefix(unquote(t, raw), "RSA")]] = true
+		}
+	}
+	checkJWKS(t, members["jwks"], unquote(t, members["token_endpoint_auth_signing_alg"]), encrypted)
 }
 
 // checkTogether checks members against each other.
@@ -202,8 +210,9 @@ func checkTogether(t *testing.T, members map[string]json.RawMessage) {
 	}
 }
 
-// checkJWKS lets go-jose find a key that verifies, and looks for what no key that was sent may have.
-func checkJWKS(t *testing.T, jwks json.RawMessage, alg string) {
+// checkJWKS lets go-jose find a key that verifies, and one of the type of each that is encrypted with, and looks for what no
+// key that was sent may have.
+func checkJWKS(t *testing.T, jwks json.RawMessage, alg string, encrypted map[string]bool) {
 	t.Helper()
 	if jwks == nil {
 		return
@@ -232,9 +241,16 @@ func checkJWKS(t *testing.T, jwks json.RawMessage, alg string) {
 		if kind != "" && (alg == "" || alg == kind) {
 			usable++
 		}
+		use := "enc"
+		if raw := members["use"]; raw == nil || json.Unmarshal(raw, &use) == nil && use == "enc" {
+			delete(encrypted, kind)
+		}
 	}
 	if usable == 0 {
 		t.Fatalf("go-jose finds no key for %q in %s", alg, jwks)
+	}
+	if len(encrypted) > 0 {
+		t.Fatalf("nothing can be encrypted as registered, %v, with %s", encrypted, jwks)
 	}
 }
 

@@ -19,8 +19,8 @@ type Rules struct {
 // endpoints will use, since the bodies of real clients ask for it (seed 001).
 var (
 	grantTypes    = []string{"authorization_code", "refresh_token", "client_credentials"}
-	encryptAlgs   = []string{"RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A256KW"}
-	encryptEncs   = []string{"A256GCM", "A128GCM", "A128CBC-HS256", "A256CBC-HS512"}
+	encryptAlgs   = jose.EncryptionAlgs()
+	encryptEncs   = jose.EncryptionEncs()
 	responseModes = []string{"query", "form_post", "jwt", "query.jwt", "form_post.jwt"}
 	durationTypes = []string{"ONE_TIME", "PERSISTENT", "TIME_BOUND"}
 	registries    = []string{"FDX", "GLEIF", "ICANN", "PRIVATE"}
@@ -249,7 +249,25 @@ func (rules Rules) checkKeys(m *client.Metadata) error {
 			return oauth.Refuse(oauth.MetadataKeys, "jwks: %s; a private key that was sent anywhere must not be used again", skipped.Defect.Detail)
 		}
 	}
-	return checkInlineKeys(set, jose.Alg(m.TokenEndpointAuthSigningAlg))
+	if err := checkInlineKeys(set, jose.Alg(m.TokenEndpointAuthSigningAlg)); err != nil {
+		return err
+	}
+	return checkRecipients(set, m)
+}
+
+// checkRecipients wants an inline key for every algorithm by which an answer is to be encrypted. Request objects are
+// encrypted the other way round.
+func checkRecipients(set jose.KeySet, m *client.Metadata) error {
+	for _, alg := range []string{m.IDTokenEncryptedResponseAlg, m.UserinfoEncryptedResponseAlg,
+		m.AuthorizationEncryptedResponseAlg, m.IntrospectionEncryptedResponseAlg} {
+		if alg == "" {
+			continue
+		}
+		if _, err := set.Recipient(alg); err != nil {
+			return oauth.Refuse(oauth.MetadataKeys, "jwks: %s", jose.Detail(err))
+		}
+	}
+	return nil
 }
 
 func checkInlineKeys(set jose.KeySet, registered jose.Alg) error {

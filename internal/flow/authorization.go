@@ -41,6 +41,42 @@ func (c *Client) PushRequest(params url.Values) *Request {
 	return request
 }
 
+// SignedPushRequest pushes an authorization request as a request object (RFC 9126 §3): beside it stands only what proves the
+// client. Edits bend the object.
+func (c *Client) SignedPushRequest(params url.Values, edits ...Edit) *Request {
+	request := c.PushRequest(nil)
+	request.Form.Del("client_id")
+	request.RequestObject = c.RequestObject(params, edits...)
+	return request
+}
+
+// RequestObject is an authorization request as an object that the client signed (RFC 9101 §4), with the claims that FAPI 2.0
+// Message Signing §5.3.2 wants of it.
+func (c *Client) RequestObject(params url.Values, edits ...Edit) Compact {
+	return func() (string, error) {
+		now := c.Server.Now()
+		claims := map[string]any{"iss": c.ID, "aud": c.Server.Issuer, "client_id": c.ID, "jti": randomID(),
+			"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(assertionLifetime).Unix()}
+		for name, values := range params {
+			claims[name] = inObject(name, values)
+		}
+		return c.draft("oauth-authz-req+jwt", claims).Sign(edits...)
+	}
+}
+
+// inObject is a parameter as a request object has it: some are JSON there and no text (RFC 9101 §4, RFC 9396 §3).
+func inObject(name string, values []string) any {
+	switch name {
+	case "authorization_details", "claims", "max_age":
+		if json.Valid([]byte(values[0])) {
+			return json.RawMessage(values[0])
+		}
+	case "resource":
+		return values
+	}
+	return values[0]
+}
+
 // Pushed is the answer to a pushed authorization request (RFC 9126 §2.2).
 type Pushed struct {
 	RequestURI string `json:"request_uri"`

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// assertionLifetime is how long a client assertion lives: enough for one request and one retry.
+// assertionLifetime is how long a client assertion or a request object lives: enough for one request and one retry.
 const assertionLifetime = 60 * time.Second
 
 // Metadata is what this client uses of the server's metadata (RFC 8414 §2).
@@ -145,7 +145,7 @@ func (s *Server) Register(ctx context.Context, request *Request, key, dpopKey *K
 type Client struct {
 	Server  *Server
 	ID      string
-	Key     *Key // signs assertions
+	Key     *Key // signs assertions and request objects
 	DPoPKey *Key // signs proofs
 
 	RegistrationToken string // registration_access_token
@@ -167,15 +167,18 @@ func (c *Client) adopt(registration map[string]any) {
 func (c *Client) Assertion(edits ...Edit) Compact {
 	return func() (string, error) {
 		now := c.Server.Now()
-		draft := Draft{Key: c.Key, Alg: c.Key.Alg,
-			Header: map[string]any{"alg": c.Key.Alg, "typ": "JWT"},
-			Claims: map[string]any{"iss": c.ID, "sub": c.ID, "aud": c.Server.Issuer, "jti": randomID(),
-				"iat": now.Unix(), "exp": now.Add(assertionLifetime).Unix()}}
-		if c.Key.ID != "" {
-			draft.Header["kid"] = c.Key.ID
-		}
-		return draft.Sign(edits...)
+		return c.draft("JWT", map[string]any{"iss": c.ID, "sub": c.ID, "aud": c.Server.Issuer, "jti": randomID(),
+			"iat": now.Unix(), "exp": now.Add(assertionLifetime).Unix()}).Sign(edits...)
 	}
+}
+
+// draft is a JWT that the client is about to sign for itself.
+func (c *Client) draft(typ string, claims map[string]any) Draft {
+	header := map[string]any{"alg": c.Key.Alg, "typ": typ}
+	if c.Key.ID != "" {
+		header["kid"] = c.Key.ID
+	}
+	return Draft{Header: header, Claims: claims, Key: c.Key, Alg: c.Key.Alg}
 }
 
 // Proof is a DPoP proof for one request (RFC 9449 §4.2), with the origin's last nonce when there is one. For a

@@ -30,6 +30,8 @@ type Request struct {
 
 	// Assertion is signed once and sent as client_assertion; a retry for a nonce sends the same one.
 	Assertion Compact
+	// RequestObject is signed once, too, and sent as request.
+	RequestObject Compact
 	// Proof is signed again for every attempt and sent as the DPoP header.
 	Proof Compact
 }
@@ -60,6 +62,13 @@ func (r *Request) encode() (http.Header, string, error) {
 		}
 		form.Set("client_assertion_type", assertionType)
 		form.Set("client_assertion", assertion)
+	}
+	if r.RequestObject != nil {
+		object, err := r.RequestObject()
+		if err != nil {
+			return nil, "", fmt.Errorf("signing the request object: %w", err)
+		}
+		form.Set("request", object)
 	}
 	if r.Proof != nil {
 		proof, err := r.Proof()
@@ -197,16 +206,19 @@ func (u *Unreachable) Error() string { return u.Err.Error() }
 func (u *Unreachable) Unwrap() error { return u.Err }
 
 // Do sends a request. When the server asks for a nonce (use_dpop_nonce, RFC 9449 §8) it is sent once more, with a fresh
-// proof and the same assertion. Any HTTP answer is a success here; the only errors are those of signing, and
+// proof and the same assertion and request object. Any HTTP answer is a success here; the only errors are those of signing, and
 // *Unreachable.
 func (s *Server) Do(ctx context.Context, request *Request) (*Exchange, error) {
 	attempt := *request
-	if request.Assertion != nil {
-		assertion, err := request.Assertion()
-		if err != nil {
-			return nil, fmt.Errorf("signing the client assertion: %w", err)
+	for _, once := range []*Compact{&attempt.Assertion, &attempt.RequestObject} {
+		if *once == nil {
+			continue
 		}
-		attempt.Assertion = Literal(assertion)
+		signed, err := (*once)()
+		if err != nil {
+			return nil, fmt.Errorf("signing the client assertion or the request object: %w", err)
+		}
+		*once = Literal(signed)
 	}
 	exchange, err := s.Send(ctx, &attempt)
 	if err != nil || attempt.Proof == nil || exchange.ErrorCode() != "use_dpop_nonce" {
@@ -261,6 +273,7 @@ func (s *Server) Send(ctx context.Context, request *Request) (*Exchange, error) 
 func (e *Exchange) decodeJWTs() {
 	candidates := []struct{ name, compact string }{
 		{"client_assertion", e.Form().Get("client_assertion")},
+		{"request", e.Form().Get("request")},
 		{"DPoP", e.RequestHeader.Get("DPoP")},
 		{"access_token", text(e.JSON()["access_token"])},
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +77,37 @@ func TestAssertionAndProofAreWhatFAPIWants(t *testing.T) {
 	wantClaims := `{"ath":"` + digest64("token") + `","htm":"POST","htu":"https://rs.example/a","iat":1700000000}`
 	if text(proof.Claims) != wantClaims {
 		t.Errorf("claims %s\nwant   %s", text(proof.Claims), wantClaims)
+	}
+}
+
+// A request object has its JSON types, and beside it stands nothing but what proves the client. A retry sends the same one.
+func TestRequestObjectIsWhatFAPIWants(t *testing.T) {
+	var seen []*http.Request
+	client := testClient(t, challenger(&seen))
+	client.Server.Metadata.PushedAuthorizationRequestEndpoint = client.Server.Metadata.TokenEndpoint
+	push := client.SignedPushRequest(url.Values{"state": {"1"}, "max_age": {"300"}, "authorization_details": {`[{"type":"a"}]`},
+		"claims": {`{"b":1}`}, "resource": {"https://a.example", "https://b.example"}, "scope": {"a"}},
+		SetClaim("scope", "b"), DropClaim("jti"))
+	e, err := client.Server.Do(t.Context(), push)
+	if err != nil || len(seen) != 2 {
+		t.Fatalf("%d requests, %v", len(seen), err)
+	}
+	if first, second := seen[0].PostForm.Get("request"), seen[1].PostForm.Get("request"); first == "" || first != second {
+		t.Error("the retry has another request object")
+	}
+	names := slices.Sorted(maps.Keys(seen[1].PostForm))
+	if diff := cmp.Diff([]string{"client_assertion", "client_assertion_type", "request"}, names); diff != "" {
+		t.Error(diff)
+	}
+	object := e.JWTs[1]
+	if err := object.Verify([]JWK{client.Key.PublicJWK()}); err != nil || object.Name != "request" || object.Member("typ") != "oauth-authz-req+jwt" {
+		t.Error(err, object.Name, object.Header)
+	}
+	want := `{"aud":"` + client.Server.Issuer + `","authorization_details":[{"type":"a"}],"claims":{"b":1},"client_id":"client-1",` +
+		`"exp":1700000060,"iat":1700000000,"iss":"client-1","max_age":300,"nbf":1700000000,` +
+		`"resource":["https://a.example","https://b.example"],"scope":"b","state":"1"}`
+	if got := text(object.Claims); got != want {
+		t.Errorf("claims %s\nwant   %s", got, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package introspect
 
 import (
+	"cmp"
 	"mime"
 	"net/http"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"authserver/internal/fdx"
 	"authserver/internal/jose"
 	"authserver/internal/oauth"
+	"authserver/internal/response"
 )
 
 // typJWT is the typ header and, after application/, the media type of an introspection answer as a JWT (RFC 9701 §5).
@@ -52,22 +54,25 @@ type signed struct {
 	TokenIntrospection any    `json:"token_introspection"`
 }
 
-// Signer signs answers.
-type Signer interface {
-	Sign(alg jose.Alg, typ string, claims any) (string, error)
+// envelope is what the answer to a caller goes into; nil: it is JSON. A caller gets a JWT if it registered for that or
+// accepts it, and an encrypted one only if it registered for that.
+func (e *Endpoint) envelope(r *http.Request, caller client.Client) (*response.Envelope, error) {
+	as := caller.Introspection()
+	if as.Sign == "" && !acceptsJWT(r) {
+		return nil, nil
+	}
+	as.Sign = cmp.Or(as.Sign, jose.PS256)
+	envelope, err := e.Sealer.Prepare(r.Context(), caller, as)
+	return &envelope, err
 }
 
-// answer writes what the caller may know, in the form that it registered or accepts.
-func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, caller client.Client, what any, now time.Time) error {
-	registered := jose.Alg(caller.Metadata.IntrospectionSignedResponseAlg)
-	if registered == "" && !acceptsJWT(r) {
+// answer writes what the caller may know.
+func (e *Endpoint) answer(w http.ResponseWriter, into *response.Envelope, caller client.Client, what any, now time.Time) error {
+	if into == nil {
 		oauth.WriteJSON(w, http.StatusOK, what)
 		return nil
 	}
-	if registered == "" {
-		registered = jose.PS256
-	}
-	compact, err := e.Signer.Sign(registered, typJWT, signed{
+	sealed, err := into.Seal(typJWT, signed{
 		Issuer: e.Tokens.Issuer, Audience: caller.ID, IssuedAt: now.Unix(), TokenIntrospection: what,
 	})
 	if err != nil {
@@ -75,7 +80,7 @@ func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, caller client.
 	}
 	oauth.NoStore(w)
 	w.Header().Set("Content-Type", "application/"+typJWT)
-	_, err = w.Write([]byte(compact))
+	_, err = w.Write([]byte(sealed))
 	return err
 }
 

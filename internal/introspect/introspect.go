@@ -11,6 +11,7 @@ import (
 	"authserver/internal/grant"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
+	"authserver/internal/response"
 )
 
 // Store keeps the deny-list and the grants of people, and knows which clients are alive.
@@ -31,7 +32,7 @@ type Store interface {
 type Endpoint struct {
 	Clients  *client.Authenticator
 	Tokens   accesstoken.Tokens
-	Signer   Signer
+	Sealer   response.Sealer
 	Store    Store
 	Inactive oauth.Limit // of inactive answers for one caller: an oracle must not be asked at will
 	Now      func() time.Time
@@ -39,7 +40,11 @@ type Endpoint struct {
 
 // Introspect tells an entitled caller what a token says.
 func (e *Endpoint) Introspect(w http.ResponseWriter, r *http.Request) error {
-	caller, token, err := e.admit(w, r, oauth.MislabelledForm)
+	var into *response.Envelope
+	caller, token, err := e.admit(w, r, oauth.MislabelledForm, func(caller client.Client) (err error) {
+		into, err = e.envelope(r, caller)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -49,13 +54,13 @@ func (e *Endpoint) Introspect(w http.ResponseWriter, r *http.Request) error {
 	}
 	if says != nil {
 		oauth.Note(w, oauth.FieldTokenState, "active")
-		return e.answer(w, r, caller, says, e.Now())
+		return e.answer(w, into, caller, says, e.Now())
 	}
 	if err := oauth.Limited(e.Inactive, caller.ID); err != nil {
 		return err
 	}
 	oauth.Note(w, oauth.FieldTokenState, "inactive")
-	return e.answer(w, r, caller, inactive{}, e.Now())
+	return e.answer(w, into, caller, inactive{}, e.Now())
 }
 
 // about is what the caller may know of a token; nil: it is not valid, or not the caller's to see. What kind of token it is
@@ -117,7 +122,7 @@ func (e *Endpoint) aboutRefresh(ctx context.Context, by client.Client, token oau
 // Revoke ends the caller's own token: an access token alone, a refresh token with its grant and all access tokens of it
 // (RFC 7009 §2.1). Another client's token is left alone, and the answer does not tell (RFC 7009 §2.2).
 func (e *Endpoint) Revoke(w http.ResponseWriter, r *http.Request) error {
-	caller, token, err := e.admit(w, r, oauth.FormOnly)
+	caller, token, err := e.admit(w, r, oauth.FormOnly, func(client.Client) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -160,8 +165,10 @@ func (e *Endpoint) revokeRefresh(ctx context.Context, w http.ResponseWriter, by 
 	return nil
 }
 
-// admit authenticates the caller, spends its assertion and returns the token that the request is about.
-func (e *Endpoint) admit(w http.ResponseWriter, r *http.Request, kind oauth.Body) (caller client.Client, token string, err error) {
+// admit authenticates the caller, spends its assertion and returns the token that the request is about. Before it spends
+// anything it has ready make sure that the caller can be answered.
+func (e *Endpoint) admit(w http.ResponseWriter, r *http.Request, kind oauth.Body, ready func(client.Client) error) (
+	caller client.Client, token string, err error) {
 	form, err := oauth.ReadForm(r, kind)
 	if err != nil {
 		return caller, "", err
@@ -171,11 +178,14 @@ func (e *Endpoint) admit(w http.ResponseWriter, r *http.Request, kind oauth.Body
 		if err != nil {
 			return err
 		}
-		oauth.Note(w, oauth.FieldClient, proven.Client.ID)
+		caller = proven.Client
+		oauth.Note(w, oauth.FieldClient, caller.ID)
 		if token, err = form.Required("token"); err != nil {
 			return err
 		}
-		caller = proven.Client
+		if err := ready(caller); err != nil {
+			return e.Clients.Records.Doubt(r.Context(), caller, err)
+		}
 		return e.Clients.Records.Spend(r.Context(), proven)
 	})
 	return caller, token, err

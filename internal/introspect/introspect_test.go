@@ -19,6 +19,7 @@ import (
 	"authserver/internal/jose"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
+	"authserver/internal/response"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -109,6 +110,7 @@ type bench struct {
 	store  *memory
 	tokens accesstoken.Tokens
 	c1, c2 *flow.Client
+	sealer *response.Sealer
 	notes  map[oauth.Field]string
 	serve  map[string]oauth.Handler
 }
@@ -132,13 +134,14 @@ func newBench(t *testing.T) *bench {
 		IntrospectionEndpoint: issuer + "/introspect", RevocationEndpoint: issuer + "/revoke",
 	}}
 	b.c1, b.c2 = b.register(server, "c1"), b.register(server, "c2")
-	endpoint := &introspect.Endpoint{
-		Clients: &client.Authenticator{
-			Issuer: issuer, Origin: issuer, Records: client.NewRecords(b.store, b.store),
-			KeySets: client.NewKeySets(client.NewFetcher(client.Vetting{}), nil, nil, slog.New(slog.DiscardHandler), now),
-		},
-		Tokens: b.tokens, Signer: signer{key}, Store: b.store, Now: now,
+	clients := &client.Authenticator{
+		Issuer: issuer, Origin: issuer, Records: client.NewRecords(b.store, b.store),
+		KeySets: client.NewKeySets(client.NewFetcher(client.Vetting{}), nil, nil, slog.New(slog.DiscardHandler), now),
 	}
+	endpoint := &introspect.Endpoint{
+		Clients: clients, Tokens: b.tokens, Sealer: response.Sealer{Signer: signer{key}, Keys: clients.KeySets}, Store: b.store, Now: now,
+	}
+	b.sealer = &endpoint.Sealer
 	b.serve = map[string]oauth.Handler{"/introspect": endpoint.Introspect, "/revoke": endpoint.Revoke}
 	return b
 }

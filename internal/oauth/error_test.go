@@ -19,7 +19,7 @@ func TestStatus(t *testing.T) {
 		"invalid_target":                400, // RFC 8707 §2
 		"unsupported_response_type":     400, // RFC 6749 §4.1.2.1, answered as RFC 9126 §2.3 has it
 		"invalid_authorization_details": 400, // RFC 9396 §5
-		"request_not_supported":         400, // OpenID Connect Core §3.1.2.6, answered as RFC 9126 §2.3 has it
+		"invalid_request_object":        400, // RFC 9126 §2.3
 		"invalid_request_uri":           400, // OpenID Connect Core §3.1.2.6: a page, since no redirect URI is proven
 		"invalid_grant":                 400, // RFC 6749 §5.2
 

@@ -227,6 +227,9 @@ func parseFlatJSON(body []byte) (Form, error) {
 	return newForm(values)
 }
 
+// FormOf makes a form of parameters that came by another way, under the rules of a body.
+func FormOf(values map[string][]string) (Form, error) { return newForm(values) }
+
 // newForm applies RFC 6749 §3.2: no parameter twice, and one without a value counts as absent.
 func newForm(values url.Values) (Form, error) {
 	for name, all := range values {

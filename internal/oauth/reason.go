@@ -15,7 +15,7 @@ const (
 	InvalidTarget               Code = "invalid_target"                    // RFC 8707 §2
 	UnsupportedResponseType     Code = "unsupported_response_type"         // RFC 6749 §4.1.2.1
 	InvalidAuthorizationDetails Code = "invalid_authorization_details"     // RFC 9396 §5
-	RequestNotSupported         Code = "request_not_supported"             // OpenID Connect Core §3.1.2.6
+	InvalidRequestObject        Code = "invalid_request_object"            // RFC 9101 §7
 	InvalidRequestURI           Code = "invalid_request_uri"               // OpenID Connect Core §3.1.2.6
 	LoginRequired               Code = "login_required"                    // OpenID Connect Core §3.1.2.6
 	ConsentRequired             Code = "consent_required"                  // OpenID Connect Core §3.1.2.6
@@ -44,7 +44,7 @@ var status = map[Code]int{
 	InvalidTarget:               http.StatusBadRequest,
 	UnsupportedResponseType:     http.StatusBadRequest,
 	InvalidAuthorizationDetails: http.StatusBadRequest,
-	RequestNotSupported:         http.StatusBadRequest,
+	InvalidRequestObject:        http.StatusBadRequest,
 	InvalidRequestURI:           http.StatusBadRequest,
 	LoginRequired:               http.StatusBadRequest,
 	ConsentRequired:             http.StatusBadRequest,
@@ -106,8 +106,19 @@ const (
 	EncryptionKeyMissing   Reason = "encryption_key_missing"
 
 	RequestURINested        Reason = "request_uri_nested"
-	RequestObjectRefused    Reason = "request_object_refused"
 	RequestObjectMissing    Reason = "request_object_missing"
+	RequestObjectMalformed  Reason = "request_object_malformed"
+	RequestObjectEncrypted  Reason = "request_object_encrypted"
+	RequestObjectAlg        Reason = "request_object_alg"
+	RequestObjectTyp        Reason = "request_object_typ"
+	RequestObjectSignature  Reason = "request_object_signature"
+	RequestObjectNested     Reason = "request_object_nested"
+	RequestObjectClient     Reason = "request_object_client"
+	RequestObjectAudience   Reason = "request_object_audience"
+	RequestObjectLifetime   Reason = "request_object_lifetime"
+	RequestObjectExpired    Reason = "request_object_expired"
+	RequestObjectNotYet     Reason = "request_object_not_yet_valid"
+	RequestObjectMember     Reason = "request_object_member"
 	DetailsMalformed        Reason = "authorization_details_malformed"
 	DetailsType             Reason = "authorization_details_type"
 	DetailsMember           Reason = "authorization_details_member"

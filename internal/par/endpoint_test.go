@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ type bench struct {
 	*flow.Client
 	*Endpoint
 	*testing.T
+	rsa    *flow.Key // another one of the client's
 	client client.Client
 	spent  map[replay.Use]bool
 	pushed map[string]grant.Pushed
@@ -37,17 +39,24 @@ type bench struct {
 	most   int // that it lets through; 0: all
 }
 
+// rsaKey is made once, because that takes its time.
+var rsaKey = sync.OnceValues(func() (*flow.Key, error) { return flow.GenerateKey("PS256") })
+
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	key, err := flow.GenerateKey("ES256")
 	if err != nil {
 		t.Fatal(err)
 	}
-	jwks, err := json.Marshal(map[string]any{"keys": []any{key.PublicJWK()}})
+	rsa, err := rsaKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, spent: map[replay.Use]bool{}, pushed: map[string]grant.Pushed{}}
+	jwks, err := json.Marshal(map[string]any{"keys": []any{key.PublicJWK(), rsa.PublicJWK()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{T: t, rsa: rsa, spent: map[replay.Use]bool{}, pushed: map[string]grant.Pushed{}}
 	b.client = recipient(func(c *client.Client) {
 		c.Metadata.TokenEndpointAuthMethod, c.Metadata.JWKS = client.PrivateKeyJWT, jwks
 	})
@@ -71,6 +80,9 @@ func (b *bench) FindClient(_ context.Context, id string) (client.Client, bool, e
 }
 
 func (b *bench) Spend(_ context.Context, s replay.Spend) (replay.Outcome, error) {
+	if s.ClientVersion != b.client.Version {
+		return replay.Outcome{Stale: true}, nil
+	}
 	for _, use := range s.Uses {
 		if b.spent[use] {
 			return replay.Outcome{Replayed: use.Kind}, nil

@@ -2,7 +2,6 @@ package par
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"authserver/internal/client"
 	"authserver/internal/fdx"
 	"authserver/internal/grant"
-	"authserver/internal/jose"
 	"authserver/internal/oauth"
 )
 
@@ -58,21 +56,15 @@ func (e *Endpoint) judge(c client.Client, form oauth.Form) (grant.Pushed, error)
 		ClientID: c.ID, RedirectURI: redirectURI, ResponseMode: mode, Scope: scope.String(), Details: details,
 		Resources: resources, CodeChallenge: challenge,
 	}
-	err = readOpenID(&p, c, form)
-	return p, err
+	if err := readOpenID(&p, c, form); err != nil {
+		return grant.Pushed{}, err
+	}
+	return p, e.readWhom(&p, c, form)
 }
 
 // checkKind refuses requests of a kind that this server, or this client, does not make.
 func checkKind(c client.Client, form oauth.Form) error {
 	switch responseType := form.Get("response_type"); {
-	case form.Get("request_uri") != "":
-		return oauth.Refuse(oauth.RequestURINested, "request_uri must not stand in a pushed request")
-	case form.Get("request") != "":
-		return oauth.Refuse(oauth.RequestObjectRefused, "request objects are not taken here; send the parameters in the form")
-	case c.Metadata.RequireSignedRequestObject:
-		return oauth.Refuse(oauth.RequestObjectMissing, "the client is registered to sign its requests (require_signed_request_object)")
-	case form.Get("id_token_hint") != "":
-		return oauth.Refuse(oauth.HintRefused, "id_token_hint is not taken here: this server issues no ID tokens")
 	case responseType == "":
 		return oauth.Refuse(oauth.ParameterMissing, "response_type is missing")
 	case responseType != "code":
@@ -117,8 +109,7 @@ func isDigest(s string) bool {
 
 // scopeFor is the requested scope, or all that is registered when none is requested, as far as a person can grant it. The
 // scopes of client registration belong to a client's own name; they are left out and not refused, because clients of FDX ask
-// for all that they are registered for. So is openid: without ID tokens it would promise something that does not come. The
-// response's scope tells.
+// for all that they are registered for. The response's scope tells.
 func scopeFor(c client.Client, requested string) (oauth.Scope, error) {
 	scope, err := oauth.ParseScope(requested)
 	if err != nil {
@@ -131,7 +122,7 @@ func scopeFor(c client.Client, requested string) (oauth.Scope, error) {
 	if scope.Beyond(registered) != "" {
 		return nil, oauth.Refuse(oauth.ScopeNotRegistered, "the client is not registered for all of the requested scope; registered: %s", registered)
 	}
-	scope = slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return s == "openid" || strings.HasPrefix(s, "client.") })
+	scope = slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return strings.HasPrefix(s, "client.") })
 	if len(scope) == 0 {
 		return nil, oauth.Refuse(oauth.ScopeEmpty, "no scope is left that a person could grant")
 	}
@@ -176,8 +167,7 @@ func readOpenID(p *grant.Pushed, c client.Client, form oauth.Form) (err error) {
 	if len(p.ACRValues) == 0 {
 		p.ACRValues = c.Metadata.DefaultACRValues
 	}
-	p.Claims, err = claimsOf(form.Get("claims"))
-	return err
+	return nil
 }
 
 // words are the values of a parameter that is a list with spaces between, and nothing else; nil when there are none.
@@ -214,18 +204,4 @@ func maxAgeOf(value string, registered *int) (*int, error) {
 		return nil, oauth.Refuse(oauth.MaxAgeRefused, "max_age must be a whole number of seconds")
 	}
 	return &seconds, nil
-}
-
-// claimsOf is the claims parameter, of which unknown members mean nothing (OpenID Connect Core §5.5).
-func claimsOf(value string) (json.RawMessage, error) {
-	if value == "" {
-		return nil, nil
-	}
-	if len(value) > maxClaims {
-		return nil, oauth.Refuse(oauth.ParameterTooLong, "claims has %d bytes; at most %d are taken", len(value), maxClaims)
-	}
-	if _, err := jose.ParseObject([]byte(value)); err != nil {
-		return nil, oauth.Refuse(oauth.ClaimsRefused, "claims must be one strict JSON object: %s", jose.Detail(err))
-	}
-	return json.RawMessage(value), nil
 }

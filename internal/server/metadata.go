@@ -33,6 +33,8 @@ type document struct {
 	IssParameterSupported         bool     `json:"authorization_response_iss_parameter_supported,omitempty"` // RFC 9207 §3
 	RequestParameterSupported     *bool    `json:"request_parameter_supported,omitempty"`
 	RequestURIParameterSupported  *bool    `json:"request_uri_parameter_supported,omitempty"` // of a client's own; pushed ones are another thing
+	RequestObjectSigningAlgs      []string `json:"request_object_signing_alg_values_supported,omitempty"`
+	RequireSignedRequestObject    *bool    `json:"require_signed_request_object,omitempty"` // RFC 9101 §10.5; a client may register it
 	ACRValuesSupported            []string `json:"acr_values_supported,omitempty"`
 	DetailsTypesSupported         []string `json:"authorization_details_types_supported,omitempty"` // RFC 9396 §10
 	PromptValuesSupported         []string `json:"prompt_values_supported,omitempty"`
@@ -43,7 +45,9 @@ type document struct {
 	IntrospectionAuthSigningAlgs  []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	RevocationAuthMethods         []string `json:"revocation_endpoint_auth_methods_supported"`
 	RevocationAuthSigningAlgs     []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
-	IntrospectionSigningAlgs      []string `json:"introspection_signing_alg_values_supported"`
+	IntrospectionSigningAlgs      []string `json:"introspection_signing_alg_values_supported"`    // RFC 9701 §7
+	IntrospectionEncryptionAlgs   []string `json:"introspection_encryption_alg_values_supported"` // RFC 9701 §7
+	IntrospectionEncryptionEncs   []string `json:"introspection_encryption_enc_values_supported"` // RFC 9701 §7
 	DPoPSigningAlgValuesSupported []string `json:"dpop_signing_alg_values_supported"`
 }
 
@@ -65,6 +69,8 @@ func (s *Server) describe() document {
 		RevocationAuthMethods:         methods,
 		RevocationAuthSigningAlgs:     algs,
 		IntrospectionSigningAlgs:      algs,
+		IntrospectionEncryptionAlgs:   jose.EncryptionAlgs(),
+		IntrospectionEncryptionEncs:   jose.EncryptionEncs(),
 		DPoPSigningAlgValuesSupported: algs,
 	}
 	if s.Authorization != nil {
@@ -78,7 +84,7 @@ func (s *Server) describe() document {
 
 // describePeoplesWay adds what there is where people can sign in.
 func (s *Server) describePeoplesWay(d *document) {
-	no := false
+	yes, no := true, false
 	d.AuthorizationEndpoint = s.Issuer + "/oauth2/authorize"
 	d.EndSessionEndpoint = s.Issuer + "/oauth2/logout"
 	d.PushEndpoint = s.Issuer + "/oauth2/par"
@@ -86,7 +92,8 @@ func (s *Server) describePeoplesWay(d *document) {
 	d.ResponseTypesSupported, d.ResponseModesSupported = []string{"code"}, []string{"query"}
 	d.GrantTypesSupported = token.GrantTypes()
 	d.CodeChallengeMethodsSupported = []string{"S256"}
-	d.RequestParameterSupported, d.RequestURIParameterSupported = &no, &no
+	d.RequestParameterSupported, d.RequestURIParameterSupported = &yes, &no
+	d.RequestObjectSigningAlgs, d.RequireSignedRequestObject = jose.Algs(), &no
 	d.DetailsTypesSupported = fdx.Types()
 	d.PromptValuesSupported = []string{"none", "login", "consent", "select_account"}
 	d.UILocalesSupported = page.Languages()
