@@ -10,9 +10,11 @@ import (
 	"authserver/internal/client"
 	"authserver/internal/fdx"
 	"authserver/internal/grant"
+	"authserver/internal/idtoken"
 	"authserver/internal/oauth"
 	"authserver/internal/page"
 	"authserver/internal/person"
+	"authserver/internal/response"
 )
 
 // Store keeps interactions, sessions and what people decide. Every id is a SHA-256.
@@ -63,7 +65,9 @@ type Endpoint struct {
 	Store     Store
 	Passwords Passwords
 	Upstream  Upstream
-	Accounts  Accounts // nil: nobody has any here
+	Accounts  Accounts        // nil: nobody has any here
+	IDTokens  idtoken.Tokens  // recognise who is sent to sign out
+	Answers   response.Sealer // protect what clients are told as they registered
 	Pages     *page.Pages
 	Forms     Forms
 	Sessions  person.Lifetimes
@@ -179,11 +183,6 @@ type turn struct {
 
 // id is how the store knows the interaction.
 func (t turn) id() []byte { return t.secret.Hash() }
-
-// to is where refusals go that are the client's to know. The redirect URI has been looked up once more by then.
-func (t turn) to(issuer string) oauth.Return {
-	return oauth.Return{RedirectURI: t.interaction.Request.RedirectURI, State: t.interaction.Request.State, Issuer: issuer}
-}
 
 // find is the turn of a request that names its interaction, which takes a step.
 func (e *Endpoint) find(w http.ResponseWriter, r *http.Request, handle string, now time.Time) (turn, error) {

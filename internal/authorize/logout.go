@@ -94,7 +94,14 @@ func (e *Endpoint) readLogout(ctx context.Context, values url.Values) (l logout,
 
 // hinted is the client that an ID token was issued to, which client_id must name if it is there (RP-Initiated Logout §2).
 func (e *Endpoint) hinted(idToken, clientID string) (string, error) {
-	return "", oauth.Refuse(oauth.HintRefused, "id_token_hint is not taken here: this server issues no ID tokens")
+	hint, err := e.IDTokens.Recognise(idToken)
+	switch {
+	case err != nil:
+		return "", oauth.Refuse(oauth.HintRefused, "id_token_hint is no ID token of %s, or too old to be known", e.Issuer).Because(err)
+	case clientID != "" && clientID != hint.Audience:
+		return "", oauth.Refuse(oauth.HintRefused, "id_token_hint was given to another client than client_id names")
+	}
+	return hint.Audience, nil
 }
 
 // parameters are those of the same request as a GET. What the ID token had to say has been read, so that it does not come to

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"authserver/internal/client"
+	"authserver/internal/jose"
 	"authserver/internal/oauth"
 )
 
@@ -107,8 +108,9 @@ func TestLogoutRefused(t *testing.T) {
 		logoutAt("client_id", "c1", "client_id", "c2", "post_logout_redirect_uri", bye):               oauth.ParameterRepeated,
 		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", "1", "state", "2"):      oauth.ParameterRepeated,
 		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", long):                   oauth.ParameterTooLong,
-		logoutAt("ui_locales", long): oauth.ParameterTooLong,
-		logoutAt() + "a;b":           oauth.BodyMalformed,
+		logoutAt("ui_locales", long):       oauth.ParameterTooLong,
+		logoutAt() + "a;b":                 oauth.BodyMalformed,
+		logoutAt("id_token_hint", "a.b.c"): oauth.HintRefused,
 		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "id_token_hint", "a.b.c"): oauth.HintRefused,
 		logoutAt("id_token_hint", "a.b.c", "id_token_hint", "a.b.c"):                           oauth.ParameterRepeated,
 	} {
@@ -188,4 +190,62 @@ type down struct{ Store }
 
 func (down) FindClient(context.Context, string) (client.Client, bool, error) {
 	return client.Client{}, false, errors.New("the database is down")
+}
+
+// LO-01: an ID token says which client asks, also after its time, and must be ours. Beside it client_id may say so too, and
+// nothing else. It does not travel on in a URL.
+func TestLogoutHints(t *testing.T) {
+	h := newHouse(t, issuer)
+	v := newVault(h)
+	forClient := func(id, issuer string, edits ...func(map[string]any)) string {
+		claims := map[string]any{"iss": issuer, "sub": "_kim", "aud": id, "iat": 1, "exp": 2, "auth_time": 1}
+		for _, edit := range edits {
+			edit(claims)
+		}
+		compact, err := v.Sign(jose.PS256, "JWT", claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return compact
+	}
+	hint := forClient("c1", issuer)
+	for name, wish := range map[string]string{
+		"alone":                 logoutAt("id_token_hint", hint, "post_logout_redirect_uri", bye, "state", "s"),
+		"beside the client":     logoutAt("id_token_hint", hint, "client_id", "c1", "post_logout_redirect_uri", bye, "state", "s"),
+		"of whoever was before": logoutAt("id_token_hint", forClient("c1", issuer, func(c map[string]any) { c["sub"] = "_sam" }), "post_logout_redirect_uri", bye, "state", "s"),
+	} {
+		p := h.visit(h.signedIn("kim"), wish)
+		if form := formTo(p, "/sign-out"); form == nil || form.Fields.Get("client_id") != "c1" || form.Fields.Get("post_logout_redirect_uri") != bye ||
+			!strings.Contains(p.Text, "Signed in as kim.") || strings.Contains(p.Exchange.ResponseBody, hint) {
+			t.Errorf("%s: %s", name, p)
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, logoutAt(),
+		strings.NewReader(url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {bye}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := h.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if target := answer.Header.Get("Location"); target != logoutAt("client_id", "c1", "post_logout_redirect_uri", bye) {
+		t.Errorf("%d %s", answer.StatusCode, target)
+	}
+	for name, refused := range map[string]struct {
+		wish   string
+		reason oauth.Reason
+	}{
+		"another client_id":    {logoutAt("id_token_hint", hint, "client_id", "c2", "post_logout_redirect_uri", bye), oauth.HintRefused},
+		"another client's":     {logoutAt("id_token_hint", forClient("c2", issuer), "post_logout_redirect_uri", bye), oauth.LogoutURIUnknown},
+		"another issuer's":     {logoutAt("id_token_hint", forClient("c1", "https://evil.example"), "post_logout_redirect_uri", bye), oauth.HintRefused},
+		"no ID token":          {logoutAt("id_token_hint", forClient("c1", issuer, func(c map[string]any) { delete(c, "sub") })), oauth.HintRefused},
+		"one that was changed": {logoutAt("id_token_hint", hint[:len(hint)-6]+"AAAAAA"), oauth.HintRefused},
+	} {
+		p := h.visit(h.browser(), refused.wish)
+		if h.refused(p, refused.reason); strings.Contains(p.Exchange.ResponseBody, hint) {
+			t.Errorf("%s: the page holds the ID token", name)
+		}
+	}
 }

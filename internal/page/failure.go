@@ -16,6 +16,7 @@ var kinds = map[oauth.Reason]string{
 	oauth.RequestCrowded:        "link",
 	oauth.NoSuchEndpoint:        "link",
 	oauth.ClientChanged:         "application",
+	oauth.EncryptionKeyMissing:  "application",
 	oauth.FormRefused:           "form",
 	oauth.FormField:             "form",
 	oauth.CrossSite:             "form",

@@ -9,6 +9,7 @@ import (
 	"authserver/internal/fdx"
 	"authserver/internal/jose"
 	"authserver/internal/page"
+	"authserver/internal/par"
 	"authserver/internal/person"
 	"authserver/internal/token"
 )
@@ -28,6 +29,9 @@ type document struct {
 	ScopesSupported               []string `json:"scopes_supported"`
 	ResponseTypesSupported        []string `json:"response_types_supported,omitempty"` // none: left out (RFC 8414 §3.2)
 	ResponseModesSupported        []string `json:"response_modes_supported,omitempty"`
+	AuthorizationSigningAlgs      []string `json:"authorization_signing_alg_values_supported,omitempty"` // JARM §4, as the two below
+	AuthorizationEncryptionAlgs   []string `json:"authorization_encryption_alg_values_supported,omitempty"`
+	AuthorizationEncryptionEncs   []string `json:"authorization_encryption_enc_values_supported,omitempty"`
 	GrantTypesSupported           []string `json:"grant_types_supported"`
 	CodeChallengeMethodsSupported []string `json:"code_challenge_methods_supported,omitempty"`
 	IssParameterSupported         bool     `json:"authorization_response_iss_parameter_supported,omitempty"` // RFC 9207 §3
@@ -89,7 +93,9 @@ func (s *Server) describePeoplesWay(d *document) {
 	d.EndSessionEndpoint = s.Issuer + "/oauth2/logout"
 	d.PushEndpoint = s.Issuer + "/oauth2/par"
 	d.RequirePushedRequests, d.IssParameterSupported = true, true
-	d.ResponseTypesSupported, d.ResponseModesSupported = []string{"code"}, []string{"query"}
+	d.ResponseTypesSupported, d.ResponseModesSupported = []string{"code"}, par.ResponseModes()
+	d.AuthorizationSigningAlgs, d.AuthorizationEncryptionAlgs = jose.Algs(), jose.EncryptionAlgs()
+	d.AuthorizationEncryptionEncs = jose.EncryptionEncs()
 	d.GrantTypesSupported = token.GrantTypes()
 	d.CodeChallengeMethodsSupported = []string{"S256"}
 	d.RequestParameterSupported, d.RequestURIParameterSupported = &yes, &no
