@@ -17,6 +17,7 @@ import (
 	"authserver/internal/consent"
 	"authserver/internal/dcr"
 	"authserver/internal/dpop"
+	"authserver/internal/idtoken"
 	"authserver/internal/introspect"
 	"authserver/internal/jose"
 	"authserver/internal/keys"
@@ -51,6 +52,7 @@ const (
 const (
 	_ = uint64(keys.PublishBefore - keys.MaxAge - keys.RefreshEvery - 2*clockLimit)
 	_ = uint64(keys.KeepAfter - client.MaxTokenLifetime - keys.RefreshEvery - 2*clockLimit)
+	_ = uint64(keys.KeepAfter - idtoken.Lifetime - keys.RefreshEvery - 2*clockLimit)
 )
 
 // signingAlgs are the algorithms that this server signs with: access tokens, and answers as their caller registered.
@@ -91,6 +93,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 	st.Observe(a.metrics)
 	proofs := dpop.Verifier{Policy: c.noncePolicy, Nonces: nonces}
 	tokens := accesstoken.Tokens{Issuer: c.issuer, Alg: c.accessTokenAlg, Keys: signing}
+	identities := idtoken.Tokens{Issuer: c.issuer, Keys: signing}
 	clients := &client.Authenticator{
 		Issuer:         c.issuer,
 		Origin:         origin,
@@ -98,6 +101,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		Records:        client.NewRecords(st, st),
 		KeySets:        client.NewKeySets(client.NewFetcher(c.vetting), st, a.metrics, log, now),
 	}
+	answers := response.Sealer{Signer: signing, Keys: clients.KeySets}
 	a.guard = resource.Guard{
 		Origin: origin, Audiences: append([]string{c.issuer}, c.resources...), Tokens: tokens, Proofs: proofs, Store: st,
 	}
@@ -111,7 +115,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 			Attempts: server.NewLimit(c.registrationLimit),
 		},
 		Token: &token.Endpoint{
-			Clients: clients, Proofs: proofs, Tokens: tokens, Store: st, Origin: origin,
+			Clients: clients, Proofs: proofs, Tokens: tokens, IDTokens: identities, Answers: answers, Store: st, Origin: origin,
 			Resources: c.resources, Lifetime: tokenLifetime, Now: now,
 		},
 		Introspection: &introspect.Endpoint{
@@ -126,7 +130,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		Record:  &server.Record{Log: log, Trail: trail, Metrics: a.metrics, Now: now},
 		Now:     now,
 	}
-	if err := a.wirePeople(clients, proofs); err != nil {
+	if err := a.wirePeople(clients, proofs, identities, answers); err != nil {
 		return nil, err
 	}
 	a.health.Checks = []server.Check{

@@ -6,14 +6,18 @@ import (
 	"authserver/internal/authorize"
 	"authserver/internal/client"
 	"authserver/internal/dpop"
+	"authserver/internal/idtoken"
 	"authserver/internal/page"
 	"authserver/internal/par"
 	"authserver/internal/person"
+	"authserver/internal/response"
 	"authserver/internal/server"
 )
 
 // wirePeople adds the way of a person, where there is a login.
-func (a *app) wirePeople(clients *client.Authenticator, proofs dpop.Verifier) error {
+func (a *app) wirePeople(
+	clients *client.Authenticator, proofs dpop.Verifier, identities idtoken.Tokens, answers response.Sealer,
+) error {
 	c := a.config
 	if c.login == loginOff {
 		return nil
@@ -50,7 +54,7 @@ func (a *app) wirePeople(clients *client.Authenticator, proofs dpop.Verifier) er
 	a.server.Authorization = endpoint
 	a.server.Logos = client.NewLogos(c.vetting, a.store, a.log, a.now)
 	a.server.Push = &par.Endpoint{
-		Clients: clients, Proofs: proofs, Store: a.store, Origin: a.guard.Origin, Resources: c.resources,
+		Clients: clients, Proofs: proofs, IDTokens: identities, Answers: answers, Store: a.store, Origin: a.guard.Origin, Resources: c.resources,
 		Arrival: c.parExpiresIn, Pushes: server.NewLimit(c.parLimit), Now: a.now,
 	}
 	return nil

@@ -23,7 +23,7 @@ const issuer = "https://as.example"
 func TestYes(t *testing.T) {
 	h := newHouse(t, issuer)
 	b := h.browser()
-	h.upTo(b, h.push()+"&scope=all&redirect_uri=https%3A%2F%2Fevil.example&state=evil", "kim", "accounts")
+	h.upTo(b, h.push(func(p *grant.Pushed) { p.Nonce = "a nonce" })+"&nonce=evil&scope=all&redirect_uri=https%3A%2F%2Fevil.example&state=evil", "kim", "accounts")
 	form := filledIn(h.submit(b, filledIn(b.Page, "kim"), "accounts", "_kim-2"), "kim")
 	h.now = h.now.Add(time.Minute)
 	code := h.told(h.submit(b, form)).Get("code")
@@ -35,7 +35,7 @@ func TestYes(t *testing.T) {
 			AuthTime: h.now.Add(-time.Minute), ACR: person.ACRPassword, AMR: []string{"pwd"}, CreatedAt: h.now,
 			ExpiresAt: h.now.Add(life.Once)},
 		Code: grant.Code{ClientID: "c1", RedirectURI: callback, CodeChallenge: "challenge", JKT: "thumbprint",
-			ExpiresAt: h.now.Add(grant.CodeLifetime)},
+			Nonce: "a nonce", ExpiresAt: h.now.Add(grant.CodeLifetime)},
 	}
 	if len(h.memory.approvals) != 1 {
 		t.Fatalf("%d approvals", len(h.memory.approvals))
@@ -47,6 +47,38 @@ func TestYes(t *testing.T) {
 	}
 	if len(got.Grant.ID) != 43 || len(code) != 43 || string(got.CodeHash) != string(oauth.Secret(code).Hash()) {
 		t.Errorf("grant %q, code %q, its hash %x", got.Grant.ID, code, got.CodeHash)
+	}
+}
+
+// Who has no accounts is asked for what is left, and for nothing where that would only be to sign in: then the client is told.
+// Signing in alone, which needs no accounts, is granted when it is all that was asked for.
+func TestNothingToShare(t *testing.T) {
+	h := newHouse(t, issuer)
+	for _, test := range []struct{ username, asked, want string }{
+		{"sam", "fdx:accountbasic:read", "access_denied"},
+		{"sam", "openid fdx:accountbasic:read offline_access", "access_denied"},
+		{"sam", "openid fdx:accountbasic:read fdx:customercontact:read", "openid fdx:customercontact:read"},
+		{"sam", "openid", "openid"},
+		{"alex", "openid offline_access", "openid offline_access"},
+		{"alex", "openid fdx:accountbasic:read", "openid fdx:accountbasic:read"},
+	} {
+		b := h.browser()
+		p := h.visit(b, h.push(func(p *grant.Pushed) { p.Scope = test.asked }))
+		for p.Location == "" {
+			form := filledIn(p, test.username)
+			if form == nil {
+				t.Fatal(p)
+			}
+			p = h.submit(b, form)
+		}
+		answer := h.told(p)
+		got := answer.Get("error")
+		if answer.Has("code") {
+			got = h.memory.approvals[len(h.memory.approvals)-1].Grant.Scope
+		}
+		if got != test.want {
+			t.Errorf("%s, asked for %s: %s, want %s", test.username, test.asked, got, test.want)
+		}
 	}
 }
 

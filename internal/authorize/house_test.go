@@ -82,8 +82,11 @@ func (everybody) Authenticate(_ context.Context, username, password, _ string, n
 	return person.Authentication{Person: who, At: now, ACR: person.ACRPassword, AMR: []string{"pwd"}}, nil
 }
 
-// Accounts are those of the bank.
+// Accounts are those of the bank, where sam has none.
 func (h *house) Accounts(_ context.Context, subject string) ([]person.Account, error) {
+	if subject == "_sam" {
+		return nil, nil
+	}
 	all := []person.Account{{ID: subject + "-1", Name: "Everyday"}, {ID: subject + "-2", Name: "Rainy day"}}
 	return slices.DeleteFunc(all, func(a person.Account) bool { return a.ID == h.closed }), nil
 }

@@ -114,6 +114,9 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t turn, who pe
 	next := e.next(r, t)
 	if next.page == loginPage { // a login that is not good enough for the request is not asked for again and again
 		next = way{refusal: tooWeak()}
+		if !i.Request.Means(session.Subject) {
+			next = way{refusal: somebodyElse()}
+		}
 	}
 	return e.send(w, r, t, next, now)
 }

@@ -43,6 +43,11 @@ func TestNext(t *testing.T) {
 			"unmet_authentication_requirements", "unmet_authentication_requirements"},
 		"more than that, and login": {func(p *grant.Pushed) { p.ACRValues, p.Prompt = []string{"x"}, []string{"login"} },
 			"unmet_authentication_requirements", "unmet_authentication_requirements"},
+		"who is signed in":        {func(p *grant.Pushed) { p.Subject = "_alex" }, "accounts", "password"},
+		"who is signed in, none":  {func(p *grant.Pushed) { p.Subject, p.Prompt = "_alex", none }, "consent_required", "login_required"},
+		"somebody else":           {func(p *grant.Pushed) { p.Subject = "_kim" }, "password", "password"},
+		"somebody else, none":     {func(p *grant.Pushed) { p.Subject, p.Prompt = "_kim", none }, "login_required", "login_required"},
+		"the subject's beginning": {func(p *grant.Pushed) { p.Subject = "_ale" }, "password", "password"},
 	} {
 		for _, c := range []struct {
 			b    *flow.Browser
@@ -85,6 +90,29 @@ func TestNoWayAroundTheLogin(t *testing.T) {
 	h.told(h.submit(b, yes)) // to which the login still belongs
 	if p := h.submit(b, login); p.Form("accounts") == nil {
 		t.Errorf("%s", p)
+	}
+}
+
+// Whom the client does not mean signs in for nothing, and finds no way around that by another page's address; whoever is
+// meant goes on, whoever was there before.
+func TestWhomTheClientMeans(t *testing.T) {
+	h := newHouse(t, issuer)
+	b := h.browser()
+	meant := h.push(func(p *grant.Pushed) { p.Subject = "_kim" })
+	login := h.visit(b, meant).Exchange.URL
+	other := h.upTo(b, h.push(), "alex", "decision") // alex signs in here, for another request
+	for _, page := range []string{"/accounts", "/consent"} {
+		if p := h.visit(b, strings.Replace(login, "/login", page, 1)); p.Form("password") == nil {
+			t.Errorf("%s: %s", page, p)
+		}
+	}
+	h.told(h.submit(b, other))
+	if answer := h.told(h.submit(b, filledIn(h.visit(b, meant), "alex"))); answer.Get("error") != "login_required" || answer.Has("code") {
+		t.Errorf("alex for kim: %v", answer)
+	}
+	again := h.push(func(p *grant.Pushed) { p.Subject = "_kim" })
+	if p := h.submit(b, filledIn(h.visit(b, again), "kim")); p.Form("accounts") == nil {
+		t.Errorf("kim, after alex: %s", p)
 	}
 }
 

@@ -55,12 +55,12 @@ func (e *Endpoint) next(r *http.Request, t turn) way {
 func (e *Endpoint) before(t turn) (n way, stopped bool) {
 	p := t.interaction.Request
 	none := p.Prompts("none")
-	if t.session.Subject == "" || !t.interaction.Authenticated(t.ticket.Hash(), t.session.AuthTime) {
+	if t.session.Subject == "" || !p.Means(t.session.Subject) || !t.interaction.Authenticated(t.ticket.Hash(), t.session.AuthTime) {
 		switch {
 		case !e.reaches(p):
 			return way{refusal: tooWeak()}, true
 		case none:
-			refusal := oauth.Refuse(oauth.LoginNeeded, "nobody is signed in, or not recently enough, and prompt is none")
+			refusal := oauth.Refuse(oauth.LoginNeeded, "nobody whom the client means is signed in, or not recently enough, and prompt is none")
 			return way{refusal: refusal}, true
 		}
 		return way{page: loginPage}, true
@@ -79,7 +79,9 @@ func (e *Endpoint) before(t turn) (n way, stopped bool) {
 
 // toConsent is the way of somebody who has chosen accounts, or has none to choose from.
 func (t turn) toConsent() way {
-	if len(t.offer().scope) == 0 {
+	asked, _ := oauth.ParseScope(t.interaction.Request.Scope) // it was parsed when it was pushed
+	left := t.offer().scope
+	if len(left) == 0 || asked.OpensData() && !left.OpensData() {
 		return way{refusal: oauth.Refuse(oauth.NothingToShare, "the person has no account that the request could be granted for")}
 	}
 	return way{page: consentPage}
@@ -111,6 +113,11 @@ func (e *Endpoint) reaches(p grant.Pushed) bool {
 
 func tooWeak() *oauth.Error {
 	return oauth.Refuse(oauth.AuthenticationTooWeak, "acr_values asks for an authentication that this server did not, or cannot, carry out")
+}
+
+// somebodyElse is the refusal of a login that is not that of the person whom the client means (OpenID Connect Core §3.1.2.2).
+func somebodyElse() *oauth.Error {
+	return oauth.Refuse(oauth.LoginNeeded, "somebody else signed in than the client means by id_token_hint or claims")
 }
 
 // accounts are those that the person can choose from; nil, where the request is not about accounts.

@@ -1,7 +1,6 @@
 package grant
 
 import (
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -20,22 +19,22 @@ const RequestURI = "urn:ietf:params:oauth:request_uri:"
 
 // Pushed is an authorization request as it was validated when it was pushed (RFC 9126). Nothing of it is judged again.
 type Pushed struct {
-	ClientID      string          `json:"client_id"`
-	RedirectURI   string          `json:"redirect_uri"`
-	State         string          `json:"state,omitempty"`
-	Scope         string          `json:"scope"`
-	Resources     []string        `json:"resources,omitempty"`
-	Details       fdx.Details     `json:"authorization_details,omitempty"` // settled: what the person is asked for
-	CodeChallenge string          `json:"code_challenge"`                  // of S256 (RFC 7636 §4.2)
-	JKT           string          `json:"dpop_jkt,omitempty"`              // the key that must redeem the code (RFC 9449 §10)
-	Nonce         string          `json:"nonce,omitempty"`                 // as every member below, OpenID Connect Core §3.1.2.1
-	Prompt        []string        `json:"prompt,omitempty"`                // none, login, consent, select_account
-	MaxAge        *int            `json:"max_age,omitempty"`               // seconds
-	ACRValues     []string        `json:"acr_values,omitempty"`            // in the order of preference
-	LoginHint     string          `json:"login_hint,omitempty"`            // the client's guess at a username
-	UILocales     []string        `json:"ui_locales,omitempty"`            // in the order of preference
-	Claims        json.RawMessage `json:"claims,omitempty"`                // an object
-	ArriveBy      time.Time       `json:"arrive_by"`
+	ClientID      string      `json:"client_id"`
+	RedirectURI   string      `json:"redirect_uri"`
+	State         string      `json:"state,omitempty"`
+	Scope         string      `json:"scope"`
+	Resources     []string    `json:"resources,omitempty"`
+	Details       fdx.Details `json:"authorization_details,omitempty"` // settled: what the person is asked for
+	CodeChallenge string      `json:"code_challenge"`                  // of S256 (RFC 7636 §4.2)
+	JKT           string      `json:"dpop_jkt,omitempty"`              // the key that must redeem the code (RFC 9449 §10)
+	Nonce         string      `json:"nonce,omitempty"`                 // as every member below, OpenID Connect Core §3.1.2.1
+	Prompt        []string    `json:"prompt,omitempty"`                // none, login, consent, select_account
+	MaxAge        *int        `json:"max_age,omitempty"`               // seconds
+	ACRValues     []string    `json:"acr_values,omitempty"`            // in the order of preference
+	Subject       string      `json:"subject,omitempty"`               // whom the client means, and nobody else; "": anybody
+	LoginHint     string      `json:"login_hint,omitempty"`            // the client's guess at a username
+	UILocales     []string    `json:"ui_locales,omitempty"`            // in the order of preference
+	ArriveBy      time.Time   `json:"arrive_by"`
 }
 
 // Arrives tells whether a browser that comes at now is in time.
@@ -43,6 +42,9 @@ func (p Pushed) Arrives(now time.Time) bool { return now.Before(p.ArriveBy) }
 
 // Prompts tells whether the client asked for a prompt.
 func (p Pushed) Prompts(word string) bool { return slices.Contains(p.Prompt, word) }
+
+// Means tells whether a subject is one that the client means, if it means anybody.
+func (p Pushed) Means(subject string) bool { return p.Subject == "" || p.Subject == subject }
 
 // AcceptsACR tells whether an authentication of this class is one that the client asked for, if it asked for any.
 func (p Pushed) AcceptsACR(acr string) bool {

@@ -8,8 +8,10 @@ import (
 	"authserver/internal/client"
 	"authserver/internal/dpop"
 	"authserver/internal/grant"
+	"authserver/internal/idtoken"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
+	"authserver/internal/response"
 )
 
 // Store keeps pushed requests.
@@ -22,6 +24,8 @@ type Store interface {
 type Endpoint struct {
 	Clients   *client.Authenticator
 	Proofs    dpop.Verifier
+	IDTokens  idtoken.Tokens  // recognise whom a hint means
+	Answers   response.Sealer // protect ID tokens as clients registered
 	Store     Store
 	Origin    string        // scheme and host of the public URLs, for htu
 	Resources []string      // acceptable resource parameters
@@ -60,6 +64,9 @@ func (e *Endpoint) push(w http.ResponseWriter, r *http.Request, form oauth.Form)
 		return err
 	}
 	pushed, err := e.judge(caller.Client, form)
+	if err == nil {
+		err = e.checkSeal(r.Context(), caller.Client, pushed)
+	}
 	if err != nil {
 		return e.Clients.Records.Doubt(r.Context(), caller.Client, err)
 	}
@@ -81,6 +88,16 @@ func (e *Endpoint) push(w http.ResponseWriter, r *http.Request, form oauth.Form)
 	oauth.Note(w, oauth.FieldScope, pushed.Scope)
 	oauth.WriteJSON(w, http.StatusCreated, Response{RequestURI: grant.RequestURI + secret.Reveal(), ExpiresIn: int64(e.Arrival.Seconds())})
 	return nil
+}
+
+// checkSeal refuses a request for an ID token that could not be made as the client registered: it tells the client before a
+// person has come all the way.
+func (e *Endpoint) checkSeal(ctx context.Context, c client.Client, p grant.Pushed) error {
+	if scope, err := oauth.ParseScope(p.Scope); err != nil || !scope.Has(oauth.OpenID) {
+		return err
+	}
+	_, err := e.Answers.Prepare(ctx, c, c.IDToken())
+	return err
 }
 
 // key is the thumbprint that the code is to be bound to: of the proof's key, or the one that dpop_jkt names. Where both

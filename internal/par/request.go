@@ -2,7 +2,6 @@ package par
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"authserver/internal/client"
 	"authserver/internal/fdx"
 	"authserver/internal/grant"
-	"authserver/internal/jose"
 	"authserver/internal/oauth"
 )
 
@@ -54,15 +52,15 @@ func (e *Endpoint) judge(c client.Client, form oauth.Form) (grant.Pushed, error)
 		ClientID: c.ID, RedirectURI: redirectURI, Scope: scope.String(), Details: details, Resources: resources,
 		CodeChallenge: challenge,
 	}
-	err = readOpenID(&p, c, form)
-	return p, err
+	if err := readOpenID(&p, c, form); err != nil {
+		return grant.Pushed{}, err
+	}
+	return p, e.readWhom(&p, c, form)
 }
 
 // checkKind refuses requests of a kind that this server, or this client, does not make.
 func checkKind(c client.Client, form oauth.Form) error {
 	switch responseType := form.Get("response_type"); {
-	case form.Get("id_token_hint") != "":
-		return oauth.Refuse(oauth.HintRefused, "id_token_hint is not taken here: this server issues no ID tokens")
 	case responseType == "":
 		return oauth.Refuse(oauth.ParameterMissing, "response_type is missing")
 	case responseType != "code":
@@ -110,8 +108,7 @@ func isDigest(s string) bool {
 
 // scopeFor is the requested scope, or all that is registered when none is requested, as far as a person can grant it. The
 // scopes of client registration belong to a client's own name; they are left out and not refused, because clients of FDX ask
-// for all that they are registered for. So is openid: without ID tokens it would promise something that does not come. The
-// response's scope tells.
+// for all that they are registered for. The response's scope tells.
 func scopeFor(c client.Client, requested string) (oauth.Scope, error) {
 	scope, err := oauth.ParseScope(requested)
 	if err != nil {
@@ -124,7 +121,7 @@ func scopeFor(c client.Client, requested string) (oauth.Scope, error) {
 	if scope.Beyond(registered) != "" {
 		return nil, oauth.Refuse(oauth.ScopeNotRegistered, "the client is not registered for all of the requested scope; registered: %s", registered)
 	}
-	scope = slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return s == "openid" || strings.HasPrefix(s, "client.") })
+	scope = slices.DeleteFunc(slices.Clone(scope), func(s string) bool { return strings.HasPrefix(s, "client.") })
 	if len(scope) == 0 {
 		return nil, oauth.Refuse(oauth.ScopeEmpty, "no scope is left that a person could grant")
 	}
@@ -169,8 +166,7 @@ func readOpenID(p *grant.Pushed, c client.Client, form oauth.Form) (err error) {
 	if len(p.ACRValues) == 0 {
 		p.ACRValues = c.Metadata.DefaultACRValues
 	}
-	p.Claims, err = claimsOf(form.Get("claims"))
-	return err
+	return nil
 }
 
 // words are the values of a parameter that is a list with spaces between, and nothing else; nil when there are none.
@@ -207,18 +203,4 @@ func maxAgeOf(value string, registered *int) (*int, error) {
 		return nil, oauth.Refuse(oauth.MaxAgeRefused, "max_age must be a whole number of seconds")
 	}
 	return &seconds, nil
-}
-
-// claimsOf is the claims parameter, of which unknown members mean nothing (OpenID Connect Core §5.5).
-func claimsOf(value string) (json.RawMessage, error) {
-	if value == "" {
-		return nil, nil
-	}
-	if len(value) > maxClaims {
-		return nil, oauth.Refuse(oauth.ParameterTooLong, "claims has %d bytes; at most %d are taken", len(value), maxClaims)
-	}
-	if _, err := jose.ParseObject([]byte(value)); err != nil {
-		return nil, oauth.Refuse(oauth.ClaimsRefused, "claims must be one strict JSON object: %s", jose.Detail(err))
-	}
-	return json.RawMessage(value), nil
 }

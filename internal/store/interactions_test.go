@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"testing"
@@ -32,7 +31,7 @@ func request() grant.Pushed {
 		ClientID: "c1", RedirectURI: "https://c1.example/cb", State: "state \x00", Scope: "fdx:accountbasic:read",
 		Resources: []string{"https://api.example"}, JKT: "key", Nonce: "nonce", Prompt: []string{"login", "consent"},
 		MaxAge: &age, ACRValues: []string{person.ACRPassword}, LoginHint: "alex", UILocales: []string{"es"},
-		Claims: json.RawMessage(`{"id_token":{}}`), ArriveBy: noon.Add(grant.DefaultArrival),
+		Subject: "_alex", ArriveBy: noon.Add(grant.DefaultArrival),
 		CodeChallenge: base64.RawURLEncoding.EncodeToString(hash(verifier)),
 	}
 }

@@ -18,7 +18,7 @@ const authorizationCode = "authorization_code"
 // judgeAuthorizationCode reads a try to redeem a code (RFC 6749 §4.1.3). Only what is no try at all is refused here: a
 // wrong redirect_uri or code_verifier counts against the code, by its own rule, which knows what is right.
 func (e *Endpoint) judgeAuthorizationCode(
-	w http.ResponseWriter, c client.Client, form oauth.Form, jkt string, now time.Time,
+	w http.ResponseWriter, r *http.Request, c client.Client, form oauth.Form, jkt string, now time.Time,
 ) (redemption, error) {
 	code, err := form.Required("code")
 	if err != nil {
@@ -32,9 +32,11 @@ func (e *Endpoint) judgeAuthorizationCode(
 	if err != nil {
 		return nil, err
 	}
+	seal := e.seal(r.Context(), c)
 	try := attempt{sent: form.Get("redirect_uri"), Attempt: grant.Attempt{
 		ClientID: c.ID, Verifier: form.Get("code_verifier"), JKT: jkt, Resources: resources, Unnamed: e.Resources[0],
 		Details: details, Lifetime: e.usual(c), InteractionID: oauth.InteractionID(w),
+		Unsealed: seal.missing,
 	}}
 	if c.RedirectsTo(try.sent) { // one that is not registered any more is as wrong as any other
 		try.RedirectURI = try.sent
@@ -54,7 +56,7 @@ func (e *Endpoint) judgeAuthorizationCode(
 			noteRevoked(w, g)
 			return granted{}, try.refused(became)
 		}
-		result, err := e.ofPerson(c, g, wanted{details: details, resources: resources}, now)
+		result, err := e.ofPerson(c, g, wanted{details: details, resources: resources, seal: seal, nonce: became.Nonce}, now)
 		if g.Details.Refreshes() {
 			result.refreshToken = refresh.Reveal()
 		}
@@ -98,6 +100,8 @@ func (a attempt) refused(became grant.Redemption) error {
 		return oauth.Refuse(oauth.ResourceRefused, "resource goes beyond what the person granted; %s", tries(became))
 	case grant.WrongDetails:
 		return beyond(became)
+	case grant.NoIDToken:
+		return a.Unsealed
 	}
 	return oauth.Refuse(oauth.CodeUnknown, "the code is not one of this client's, or it has been ended")
 }

@@ -180,9 +180,6 @@ func TestRefusedBeforeSpend(t *testing.T) {
 	may := func(grants ...string) func(*bench) {
 		return func(b *bench) { b.registry.client.Metadata.GrantTypes = grants }
 	}
-	type request = func(*bench) *flow.Request
-	redeem := func(edits ...string) request { return func(b *bench) *flow.Request { return b.redeem(edits...) } }
-	refreshing := func(edits ...string) request { return func(b *bench) *flow.Request { return b.refreshing(edits...) } }
 	proofless := func(whole request) request {
 		return func(b *bench) *flow.Request {
 			r := whole(b)
@@ -212,7 +209,6 @@ func TestRefusedBeforeSpend(t *testing.T) {
 		"refresh, malformed scope":   {nil, refreshing("scope", "a:read  b:read"), oauth.ScopeMalformed},
 		"refresh, another's scope":   {nil, refreshing("scope", "a:read x:read"), oauth.ScopeNotRegistered},
 		"refresh, no openid":         {registered("a:read b:read"), refreshing("scope", "openid a:read"), oauth.ScopeNotRegistered},
-		"refresh, openid alone":      {nil, refreshing("scope", "openid"), oauth.ScopeEmpty},
 		"refresh, scope twice":       {nil, refreshing("scope", "a:read\nb:read"), oauth.ParameterRepeated},
 		"code twice":                 {nil, redeem("code", code+"\n"+code), oauth.ParameterRepeated},
 	} {

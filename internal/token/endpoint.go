@@ -14,8 +14,10 @@ import (
 	"authserver/internal/dpop"
 	"authserver/internal/fdx"
 	"authserver/internal/grant"
+	"authserver/internal/idtoken"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
+	"authserver/internal/response"
 )
 
 // GrantTypes are the grants that this endpoint redeems, for the metadata.
@@ -38,6 +40,8 @@ type Endpoint struct {
 	Clients   *client.Authenticator
 	Proofs    dpop.Verifier
 	Tokens    accesstoken.Tokens
+	IDTokens  idtoken.Tokens
+	Answers   response.Sealer // protect ID tokens as clients registered
 	Store     Store
 	Origin    string        // scheme and host of the public URLs, for htu
 	Resources []string      // acceptable resource parameters; the first is the default audience
@@ -52,6 +56,7 @@ type Response struct {
 	ExpiresIn    int64  `json:"expires_in"` // seconds
 	RefreshToken string `json:"refresh_token,omitempty"`
 	Scope        string `json:"scope"`
+	IDToken      string `json:"id_token,omitempty"` // with the scope openid (OpenID Connect Core §3.1.3.3)
 
 	// Of a person's grant: what the token may be used for, with the accounts that the person chose (RFC 9396 §7), and the id
 	// of the consent (FDX; Grant Management for OAuth 2.0).
@@ -87,9 +92,9 @@ func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request, form oauth.For
 	var redeem redemption
 	switch grantType {
 	case authorizationCode:
-		redeem, err = e.judgeAuthorizationCode(w, caller.Client, form, bound.to.JKT, now)
+		redeem, err = e.judgeAuthorizationCode(w, r, caller.Client, form, bound.to.JKT, now)
 	case refreshToken:
-		redeem, err = e.judgeRefreshToken(caller.Client, form, now)
+		redeem, err = e.judgeRefreshToken(r, caller.Client, form, now)
 	case clientCredentials:
 		redeem, err = e.judgeClientCredentials(caller.Client, form)
 	}
@@ -148,12 +153,18 @@ func (e *Endpoint) bind(r *http.Request, c client.Client, grantType string, now 
 	return binding{accesstoken.Confirmation{JKT: proof.Thumbprint}, []replay.Use{proof.Use}}, nil
 }
 
-// answer signs the token, whose lifetime usually is that of the client's tokens, and writes the response. The request is
+// answer signs the tokens, of which the access token usually lives as long as is that of the client's tokens, and writes the response. The request is
 // spent by now: should the signer fail, the client asks again with a new assertion; whoever had a code begins anew.
 func (e *Endpoint) answer(w http.ResponseWriter, given granted, usually time.Duration, now time.Time) error {
 	compact, issued, err := e.Tokens.Issue(given.token, given.lifetime(usually, now), now)
 	if err != nil {
 		return err
+	}
+	var identity string
+	if given.idToken != nil {
+		if identity, err = given.idToken(compact); err != nil {
+			return err
+		}
 	}
 	oauth.Note(w, oauth.FieldScope, issued.Scope)
 	oauth.Note(w, oauth.FieldToken, issued.ID)
@@ -169,6 +180,7 @@ func (e *Endpoint) answer(w http.ResponseWriter, given granted, usually time.Dur
 		ExpiresIn:    max(issued.ExpiresAt-e.Now().Unix(), 1), // never none, which a client might take for no limit
 		RefreshToken: given.refreshToken,
 		Scope:        issued.Scope,
+		IDToken:      identity,
 
 		AuthorizationDetails: given.details,
 		GrantID:              issued.GrantID,

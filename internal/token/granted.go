@@ -21,6 +21,8 @@ type granted struct {
 	details      fdx.Details // that the token may be used for, whether or not they fit into it
 	until        time.Time   // the end of the person's grant, which no token outlives; zero: there is no person
 	refreshToken string      // "": none
+
+	idToken idToken
 }
 
 // lifetime is that of the access token: as long as tokens of the client live, but not beyond the grant.
@@ -36,6 +38,9 @@ type wanted struct {
 	scope     oauth.Scope
 	details   fdx.Details
 	resources []string
+
+	seal  seal   // of the ID token that comes with it
+	nonce string // that the ID token must bear; "": none
 }
 
 // ofPerson is what a person's grant gives the client at now. Access is what both scope and details give, so each narrows the
@@ -49,7 +54,9 @@ func (e *Endpoint) ofPerson(c client.Client, g grant.Grant, want wanted, now tim
 	if err != nil {
 		return granted{}, err
 	}
-	if details, scope = details.Intersect(scope); len(scope) == 0 {
+	asked := scope
+	details, scope = details.Intersect(scope)
+	if len(scope) == 0 || asked.OpensData() && !scope.OpensData() || len(want.details) > 0 && len(details) == 0 {
 		return granted{}, oauth.Refuse(oauth.GrantScope, "scope and authorization_details have nothing in common that the person granted")
 	}
 	audience, err := e.ofResources(g, want.resources)
@@ -59,6 +66,10 @@ func (e *Endpoint) ofPerson(c client.Client, g grant.Grant, want wanted, now tim
 	if g.ExpiresAt.Sub(now) < time.Second {
 		return granted{}, oauth.Refuse(oauth.GrantEnded, "what the person granted ends within this second")
 	}
+	idToken, err := e.idTokenOf(c, g, scope, want, now)
+	if err != nil {
+		return granted{}, err
+	}
 	token := accesstoken.Token{
 		Subject: g.Subject, ClientID: c.ID, Audience: audience, Scope: scope.String(),
 		GrantID: g.ID, ConsentID: g.ConsentID(), AuthTime: g.AuthTime.Unix(), ACR: g.ACR, AMR: g.AMR,
@@ -66,7 +77,7 @@ func (e *Endpoint) ofPerson(c client.Client, g grant.Grant, want wanted, now tim
 	if details.FitToken() {
 		token.Details = details
 	}
-	return granted{token: token, details: details, until: g.ExpiresAt}, nil
+	return granted{token: token, details: details, until: g.ExpiresAt, idToken: idToken}, nil
 }
 
 // ofScope is the part of a grant's scope that the request asks for and that the client is still registered for.
@@ -77,16 +88,13 @@ func ofScope(g grant.Grant, c client.Client, requested oauth.Scope) (oauth.Scope
 	}
 	registered := c.Scope()
 	scope = slices.DeleteFunc(scope, func(s string) bool {
-		return isOpenID(s) || !registered.Has(s) || len(requested) > 0 && !requested.Has(s)
+		return !registered.Has(s) || len(requested) > 0 && !requested.Has(s)
 	})
 	if len(scope) == 0 {
 		return nil, oauth.Refuse(oauth.GrantEnded, "the client is registered for nothing of what the person granted: %s", g.Scope)
 	}
 	return scope, nil
 }
-
-// isOpenID finds the scope that would promise an ID token; this server issues none.
-func isOpenID(scope string) bool { return scope == "openid" }
 
 // ofResources is the part of a grant's resources that the request asks for and that this server still issues tokens for.
 func (e *Endpoint) ofResources(g grant.Grant, requested []string) (accesstoken.Audience, error) {

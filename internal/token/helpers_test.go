@@ -17,9 +17,11 @@ import (
 	"authserver/internal/fdx"
 	"authserver/internal/flow"
 	"authserver/internal/grant"
+	"authserver/internal/idtoken"
 	"authserver/internal/jose"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
+	"authserver/internal/response"
 	"authserver/internal/token"
 )
 
@@ -152,9 +154,10 @@ func newBench(t *testing.T, edits ...func(*bench)) *bench {
 			KeySets: client.NewKeySets(client.NewFetcher(client.Vetting{}), nil, nil, slog.New(slog.DiscardHandler), now),
 		},
 		Proofs: dpop.Verifier{Policy: dpop.NonceOff},
-		Tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: signing()},
-		Store:  b.grants, Origin: issuer, Resources: []string{api, files}, Lifetime: 5 * time.Minute, Now: now,
+		Tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: signing()}, IDTokens: idtoken.Tokens{Issuer: issuer, Keys: signing()},
+		Store: b.grants, Origin: issuer, Resources: []string{api, files}, Lifetime: 5 * time.Minute, Now: now,
 	}
+	b.endpoint.Answers = response.Sealer{Signer: signing(), Keys: b.endpoint.Clients.KeySets}
 	s := &flow.Server{Issuer: issuer, HTTP: &http.Client{Transport: b}, Now: now}
 	s.Metadata.TokenEndpoint = issuer + "/oauth2/token"
 	b.Client = &flow.Client{Server: s, ID: "c1", Key: clientKey(), DPoPKey: clientKey()}
@@ -188,6 +191,17 @@ func (b *bench) redeem(pairs ...string) *flow.Request {
 // refreshing is a request with the refresh token.
 func (b *bench) refreshing(pairs ...string) *flow.Request {
 	return edited(b.RefreshRequest(refresh, nil), pairs)
+}
+
+// request is one that a bench yet to come sends; redeem and refreshing are two of them.
+type request = func(*bench) *flow.Request
+
+func redeem(edits ...string) request {
+	return func(b *bench) *flow.Request { return b.redeem(edits...) }
+}
+
+func refreshing(edits ...string) request {
+	return func(b *bench) *flow.Request { return b.refreshing(edits...) }
 }
 
 func edited(r *flow.Request, pairs []string) *flow.Request {

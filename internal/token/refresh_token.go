@@ -2,7 +2,7 @@ package token
 
 import (
 	"context"
-	"slices"
+	"net/http"
 	"time"
 
 	"authserver/internal/client"
@@ -12,15 +12,19 @@ import (
 
 const refreshToken = "refresh_token"
 
-// judgeRefreshToken reads what a client asks for of a grant that it has (RFC 6749 §6). scope,
-// authorization_details and resource narrow the one token, never the grant. The refresh token stays the same and is answered again (FAPI 2.0 Security Profile
-// §5.3.2.1-9); the key may be another each time (RFC 9449 §5).
-func (e *Endpoint) judgeRefreshToken(c client.Client, form oauth.Form, now time.Time) (redemption, error) {
+// judgeRefreshToken reads what a client asks for of a grant that it has (RFC 6749 §6). scope, authorization_details and
+// resource narrow the one token, never the grant: without openid there is no ID token, and with it one without the nonce
+// (OpenID Connect Core §12.2). The refresh token stays the same and is answered again (FAPI 2.0 Security Profile §5.3.2.1-9);
+// the key may be another each time (RFC 9449 §5).
+func (e *Endpoint) judgeRefreshToken(r *http.Request, c client.Client, form oauth.Form, now time.Time) (redemption, error) {
 	token, err := form.Required(refreshToken)
 	if err != nil {
 		return nil, err
 	}
-	scope, err := refreshScope(c, form)
+	scope, err := oauth.ParseScope(form.Get("scope"))
+	if err == nil {
+		err = checkScope(c, scope)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +36,7 @@ func (e *Endpoint) judgeRefreshToken(c client.Client, form oauth.Form, now time.
 	if err != nil {
 		return nil, err
 	}
+	seal := e.seal(r.Context(), c)
 	return func(ctx context.Context) (granted, error) {
 		g, found, err := e.Store.Refresh(ctx, oauth.Secret(token).Hash(), c.ID, now)
 		switch {
@@ -41,28 +46,11 @@ func (e *Endpoint) judgeRefreshToken(c client.Client, form oauth.Form, now time.
 			return granted{}, oauth.Refuse(oauth.RefreshTokenUnknown,
 				"the refresh token is not one of this client's, or its grant has ended")
 		}
-		result, err := e.ofPerson(c, g, wanted{scope, details, resources}, now)
+		result, err := e.ofPerson(c, g, wanted{scope: scope, details: details, resources: resources, seal: seal}, now)
 		if err == nil && grant.Idle(g.UsedAt, now) {
 			err = e.Store.Used(ctx, g.ID, now)
 		}
 		result.refreshToken = token
 		return result, err
 	}, nil
-}
-
-// refreshScope is the requested scope; nil asks for all that there is. openid is left out of it, as it was when the request
-// was pushed: clients ask again for what they asked for then.
-func refreshScope(c client.Client, form oauth.Form) (oauth.Scope, error) {
-	requested, err := oauth.ParseScope(form.Get("scope"))
-	if err == nil {
-		err = checkScope(c, requested)
-	}
-	if err != nil || requested == nil {
-		return nil, err
-	}
-	scope := slices.DeleteFunc(requested, isOpenID)
-	if len(scope) == 0 {
-		return nil, oauth.Refuse(oauth.ScopeEmpty, "scope asks for openid alone; this server issues no ID tokens")
-	}
-	return scope, nil
 }

@@ -59,9 +59,8 @@ func TestRefreshNarrows(t *testing.T) {
 		"RT-03 all":               {nil, nil, "a:read b:read", accesstoken.Audience{api}},
 		"RT-03 less":              {[]string{"scope", "b:read"}, nil, "b:read", accesstoken.Audience{api}},
 		"in another order":        {[]string{"scope", "b:read a:read"}, nil, "a:read b:read", accesstoken.Audience{api}},
-		"openid beside":           {[]string{"scope", "openid b:read"}, nil, "b:read", accesstoken.Audience{api}},
 		"DCR-22 less registered":  {nil, registered("b:read c:read"), "b:read", accesstoken.Audience{api}},
-		"openid granted":          {nil, func(b *bench) { b.grants.grant.Scope = "openid a:read" }, "a:read", accesstoken.Audience{api}},
+		"openid alone":            {[]string{"scope", "openid"}, func(b *bench) { b.grants.grant.Scope = "openid a:read" }, "openid", accesstoken.Audience{api}},
 		"resources of the grant":  {nil, resources(files, api), "a:read b:read", accesstoken.Audience{files, api}},
 		"one of them":             {[]string{"resource", files}, resources(files, api), "a:read b:read", accesstoken.Audience{files}},
 		"none but the default":    {[]string{"resource", api}, nil, "a:read b:read", accesstoken.Audience{api}},
@@ -104,13 +103,14 @@ func TestRefusedGrant(t *testing.T) {
 		prepare func(*bench)
 		want    oauth.Reason
 	}{
-		"RT-04 RT-05 RT-06 unknown":  {nil, func(b *bench) { b.grants.found = false }, oauth.RefreshTokenUnknown},
-		"RT-02 wider":                {[]string{"scope", "a:read c:read"}, nil, oauth.GrantScope},
-		"resource beyond the grant":  {[]string{"resource", files}, nil, oauth.ResourceRefused},
-		"resource beyond those":      {[]string{"resource", api}, resources(files), oauth.ResourceRefused},
-		"resources that are no more": {nil, resources("https://gone.example"), oauth.ResourceRefused},
-		"DCR-22 nothing registered":  {nil, registered("c:read"), oauth.GrantEnded},
-		"nothing but openid":         {nil, func(b *bench) { b.grants.grant.Scope = "openid" }, oauth.GrantEnded},
+		"RT-04 RT-05 RT-06 unknown":     {nil, func(b *bench) { b.grants.found = false }, oauth.RefreshTokenUnknown},
+		"RT-02 wider":                   {[]string{"scope", "a:read c:read"}, nil, oauth.GrantScope},
+		"resource beyond the grant":     {[]string{"resource", files}, nil, oauth.ResourceRefused},
+		"resource beyond those":         {[]string{"resource", api}, resources(files), oauth.ResourceRefused},
+		"resources that are no more":    {nil, resources("https://gone.example"), oauth.ResourceRefused},
+		"DCR-22 nothing registered":     {nil, registered("c:read"), oauth.GrantEnded},
+		"openid, which was not granted": {[]string{"scope", "openid a:read"}, nil, oauth.GrantScope},
+		"openid, registered no more":    {nil, func(b *bench) { b.grants.grant.Scope = "openid"; registered("a:read")(b) }, oauth.GrantEnded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
