@@ -25,7 +25,7 @@ type Endpoint struct {
 	Clients   *client.Authenticator
 	Proofs    dpop.Verifier
 	IDTokens  idtoken.Tokens  // recognise whom a hint means
-	Answers   response.Sealer // protect ID tokens as clients registered
+	Sealer    response.Sealer // protect ID tokens as clients registered
 	Store     Store
 	Origin    string        // scheme and host of the public URLs, for htu
 	Resources []string      // acceptable resource parameters
@@ -96,7 +96,7 @@ func (e *Endpoint) checkSeal(ctx context.Context, c client.Client, p grant.Pushe
 	if scope, err := oauth.ParseScope(p.Scope); err != nil || !scope.Has(oauth.OpenID) {
 		return err
 	}
-	_, err := e.Answers.Prepare(ctx, c, c.IDToken())
+	_, err := e.Sealer.Prepare(ctx, c, c.IDToken())
 	return err
 }
 
