@@ -101,7 +101,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		Records:        client.NewRecords(st, st),
 		KeySets:        client.NewKeySets(client.NewFetcher(c.vetting), st, a.metrics, log, now),
 	}
-	answers := response.Sealer{Signer: signing, Keys: clients.KeySets}
+	sealer := response.Sealer{Signer: signing, Keys: clients.KeySets}
 	a.guard = resource.Guard{
 		Origin: origin, Audiences: append([]string{c.issuer}, c.resources...), Tokens: tokens, Proofs: proofs, Store: st,
 	}
@@ -115,11 +115,11 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 			Attempts: server.NewLimit(c.registrationLimit),
 		},
 		Token: &token.Endpoint{
-			Clients: clients, Proofs: proofs, Tokens: tokens, IDTokens: identities, Answers: answers, Store: st, Origin: origin,
+			Clients: clients, Proofs: proofs, Tokens: tokens, IDTokens: identities, Sealer: sealer, Store: st, Origin: origin,
 			Resources: c.resources, Lifetime: tokenLifetime, Now: now,
 		},
 		Introspection: &introspect.Endpoint{
-			Clients: clients, Tokens: tokens, Sealer: response.Sealer{Signer: signing, Keys: clients.KeySets}, Store: st,
+			Clients: clients, Tokens: tokens, Sealer: sealer, Store: st,
 			Inactive: server.NewLimit(c.introspectionLimit), Now: now,
 		},
 		Consents: &consent.Endpoint{
@@ -130,7 +130,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		Record:  &server.Record{Log: log, Trail: trail, Metrics: a.metrics, Now: now},
 		Now:     now,
 	}
-	if err := a.wirePeople(clients, proofs, identities, answers); err != nil {
+	if err := a.wirePeople(clients, proofs, identities, sealer); err != nil {
 		return nil, err
 	}
 	a.health.Checks = []server.Check{

@@ -69,7 +69,7 @@ func attacksOnPushes() []attack {
 				t.Errorf("%d requests were stored", n)
 			}
 		}},
-	}, attacksOnDetails(), attacksOnRedirectURIs(), attacksOnArrivals())
+	}, attacksOnDetails(), attacksOnRedirectURIs(), attacksOnObjects(), attacksOnArrivals())
 }
 
 // pushable are the parameters of a good request.
@@ -131,7 +131,7 @@ func (d *deployment) pushesNothing(t *testing.T, c *flow.Client, want string, re
 	}
 }
 
-// goodPushes: PR-01, as a form. What a request object adds to it comes with request objects.
+// goodPushes: PR-01, as a form and as a request object.
 func goodPushes(t *testing.T, d *deployment) {
 	c := d.recipient(0)
 	all := func(p url.Values) {
@@ -146,10 +146,15 @@ func goodPushes(t *testing.T, d *deployment) {
 		}
 	}
 	seen := map[string]bool{}
-	for i, edit := range []func(url.Values){bend("state"), bend("scope"), all} {
-		at, params := d.at(c, i), pushable()
+	consent := bend("authorization_details", lastingDetails("ACCOUNT_BASIC", "TRANSACTIONS"))
+	for i, edit := range []func(url.Values){bend("state"), bend("scope"), all, bend("state"), all, bends(all, consent)} {
+		at, params := d.at(c, i%3), pushable()
 		edit(params)
-		e := d.expect(at, at.PushRequest(params), "201")
+		push := at.PushRequest(params)
+		if i >= 3 {
+			push = at.SignedPushRequest(params)
+		}
+		e := d.expect(at, push, "201")
 		if diff := cmp.Diff(map[string]any{"expires_in": json.Number("90")}, e.JSON(), except("request_uri")); diff != "" {
 			t.Error(diff)
 		}

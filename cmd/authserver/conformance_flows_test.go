@@ -66,8 +66,9 @@ var registered = map[string]string{
 	"issuer": "url", "authorization_endpoint": "url", "pushed_authorization_request_endpoint": "url", "token_endpoint": "url",
 	"registration_endpoint": "url", "introspection_endpoint": "url", "revocation_endpoint": "url", "jwks_uri": "url", "end_session_endpoint": "url",
 	"require_pushed_authorization_requests": "bool", "authorization_response_iss_parameter_supported": "bool",
-	"request_parameter_supported": "bool", "request_uri_parameter_supported": "bool",
-	"scopes_supported": "list", "response_types_supported": "list", "response_modes_supported": "list", "grant_types_supported": "list",
+	"request_parameter_supported": "bool", "request_uri_parameter_supported": "bool", "require_signed_request_object": "bool",
+	"request_object_signing_alg_values_supported": "list",
+	"scopes_supported":                            "list", "response_types_supported": "list", "response_modes_supported": "list", "grant_types_supported": "list",
 	"code_challenge_methods_supported": "list", "acr_values_supported": "list", "prompt_values_supported": "list", "ui_locales_supported": "list",
 	"authorization_details_types_supported": "list",
 	"token_endpoint_auth_methods_supported": "list", "token_endpoint_auth_signing_alg_values_supported": "list",
@@ -107,8 +108,9 @@ func verifyMetadata(p *plan) {
 		}
 		for name, must := range map[string][]string{
 			"response_types_supported": {"code"}, "code_challenge_methods_supported": {"S256"}, "token_endpoint_auth_methods_supported": {"private_key_jwt"},
-			"grant_types_supported":             {"authorization_code", "client_credentials", "refresh_token"},
-			"dpop_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"}, "token_endpoint_auth_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
+			"request_object_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
+			"grant_types_supported":                       {"authorization_code", "client_credentials", "refresh_token"},
+			"dpop_signing_alg_values_supported":           {"PS256", "ES256", "EdDSA"}, "token_endpoint_auth_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
 		} {
 			words := list(m, name)
 			if slices.Sort(words); !slices.Equal(words, slices.Sorted(slices.Values(must))) {

@@ -31,11 +31,13 @@ func modulesOfPushes() []module {
 		})},
 		{68, "par-authorization-request-containing-request_uri-form-param", func(p *plan) {
 			for _, uri := range []string{"https://suite.example/request", p.ask(p.first).uri} {
-				p.pushRefused(p.first, "400 invalid_request", bend("request_uri", uri))
+				r := p.push(p.first, conformable())
+				r.Form.Set("request_uri", uri)
+				outcome(p.t, do(p.t, p.first.Server, r), "400 invalid_request")
 			}
 		}},
 		{69, "par-attempt-invalid-http-method", func(p *plan) {
-			r := p.first.PushRequest(flow.NewPKCE().Parameters(suite, "fdx:accountbasic:read", "state"))
+			r := p.push(p.first, conformable())
 			r.Method = http.MethodPut
 			r.Proof = p.first.Proof(r.Method, r.URL)
 			e := do(p.t, p.first.Server, r)
@@ -73,7 +75,7 @@ func shifted(c *flow.Client, by time.Duration) []flow.Edit {
 func assertionRefused(alter func(*flow.Client) []flow.Edit) func(*plan) {
 	return func(p *plan) {
 		for _, c := range []*flow.Client{p.first, p.second} {
-			r := c.PushRequest(flow.NewPKCE().Parameters(suite, "fdx:accountbasic:read", "state"))
+			r := p.push(c, conformable())
 			r.Assertion = c.Assertion(alter(c)...)
 			outcome(p.t, do(p.t, c.Server, r), "401 invalid_client")
 		}
@@ -92,8 +94,7 @@ func modulesOfBrowsers() []module {
 			p.redeemed(a, p.approvedAt(a, a.url()+"&state=outside"))
 		}},
 		{41, "ensure-unsigned-authorization-request-without-using-par-fails", func(p *plan) {
-			params := flow.NewPKCE().Parameters(suite, "fdx:accountbasic:read", "state")
-			params.Set("client_id", p.first.ID)
+			params := conformable(bend("client_id", p.first.ID))
 			target := p.first.Server.Metadata.AuthorizationEndpoint + "?" + params.Encode()
 			refusedPage(p.t, visit(p.t, p.browser, target), http.StatusBadRequest, oauth.ParameterMissing)
 		}},

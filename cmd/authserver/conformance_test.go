@@ -28,9 +28,8 @@ const modules = 78
 // unplayed are the modules that wait for what they ask about, with the step that brings it, and those that ask about
 // something that this server has no part in.
 var unplayed = map[string][]int{
-	"request objects": {4, 11, 24, 25, 28, 29, 30, 32, 34, 35, 36, 37, 38, 74},
-	"ID tokens":       {6, 7, 9, 20, 22},
-	"other profiles":  {31, 33, 39, 44, 58, 59, 60, 61},
+	"ID tokens":      {6, 7, 9, 20, 22},
+	"other profiles": {31, 33, 39, 44, 58, 59, 60, 61},
 }
 
 // plan is what the suite is set up with: an issuer with https, and two clients whose keys differ.
@@ -38,6 +37,7 @@ type plan struct {
 	*deployment
 	t             *testing.T
 	first, second *flow.Client
+	signs         bool          // they must sign their requests, and do
 	browser       *flow.Browser // alex is signed in there
 }
 
@@ -47,11 +47,20 @@ const (
 	suiteQuery = suite + "?dummy1=lorem&dummy2=ipsum"
 )
 
-// TestConformance plays every module of the plans that needs no request object, no ID token and no certificate, and wants
-// the strictest of the answers that a module takes.
+// TestConformance plays every module of the plans that needs no ID token and no certificate, and wants the strictest of the
+// answers that a module takes: those of the Security Profile, and those of Message Signing, where the requests are signed.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	all := slices.Concat(modulesOfFlows(), modulesOfPushes(), modulesOfBrowsers(), modulesOfCodes(), modulesOfClients(), modulesOfProofs())
+	profile := slices.Concat(modulesOfFlows(), modulesOfPushes(), modulesOfBrowsers(), modulesOfCodes(), modulesOfClients(), modulesOfProofs())
+	signing := slices.Concat(profile, modulesOfObjects())
+	checkNumbers(t, signing)
+	t.Run("security profile", func(t *testing.T) { playPlan(t, profile, false) })
+	t.Run("message signing", func(t *testing.T) { playPlan(t, signing, true) })
+}
+
+// checkNumbers wants every module once, played or unplayed.
+func checkNumbers(t *testing.T, all []module) {
+	t.Helper()
 	listed := map[int]int{}
 	for _, numbers := range unplayed {
 		for _, n := range numbers {
@@ -70,9 +79,13 @@ func TestConformance(t *testing.T) {
 	if len(listed) > 0 {
 		t.Errorf("there is no module %v", listed)
 	}
+}
+
+// playPlan plays modules in their order, on a deployment of their own.
+func playPlan(t *testing.T, all []module, signs bool) {
 	slices.SortFunc(all, func(a, b module) int { return a.number - b.number })
 	d := deploy(t, 2, func(s *settings) { s.Issuer = "https://as.example" })
-	set := plan{deployment: d, first: d.conforming(0, "PS256"), second: d.conforming(1, "ES256")}
+	set := plan{deployment: d, first: d.conforming(0, "PS256", signs), second: d.conforming(1, "ES256", signs), signs: signs}
 	set.browser = flow.NewBrowser(set.first.Server)
 	for _, m := range all {
 		t.Run(fmt.Sprint(m.number, " ", m.name), func(t *testing.T) {
@@ -86,13 +99,16 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// conforming registers a client of the plan, which signs with an algorithm.
-func (d *deployment) conforming(replica int, alg string) *flow.Client {
+// conforming registers a client of the plan, which signs with an algorithm, its requests too if it signs them.
+func (d *deployment) conforming(replica int, alg string, signs bool) *flow.Client {
 	d.t.Helper()
 	s, k := d.server(replica), key(d.t, alg)
 	c, err := s.Register(d.t.Context(), s.RegisterRequest(metadata(k, recipient, func(m map[string]any) {
 		m["redirect_uris"] = []string{suite, suiteQuery}
 		m["token_endpoint_auth_signing_alg"] = alg
+		if signs {
+			m["require_signed_request_object"], m["request_object_signing_alg"] = true, alg
+		}
 		m["scope"] = "offline_access fdx:accountbasic:read fdx:transactions:read"
 	})), k, key(d.t, "ES256"))
 	if err != nil {
@@ -111,13 +127,35 @@ func (p *plan) ask(c *flow.Client, edits ...func(url.Values)) *asking {
 // askWith pushes one of which more than the parameters may be bent.
 func (p *plan) askWith(c *flow.Client, alter func(*flow.Request), edits ...func(url.Values)) *asking {
 	p.t.Helper()
-	a := askWith(p.t, c, alter, append([]func(url.Values){bend("redirect_uri", suite)}, edits...)...)
+	as := func(r *flow.Request) {
+		if p.signs {
+			asObject(c, p.omits(c)...)(r)
+		}
+		alter(r)
+	}
+	a := askWith(p.t, c, as, append([]func(url.Values){bend("redirect_uri", suite)}, edits...)...)
 	answer := a.pushed.JSON()
 	if expiresIn := wholeSeconds(p.t, answer["expires_in"]); len(answer) != 2 || expiresIn != 90 {
 		p.t.Errorf("PAR: %s", a.pushed.ResponseBody)
 	}
 	p.random("request_uri", a.uri)
 	return a
+}
+
+// push is a request of the plan to the push endpoint.
+func (p *plan) push(c *flow.Client, params url.Values) *flow.Request {
+	if p.signs {
+		return c.SignedPushRequest(params, p.omits(c)...)
+	}
+	return c.PushRequest(params)
+}
+
+// omits is what the first client leaves out of its request objects, and the second one sends.
+func (p *plan) omits(c *flow.Client) []flow.Edit {
+	if c.ID == p.first.ID {
+		return []flow.Edit{flow.DropHeader("typ"), flow.DropClaim("iat")}
+	}
+	return nil
 }
 
 // approved is the code of a request that alex has approved.
@@ -232,9 +270,14 @@ func (p *plan) random(what, text string) {
 // pushRefused wants a push refused with 400 and an error, and nothing else.
 func (p *plan) pushRefused(c *flow.Client, want string, edits ...func(url.Values)) {
 	p.t.Helper()
+	outcome(p.t, do(p.t, c.Server, p.push(c, conformable(edits...))), want)
+}
+
+// conformable are the parameters of a request of the plan, which edits may bend.
+func conformable(edits ...func(url.Values)) url.Values {
 	params := flow.NewPKCE().Parameters(suite, "fdx:accountbasic:read", "state")
 	for _, edit := range edits {
 		edit(params)
 	}
-	outcome(p.t, do(p.t, c.Server, c.PushRequest(params)), want)
+	return params
 }

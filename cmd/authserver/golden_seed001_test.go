@@ -14,6 +14,7 @@ import (
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
 
+	gojose "github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -55,7 +56,45 @@ func newSeed001(t *testing.T, name, title string) *seed001 {
 	d := deploy(t, 1, func(set *settings) { set.JWKSCAFile = authority.writeFile(t) })
 	s := &seed001{deployment: d, golden: newGolden(t, name, title), server: d.server(0), keySet: host + "/b/3FJT", key: key}
 	s.call(host, "the key set's host")
+	s.open = s.decrypt
 	return s
+}
+
+// decrypt opens what is encrypted for the client, and holds it to what the client registered.
+func (s *seed001) decrypt(jwe string) (jws string) {
+	private, err := s.key.PrivateJWK()
+	if err != nil {
+		s.golden.t.Fatal(err)
+	}
+	text, err := json.Marshal(private)
+	if err != nil {
+		s.golden.t.Fatal(err)
+	}
+	var holder gojose.JSONWebKey
+	if err := json.Unmarshal(text, &holder); err != nil {
+		s.golden.t.Fatal(err)
+	}
+	sealed, err := gojose.ParseEncryptedCompact(jwe, []gojose.KeyAlgorithm{gojose.RSA_OAEP}, []gojose.ContentEncryption{gojose.A256GCM})
+	if err != nil {
+		s.golden.t.Fatal(err)
+	}
+	inside, err := sealed.Decrypt(holder.Key)
+	if err != nil {
+		s.golden.t.Fatal(err)
+	}
+	token, err := flow.Decode(string(inside))
+	if err != nil {
+		s.golden.t.Fatal(err)
+	}
+	keys, err := s.server.Keys(s.golden.t.Context())
+	if err != nil {
+		s.golden.t.Fatal(err)
+	}
+	if err := token.Verify(keys); err != nil || token.Member("alg") != "PS256" {
+		s.golden.t.Errorf("%v: %v", err, token.Header)
+	}
+	s.call(token.Member("kid"), "the server's kid of PS256")
+	return string(inside)
 }
 
 // keySetHost is a TLS host on this machine for clients' key sets.

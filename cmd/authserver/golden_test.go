@@ -30,11 +30,14 @@ type golden struct {
 	names   map[string]string // of values that differ from run to run
 	printed map[string]string // of JWTs that the seed prints: their times are shown as they are
 	counts  map[string]int
+
+	open   func(jwe string) (jws string) // for whoever can read what is encrypted; nil: nothing is
+	inside map[string]string             // of what was opened
 }
 
 func newGolden(t testing.TB, name, title string) *golden {
 	t.Helper()
-	g := &golden{t: t, name: name, names: map[string]string{}, printed: map[string]string{}, counts: map[string]int{}}
+	g := &golden{t: t, name: name, names: map[string]string{}, printed: map[string]string{}, counts: map[string]int{}, inside: map[string]string{}}
 	for line := range strings.SplitSeq(strings.TrimSpace(title), "\n") {
 		g.text.WriteString(strings.TrimRight("# "+strings.TrimSpace(line), " ") + "\n")
 	}
@@ -48,7 +51,10 @@ func (g *golden) call(value, name string) {
 	}
 }
 
-var jws = regexp.MustCompile(`[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}`)
+var (
+	jws = regexp.MustCompile(`[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{20,}`)
+	jwe = regexp.MustCompile(`[A-Za-z0-9_-]{20,}(\.[A-Za-z0-9_-]{16,}){4}`)
+)
 
 // exchange writes down one request and its answer.
 func (g *golden) exchange(title string, e *flow.Exchange) {
@@ -75,6 +81,11 @@ func (g *golden) exchange(title string, e *flow.Exchange) {
 func (g *golden) message(header http.Header, body, inBody string) {
 	var tokens []string
 	show := func(kind, text string) string {
+		text = jwe.ReplaceAllStringFunc(text, func(compact string) string {
+			g.inside[compact] = g.open(compact)
+			tokens = append(tokens, compact)
+			return g.label("encrypted token", compact)
+		})
 		return jws.ReplaceAllStringFunc(text, func(compact string) string {
 			if !slices.Contains(tokens, compact) {
 				tokens = append(tokens, compact)
@@ -137,7 +148,7 @@ func (g *golden) label(kind, compact string) string {
 var (
 	issuedAt = regexp.MustCompile(`"iat":\s*(\d+)`)
 	anyTime  = regexp.MustCompile(`"(exp|nbf|iat|client_id_issued_at)":(\s*)(\d{10})\b`)
-	anyID    = regexp.MustCompile(`"(jti|nonce|ath)":(\s*)"[^"]+"`)
+	anyID    = regexp.MustCompile(`"(jti|nonce|ath|at_hash)":(\s*)"[^"]+"`)
 	aName    = regexp.MustCompile(`"name":"[^"]*"`)
 	authTime = regexp.MustCompile(`"auth_time":(\s*)\d{10}\b`)
 	dateTime = regexp.MustCompile(`"(createdTime|updatedTime|expirationTime)":(\s*)"\d{4}-\d\d-\d\dT[0-9:.]+Z"`)
@@ -145,20 +156,30 @@ var (
 	seconds  = regexp.MustCompile(`-?\b\d+ s (ago|old|ahead)`)
 )
 
-// decode shows header and payload of a JWT. Times are shown by their distance from iat.
+// decode shows header and payload of a JWT, and of an encrypted one its header and the JWT inside. Times are shown by their
+// distance from iat.
 func (g *golden) decode(compact string) {
 	fmt.Fprintf(&g.text, "    %s\n", g.names[compact])
-	for part := range strings.SplitSeq(compact[:strings.LastIndexByte(compact, '.')], ".") {
-		text, err := base64.RawURLEncoding.DecodeString(part)
-		if err != nil {
-			g.t.Fatal(err)
-		}
-		shown := aName.ReplaceAllString(string(text), `"name":"<a name>"`)
-		if g.printed[compact] == "" {
-			shown = relative(shown)
-		}
-		fmt.Fprintf(&g.text, "        %s\n", shown)
+	if inside := g.inside[compact]; inside != "" {
+		g.part(compact, compact[:strings.IndexByte(compact, '.')])
+		compact = inside
 	}
+	for part := range strings.SplitSeq(compact[:strings.LastIndexByte(compact, '.')], ".") {
+		g.part(compact, part)
+	}
+}
+
+// part shows one of a token's parts.
+func (g *golden) part(of, part string) {
+	text, err := base64.RawURLEncoding.DecodeString(part)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	shown := aName.ReplaceAllString(string(text), `"name":"<a name>"`)
+	if g.printed[of] == "" {
+		shown = relative(shown)
+	}
+	fmt.Fprintf(&g.text, "        %s\n", shown)
 }
 
 // relative replaces what differs in a JSON text: identifiers, and times by their distance from its iat.

@@ -12,11 +12,12 @@ import (
 	"authserver/internal/person"
 	"authserver/internal/response"
 	"authserver/internal/server"
+	"authserver/internal/userinfo"
 )
 
 // wirePeople adds the way of a person, where there is a login.
 func (a *app) wirePeople(
-	clients *client.Authenticator, proofs dpop.Verifier, identities idtoken.Tokens, answers response.Sealer,
+	clients *client.Authenticator, proofs dpop.Verifier, identities idtoken.Tokens, sealer response.Sealer,
 ) error {
 	c := a.config
 	if c.login == loginOff {
@@ -35,7 +36,7 @@ func (a *app) wirePeople(
 		return err
 	}
 	endpoint := &authorize.Endpoint{
-		Issuer: c.issuer, Store: a.store, IDTokens: identities, Answers: answers, Pages: pages, Forms: forms, Sessions: c.sessions,
+		Issuer: c.issuer, Store: a.store, IDTokens: identities, Sealer: sealer, Pages: pages, Forms: forms, Sessions: c.sessions,
 		Life: c.life, Now: a.now,
 	}
 	switch c.login {
@@ -55,9 +56,10 @@ func (a *app) wirePeople(
 	a.server.Authorization = endpoint
 	a.server.Logos = client.NewLogos(c.vetting, a.store, a.log, a.now)
 	a.server.Push = &par.Endpoint{
-		Clients: clients, Proofs: proofs, IDTokens: identities, Answers: answers, Store: a.store, Origin: a.guard.Origin, Resources: c.resources,
-		Arrival: c.parExpiresIn, Pushes: server.NewLimit(c.parLimit), Now: a.now,
+		Clients: clients, Proofs: proofs, IDTokens: identities, Sealer: sealer, Store: a.store, Origin: a.guard.Origin,
+		Resources: c.resources, Arrival: c.parExpiresIn, Pushes: server.NewLimit(c.parLimit), Now: a.now,
 	}
+	a.server.Userinfo = &userinfo.Endpoint{Issuer: c.issuer, Guard: a.guard, Sealer: sealer, Store: a.store, Now: a.now}
 	return nil
 }
 

@@ -21,7 +21,7 @@ func (e *Endpoint) back(r *http.Request, t turn, now time.Time) (oauth.Return, e
 	if p.ResponseMode == "" {
 		return to, nil
 	}
-	envelope, err := e.Answers.Prepare(r.Context(), t.client, t.client.Authorization())
+	envelope, err := e.Sealer.Prepare(r.Context(), t.client, t.client.Authorization())
 	if err != nil {
 		return to, err
 	}

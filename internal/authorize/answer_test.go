@@ -39,7 +39,7 @@ func newVault(h *house) *vault {
 		h.Fatal(err)
 	}
 	v := *made
-	h.Answers, h.IDTokens = response.Sealer{Signer: &v, Keys: &v}, idtoken.Tokens{Issuer: issuer, Keys: &v}
+	h.Sealer, h.IDTokens = response.Sealer{Signer: &v, Keys: &v}, idtoken.Tokens{Issuer: issuer, Keys: &v}
 	return &v
 }
 

@@ -67,7 +67,7 @@ type Endpoint struct {
 	Upstream  Upstream
 	Accounts  Accounts        // nil: nobody has any here
 	IDTokens  idtoken.Tokens  // recognise who is sent to sign out
-	Answers   response.Sealer // protect what clients are told as they registered
+	Sealer    response.Sealer // protect what clients are told as they registered
 	Pages     *page.Pages
 	Forms     Forms
 	Sessions  person.Lifetimes

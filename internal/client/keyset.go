@@ -73,7 +73,8 @@ type keySet struct {
 
 // Verify returns the claims of a token if one of the client's keys signed it, with the algorithm that the client registered
 // for such tokens; "": any. The error tells of our records and of the client's host: it is for the log.
-func (k *KeySets) Verify(ctx context.Context, c Client, token *jose.JWS, registered jose.Alg, now time.Time) (jose.Object, error) {
+func (k *KeySets) Verify(ctx context.Context, c Client, token *jose.JWS, registered jose.Alg, now time.Time) (
+	jose.Object, error) {
 	if registered != "" && registered != token.Header().Alg {
 		return jose.Object{}, fmt.Errorf("signed with %s, registered for %s", token.Header().Alg, registered)
 	}

@@ -61,7 +61,7 @@ var reasons = []Explanation{
 	{ScopeNotRegistered, InvalidScope, 0, "The client is not registered for a scope that it asks for.", "Ask for registered scopes, or register the scope first."},
 	{ScopeEmpty, InvalidScope, 0, "Nothing is left to grant: the client has no scope that this grant type can give.", "Register a scope for the client."},
 	{ResourceRefused, InvalidTarget, 0, "resource is no absolute URI without a fragment, not a resource that this server issues tokens for, or not one that the person granted (RFC 8707).", "Send a resource that the operator names, within those of the pushed request, or leave it out."},
-	{EncryptionKeyMissing, InvalidRequest, 0, "The client registered that answers are encrypted for it, and its jwks or jwks_uri has no public key for that. Nothing was used up, and nothing is sent unencrypted.", "Publish a key of the kty that the description names, with use enc or none and with the registered alg or none; or register without encryption."},
+	{EncryptionKeyMissing, InvalidRequest, 0, "The client registered that answers are encrypted for it, and its jwks or jwks_uri has no public key for that. Nothing is sent unencrypted; a code is as good as before.", "Publish a key of the kty that the description names, with use enc or none and with the registered alg or none; or register without encryption."},
 
 	{RequestURINested, InvalidRequest, 0, "A pushed request bears a request_uri (RFC 9126, 2.1).", "Push the parameters themselves; request_uri is what you get back."},
 	{RequestObjectMissing, InvalidRequest, 0, "The client is registered to sign its authorization requests, and this one is not signed.", "Send a signed request object, or register the client without require_signed_request_object."},

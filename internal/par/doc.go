@@ -11,16 +11,17 @@
 //	keep, answer             a request_uri of 256 random bits, of which the store has the hash
 //
 // A request object (RFC 9101, FAPI 2.0 Message Signing §5.3.1) passes the door of package jose, is verified with the keys
-// that the client's assertions are verified with, and only then read. Each parameter has the JSON type there that its RFC gives
-// it; after that it is judged like one of a form. Beside an object counts, of a client that need not sign its requests, only
+// that verify the client's assertions, and only then read. Each parameter has the JSON type there that its RFC gives it;
+// after that it is judged like one of a form. Beside an object counts, of a client that need not sign its requests, only
 // authorization_details, and only when the object has none: clients of FDX send it so.
 //
-// Decided: an object may come twice. Every push proves its client anew by an assertion that is good once, and only the client
-// that signed the object can push it, so that a jti would keep nobody out (RFC 9101 §10.8 leaves it to the server). Encrypted
-// objects are refused by their five segments before anything is decoded. A client may still register
+// Decided: an object may come twice. Every push proves its client anew by an assertion that is good once, and only the
+// client that signed the object can push it, so that a jti would keep nobody out (RFC 9101 leaves it to the server).
+// Encrypted objects are refused by their five segments before anything is decoded. A client may still register
 // request_object_encryption_alg, which says that it may encrypt and not that it will (OpenID Connect Registration §2); the
 // metadata lists no such algorithm.
 //
-// Refused are: request_uri within a request or its object, every response_type but code, PKCE other than S256, a redirect_uri that is not
-// registered to the letter, scopes beyond the registration, and those of client registration, which no person can grant.
+// Refused are: request_uri within a request or its object, every response_type but code, PKCE other than S256, a
+// redirect_uri that is not registered to the letter, scopes beyond the registration, and those of client registration,
+// which no person can grant.
 package par

@@ -25,7 +25,7 @@ type Endpoint struct {
 	Clients   *client.Authenticator
 	Proofs    dpop.Verifier
 	IDTokens  idtoken.Tokens  // recognise whom a hint means
-	Answers   response.Sealer // protect answers and ID tokens as clients registered
+	Sealer    response.Sealer // protect answers and ID tokens as clients registered
 	Store     Store
 	Origin    string        // scheme and host of the public URLs, for htu
 	Resources []string      // acceptable resource parameters
@@ -94,14 +94,14 @@ func (e *Endpoint) push(w http.ResponseWriter, r *http.Request, form oauth.Form)
 // client before a person has come all the way.
 func (e *Endpoint) checkSeal(ctx context.Context, c client.Client, p grant.Pushed) error {
 	if p.ResponseMode != "" {
-		if _, err := e.Answers.Prepare(ctx, c, c.Authorization()); err != nil {
+		if _, err := e.Sealer.Prepare(ctx, c, c.Authorization()); err != nil {
 			return err
 		}
 	}
 	if scope, err := oauth.ParseScope(p.Scope); err != nil || !scope.Has(oauth.OpenID) {
 		return err
 	}
-	_, err := e.Answers.Prepare(ctx, c, c.IDToken())
+	_, err := e.Sealer.Prepare(ctx, c, c.IDToken())
 	return err
 }
 

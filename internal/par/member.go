@@ -41,9 +41,9 @@ func read(claims jose.Object) (map[string][]string, error) {
 		values, ok := wanted.values(raw)
 		switch {
 		case !ok:
-			return nil, oauth.Refuse(oauth.RequestObjectMember, "request: %s must be %s; received %s", name, wanted, kindOf(raw))
+			return nil, refuse(oauth.RequestObjectMember, "%s must be %s; received %s", name, wanted, kindOf(raw))
 		case slices.ContainsFunc(values, func(v string) bool { return strings.ContainsRune(v, 0) }):
-			return nil, oauth.Refuse(oauth.RequestObjectMember, "request: %s must not hold a NUL", name)
+			return nil, refuse(oauth.RequestObjectMember, "%s must not hold a NUL", name)
 		}
 		parameters[name] = values
 	}

@@ -35,28 +35,29 @@ func (e *Endpoint) parameters(ctx context.Context, c client.Client, form oauth.F
 
 // open returns what stands in a request object (RFC 9101 §6). Until the signature verifies, a refusal tells only what the
 // object shows by itself.
-func (e *Endpoint) open(ctx context.Context, c client.Client, object string, form oauth.Form, now time.Time) (oauth.Form, error) {
+func (e *Endpoint) open(ctx context.Context, c client.Client, object string, form oauth.Form, now time.Time) (
+	opened oauth.Form, err error) {
 	token, err := parseObject(object)
 	if err != nil {
-		return oauth.Form{}, err
+		return opened, err
 	}
 	claims, err := e.Clients.KeySets.Verify(ctx, c, token, jose.Alg(c.Metadata.RequestObjectSigningAlg), now)
 	if err != nil {
-		return oauth.Form{}, oauth.Refuse(oauth.RequestObjectSignature, "request: no registered key of the client made the "+
-			"signature: check kid, the registered keys and request_object_signing_alg").Because(err)
+		return opened, refuse(oauth.RequestObjectSignature, "no registered key of the client made the signature: "+
+			"check kid, the registered keys and request_object_signing_alg").Because(err)
 	}
 	if err := checkParties(claims, c.ID); err != nil {
-		return oauth.Form{}, err
+		return opened, err
 	}
 	if err := checkAudience(claims, e.Clients.Issuer); err != nil {
-		return oauth.Form{}, err
+		return opened, err
 	}
 	if err := checkTimes(claims, c.Metadata.RequireSignedRequestObject, now); err != nil {
-		return oauth.Form{}, err
+		return opened, err
 	}
 	values, err := read(claims)
 	if err != nil {
-		return oauth.Form{}, err
+		return opened, err
 	}
 	// Clients of FDX push authorization_details beside an object that has none: without them the consent would be lost in
 	// silence. Of a client that must sign, only what it signed counts.
@@ -66,12 +67,17 @@ func (e *Endpoint) open(ctx context.Context, c client.Client, object string, for
 	return oauth.FormOf(values)
 }
 
+// refuse is the refusal of a request object, which begins with its path.
+func refuse(r oauth.Reason, sentence string, args ...any) *oauth.Error {
+	return oauth.Refuse(r, "request: "+sentence, args...)
+}
+
 // parseObject lets a request object through the door of package jose. Tokens of other kinds stay outside, so that none is
 // taken for a request (RFC 9101 §10.8).
 func parseObject(object string) (*jose.JWS, error) {
 	if strings.Count(object, ".") == 4 {
-		return nil, oauth.Refuse(oauth.RequestObjectEncrypted,
-			"request: five segments are an encrypted object, which is not taken; send the signed one")
+		return nil, refuse(oauth.RequestObjectEncrypted,
+			"five segments are an encrypted object, which is not taken; send the signed one")
 	}
 	door := jose.Door{MaxBytes: maxObject, Types: []string{"", "JWT", "oauth-authz-req+jwt"}}
 	token, err := door.Parse(object)
@@ -85,27 +91,27 @@ func parseObject(object string) (*jose.JWS, error) {
 	case jose.TypRefused:
 		reason = oauth.RequestObjectTyp
 	}
-	return nil, oauth.Refuse(reason, "request: %s", jose.Detail(err)).Because(err)
+	return nil, refuse(reason, "%s", jose.Detail(err)).Because(err)
 }
 
 // checkParties wants the object to be the client's own, and no client assertion of it (RFC 9101 §4, §10.8).
 func checkParties(claims jose.Object, id string) error {
 	for _, name := range []string{"request", "request_uri"} {
 		if claims.Has(name) {
-			return oauth.Refuse(oauth.RequestObjectNested, "request: %s must not stand in a request object", name)
+			return refuse(oauth.RequestObjectNested, "%s must not stand in a request object", name)
 		}
 	}
 	clientID, _, err := claims.String("client_id")
 	if err != nil || clientID != id {
-		return oauth.Refuse(oauth.RequestObjectClient, "request: client_id must be the client's own, as a string")
+		return refuse(oauth.RequestObjectClient, "client_id must be the client's own, as a string")
 	}
 	iss, hasIss, err := claims.String("iss")
 	if err != nil || hasIss && iss != id {
-		return oauth.Refuse(oauth.RequestObjectClient, "request: iss must be the client_id, as a string, or absent")
+		return refuse(oauth.RequestObjectClient, "iss must be the client_id, as a string, or absent")
 	}
 	sub, _, err := claims.String("sub")
 	if err != nil || sub == id {
-		return oauth.Refuse(oauth.RequestObjectClient, "request: sub must not be the client_id: that is what a client assertion has")
+		return refuse(oauth.RequestObjectClient, "sub must not be the client_id: that is what a client assertion has")
 	}
 	return nil
 }
@@ -117,18 +123,18 @@ func checkAudience(claims jose.Object, issuer string) error {
 			return nil
 		}
 	}
-	return oauth.Refuse(oauth.RequestObjectAudience, "request: aud must be the issuer, %s, or an array of strings that has it", issuer)
+	return refuse(oauth.RequestObjectAudience, "aud must be the issuer, %s, or an array of strings that has it", issuer)
 }
 
 // checkTimes applies the clock rules. Who must sign its requests must also say from when on they are good.
 func checkTimes(claims jose.Object, mustSign bool, now time.Time) error {
 	exp, hasExp, err := claims.Time("exp")
 	if err != nil || !hasExp {
-		return oauth.Refuse(oauth.RequestObjectLifetime, "request: exp must be a number of seconds since 1970")
+		return refuse(oauth.RequestObjectLifetime, "exp must be a number of seconds since 1970")
 	}
 	nbf, hasNbf, err := claims.Time("nbf")
 	if err != nil || mustSign && !hasNbf {
-		return oauth.Refuse(oauth.RequestObjectLifetime, "request: nbf must be a number of seconds since 1970")
+		return refuse(oauth.RequestObjectLifetime, "nbf must be a number of seconds since 1970")
 	}
 	from, since := now, "this server's clock"
 	if hasNbf {
@@ -136,21 +142,21 @@ func checkTimes(claims jose.Object, mustSign bool, now time.Time) error {
 	}
 	switch {
 	case exp.Sub(from) > maxObjectAge:
-		return oauth.Refuse(oauth.RequestObjectLifetime, "request: exp lies %.0f s after %s; at most %.0f s is accepted",
+		return refuse(oauth.RequestObjectLifetime, "exp lies %.0f s after %s; %.0f s at most",
 			exp.Sub(from).Seconds(), since, maxObjectAge.Seconds())
 	case now.Sub(from) > maxObjectAge:
-		return oauth.Refuse(oauth.RequestObjectLifetime, "request: nbf passed %.0f s ago by this server's clock; at most %.0f s is accepted",
+		return refuse(oauth.RequestObjectLifetime, "nbf passed %.0f s ago by this server's clock; %.0f s at most",
 			now.Sub(from).Seconds(), maxObjectAge.Seconds())
 	case now.Sub(exp) >= client.ExpLeeway:
-		return oauth.Refuse(oauth.RequestObjectExpired, "request: exp passed %.0f s ago by this server's clock", now.Sub(exp).Seconds())
+		return refuse(oauth.RequestObjectExpired, "exp passed %.0f s ago by this server's clock", now.Sub(exp).Seconds())
 	}
 	for _, name := range []string{"nbf", "iat"} {
 		t, present, err := claims.Time(name)
 		switch {
 		case err != nil:
-			return oauth.Refuse(oauth.RequestObjectNotYet, "request: %s must be a number of seconds since 1970", name)
+			return refuse(oauth.RequestObjectNotYet, "%s must be a number of seconds since 1970", name)
 		case present && t.Sub(now) > client.AheadLeeway:
-			return oauth.Refuse(oauth.RequestObjectNotYet, "request: %s lies %.0f s ahead of this server's clock; at most %.0f s is accepted",
+			return refuse(oauth.RequestObjectNotYet, "%s lies %.0f s ahead of this server's clock; %.0f s at most",
 				name, t.Sub(now).Seconds(), client.AheadLeeway.Seconds())
 		}
 	}

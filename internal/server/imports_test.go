@@ -36,6 +36,7 @@ var floors = map[string]struct {
 	"authserver/internal/introspect":        {4, "an endpoint"},
 	"authserver/internal/consent":           {4, "an endpoint"},
 	"authserver/internal/par":               {4, "an endpoint"},
+	"authserver/internal/userinfo":          {4, "an endpoint"},
 	"authserver/internal/authorize":         {4, "an endpoint, and the pages behind it"},
 	"authserver/internal/store/pglocal":     {4, "runs PostgreSQL as a child; knows no room"},
 	"authserver/internal/store":             {5, "PostgreSQL; keeps the records of the rooms below"},

@@ -7,6 +7,7 @@ import (
 	"authserver/internal/client"
 	"authserver/internal/dcr"
 	"authserver/internal/fdx"
+	"authserver/internal/idtoken"
 	"authserver/internal/jose"
 	"authserver/internal/page"
 	"authserver/internal/par"
@@ -53,6 +54,21 @@ type document struct {
 	IntrospectionEncryptionAlgs   []string `json:"introspection_encryption_alg_values_supported"` // RFC 9701 §7
 	IntrospectionEncryptionEncs   []string `json:"introspection_encryption_enc_values_supported"` // RFC 9701 §7
 	DPoPSigningAlgValuesSupported []string `json:"dpop_signing_alg_values_supported"`
+	*identity                              // nil: nobody can sign in
+}
+
+// identity is what there is about whoever signed in (OpenID Connect Discovery §3).
+type identity struct {
+	UserinfoEndpoint         string   `json:"userinfo_endpoint"`
+	SubjectTypesSupported    []string `json:"subject_types_supported"`
+	IDTokenSigningAlgs       []string `json:"id_token_signing_alg_values_supported"`
+	IDTokenEncryptionAlgs    []string `json:"id_token_encryption_alg_values_supported"`
+	IDTokenEncryptionEncs    []string `json:"id_token_encryption_enc_values_supported"`
+	UserinfoSigningAlgs      []string `json:"userinfo_signing_alg_values_supported"`
+	UserinfoEncryptionAlgs   []string `json:"userinfo_encryption_alg_values_supported"`
+	UserinfoEncryptionEncs   []string `json:"userinfo_encryption_enc_values_supported"`
+	ClaimsSupported          []string `json:"claims_supported"`
+	ClaimsParameterSupported bool     `json:"claims_parameter_supported"`
 }
 
 // describe makes the document from what this server has.
@@ -105,6 +121,18 @@ func (s *Server) describePeoplesWay(d *document) {
 	d.UILocalesSupported = page.Languages()
 	if s.Authorization.Passwords != nil {
 		d.ACRValuesSupported = []string{person.ACRPassword}
+	}
+	d.identity = &identity{
+		UserinfoEndpoint:         s.Issuer + "/oauth2/userinfo",
+		SubjectTypesSupported:    []string{"public"},
+		IDTokenSigningAlgs:       jose.Algs(),
+		IDTokenEncryptionAlgs:    jose.EncryptionAlgs(),
+		IDTokenEncryptionEncs:    jose.EncryptionEncs(),
+		UserinfoSigningAlgs:      jose.Algs(),
+		UserinfoEncryptionAlgs:   jose.EncryptionAlgs(),
+		UserinfoEncryptionEncs:   jose.EncryptionEncs(),
+		ClaimsSupported:          idtoken.Names(),
+		ClaimsParameterSupported: true,
 	}
 }
 

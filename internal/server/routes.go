@@ -20,6 +20,7 @@ import (
 	"authserver/internal/oauth"
 	"authserver/internal/par"
 	"authserver/internal/token"
+	"authserver/internal/userinfo"
 
 	"github.com/go-chi/chi/v5"
 )
@@ -37,6 +38,7 @@ type Server struct {
 	Introspection *introspect.Endpoint
 	Consents      *consent.Endpoint
 	Push          *par.Endpoint
+	Userinfo      *userinfo.Endpoint
 	Authorization *authorize.Endpoint // nil: nobody can sign in here, so that there is nothing to push either
 	Logos         *client.Logos       // what people see of clients; nil where nobody can sign in
 	Nonces        dpop.Nonces
@@ -104,7 +106,8 @@ func (s *Server) peoplesRoutes() []route {
 	a := s.Authorization
 	return []route{
 		{path: "/oauth2/par", proofs: true, clients: true, methods: post(s.Push.Push)},
-		{path: "/oauth2/authorize", people: true, methods: getOrPost(a.Authorize)}, // OpenID Connect Core §3.1.2.1
+		{path: "/oauth2/userinfo", proofs: true, methods: getOrPost(s.Userinfo.Userinfo)}, // OpenID Connect Core §5.3.1
+		{path: "/oauth2/authorize", people: true, methods: getOrPost(a.Authorize)},        // OpenID Connect Core §3.1.2.1
 		{path: "/login", people: true, methods: get(a.Login)},
 		{path: "/login/attempt", people: true, methods: post(a.Attempt)},
 		{path: "/login/callback", people: true, methods: get(a.Callback)},

@@ -41,7 +41,7 @@ type Endpoint struct {
 	Proofs    dpop.Verifier
 	Tokens    accesstoken.Tokens
 	IDTokens  idtoken.Tokens
-	Answers   response.Sealer // protect ID tokens as clients registered
+	Sealer    response.Sealer // protect ID tokens as clients registered
 	Store     Store
 	Origin    string        // scheme and host of the public URLs, for htu
 	Resources []string      // acceptable resource parameters; the first is the default audience

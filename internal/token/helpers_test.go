@@ -157,7 +157,7 @@ func newBench(t *testing.T, edits ...func(*bench)) *bench {
 		Tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: signing()}, IDTokens: idtoken.Tokens{Issuer: issuer, Keys: signing()},
 		Store: b.grants, Origin: issuer, Resources: []string{api, files}, Lifetime: 5 * time.Minute, Now: now,
 	}
-	b.endpoint.Answers = response.Sealer{Signer: signing(), Keys: b.endpoint.Clients.KeySets}
+	b.endpoint.Sealer = response.Sealer{Signer: signing(), Keys: b.endpoint.Clients.KeySets}
 	s := &flow.Server{Issuer: issuer, HTTP: &http.Client{Transport: b}, Now: now}
 	s.Metadata.TokenEndpoint = issuer + "/oauth2/token"
 	b.Client = &flow.Client{Server: s, ID: "c1", Key: clientKey(), DPoPKey: clientKey()}

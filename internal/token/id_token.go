@@ -22,7 +22,7 @@ func (e *Endpoint) seal(ctx context.Context, c client.Client) seal {
 	if !c.Scope().Has(oauth.OpenID) {
 		return seal{}
 	}
-	envelope, err := e.Answers.Prepare(ctx, c, c.IDToken())
+	envelope, err := e.Sealer.Prepare(ctx, c, c.IDToken())
 	return seal{envelope, err}
 }
 
