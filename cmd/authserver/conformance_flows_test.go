@@ -76,7 +76,9 @@ var registered = map[string]string{
 	"introspection_signing_alg_values_supported":    "list",
 	"introspection_encryption_alg_values_supported": "list", "introspection_encryption_enc_values_supported": "list",
 	"revocation_endpoint_auth_methods_supported": "list", "revocation_endpoint_auth_signing_alg_values_supported": "list",
-	"dpop_signing_alg_values_supported": "list",
+	"dpop_signing_alg_values_supported":          "list",
+	"authorization_signing_alg_values_supported": "list", "authorization_encryption_alg_values_supported": "list",
+	"authorization_encryption_enc_values_supported": "list",
 }
 
 // scopeToken is what a scope may be made of (RFC 6749 §3.3).
@@ -109,6 +111,8 @@ func verifyMetadata(p *plan) {
 		for name, must := range map[string][]string{
 			"response_types_supported": {"code"}, "code_challenge_methods_supported": {"S256"}, "token_endpoint_auth_methods_supported": {"private_key_jwt"},
 			"request_object_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
+			"authorization_signing_alg_values_supported":  {"PS256", "ES256", "EdDSA"},
+			"response_modes_supported":                    {"query", "jwt", "query.jwt", "form_post.jwt"},
 			"grant_types_supported":                       {"authorization_code", "client_credentials", "refresh_token"},
 			"dpop_signing_alg_values_supported":           {"PS256", "ES256", "EdDSA"}, "token_endpoint_auth_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
 		} {

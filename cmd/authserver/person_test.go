@@ -152,6 +152,10 @@ func checkPage(t testing.TB, e *flow.Exchange) {
 	if h.Get("X-Frame-Options") != "DENY" || !strings.Contains(policy, "frame-ancestors 'none'") {
 		complain("AZ-05: it may be framed")
 	}
+	if isPosted(e) {
+		checkPosted(e, complain)
+		return
+	}
 	if !strings.HasPrefix(policy, "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'") ||
 		h.Get("Content-Type") != "text/html; charset=utf-8" {
 		complain("AZ-23: what it is, and may load")
@@ -218,6 +222,9 @@ func (a *asking) answerAt(b *flow.Browser, target, decision string) url.Values {
 func (a *asking) told(p *flow.Page) url.Values {
 	a.t.Helper()
 	answer, err := flow.ReadReturn(p.Location, a.params.Get("redirect_uri"))
+	if mode := a.params.Get("response_mode"); mode != "" && mode != "query" {
+		answer, err = a.opened(p, mode)
+	}
 	if err != nil {
 		a.t.Fatalf("%v: %s", err, p)
 	}

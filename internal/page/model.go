@@ -1,6 +1,7 @@
 package page
 
 import (
+	"html/template"
 	"slices"
 	"strings"
 	"time"
@@ -172,6 +173,15 @@ type Logout struct {
 // SignedOut says that nobody is signed in any more.
 type SignedOut struct {
 	Again string // path on this server to go on with; "": none. Anything else than a path is left out.
+}
+
+// Action is the form's attribute of that name. It is written here, since html/template writes some characters of a URI in
+// another way, and a client's server may know only the way in which it registered them.
+func (a Answer) Action() template.HTMLAttr {
+	if !strings.HasPrefix(a.Target, "https://") && !strings.HasPrefix(a.Target, "http://") {
+		return `action=""`
+	}
+	return template.HTMLAttr(`action="` + template.HTMLEscapeString(a.Target) + `"`)
 }
 
 // Onward is Again where it is a path on this server.
