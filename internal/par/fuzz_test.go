@@ -18,8 +18,8 @@ import (
 )
 
 // FuzzObject opens objects of any claims behind a correct signature, of a client that must sign or may, with
-// authorization_details beside them. A second reading by encoding/json must come to the same verdict and the same parameters;
-// what is refused is refused in the words for objects, and what is taken can be judged.
+// authorization_details beside them. A second reading by encoding/json must come to the same verdict and the same
+// parameters; what is refused is refused in the words for objects, and what is taken can be judged.
 func FuzzObject(f *testing.F) {
 	b := newBench(f)
 	for _, change := range append(changes, [2]string{}) {
@@ -34,7 +34,8 @@ func FuzzObject(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		form, err := oauth.FormOf(map[string][]string{"request": {compact}, "authorization_details": {beside}, "state": {"outside"}})
+		form, err := oauth.FormOf(map[string][]string{"request": {compact}, "authorization_details": {beside},
+			"state": {"outside"}})
 		if err != nil {
 			return // the form reader lets no such body come so far
 		}
@@ -77,8 +78,8 @@ func FuzzObject(f *testing.F) {
 
 // goodObject is taken from every client at noon.
 const goodObject = `{"iss":"c1","client_id":"c1","aud":"https://as.example","jti":"j","iat":1772366400,"nbf":1772366400,` +
-	`"exp":1772366460,"response_type":"code","redirect_uri":"https://c1.example/cb","scope":"fdx:accountbasic:read","state":"s",` +
-	`"code_challenge":"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM","code_challenge_method":"S256"}`
+	`"exp":1772366460,"response_type":"code","redirect_uri":"https://c1.example/cb","scope":"fdx:accountbasic:read",` +
+	`"state":"s","code_challenge":"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM","code_challenge_method":"S256"}`
 
 // changes are what the seeds put in the place of the first text.
 var changes = [][2]string{
@@ -88,15 +89,21 @@ var changes = [][2]string{
 	{`"https://as.example"`, `["https://as.example","x"]`}, {`"https://as.example"`, `["https://as.example",null]`},
 	{`"https://as.example"`, `"https://as.example/"`}, {`"https://as.example"`, `[]`}, {`"https://as.example"`, `7`},
 	{`"nbf":1772366400,`, ``}, {`"nbf":1772366400`, `"nbf":1772366430.9`}, {`"nbf":1772366400`, `"nbf":1772366431`},
-	{`"nbf":1772366400`, `"nbf":1772362800`}, {`"nbf":1772366400`, `"nbf":1772362801`}, {`"nbf":1772366400`, `"nbf":"1772366400"`},
+	{`"nbf":1772366400`, `"nbf":1772362800`}, {`"nbf":1772366400`, `"nbf":1772362801`},
+	{`"nbf":1772366400`, `"nbf":"1772366400"`},
 	{`1772366460`, `1772370000`}, {`1772366460`, `1772370001`}, {`1772366460`, `1772366391`}, {`1772366460`, `1772366390`},
-	{`"exp":1772366460,`, ``}, {`1772366460`, `1e400`}, {`"iat":1772366400`, `"iat":1772366431`}, {`"iat":1772366400`, `"iat":true`},
-	{`"state":"s"`, `"state":5`}, {`"state":"s"`, `"state":""`}, {`"state":"s"`, `"state":"\u0000"`}, {`"state":"s"`, `"state":"\u00e9"`},
-	{`"state":"s"`, `"state":null`}, {`"state":"s"`, `"max_age":300`}, {`"state":"s"`, `"max_age":"300"`}, {`"state":"s"`, `"max_age":-0.0`},
+	{`"exp":1772366460,`, ``}, {`1772366460`, `1e400`}, {`"iat":1772366400`, `"iat":1772366431`},
+	{`"iat":1772366400`, `"iat":true`},
+	{`"state":"s"`, `"state":5`}, {`"state":"s"`, `"state":""`}, {`"state":"s"`, `"state":"\u0000"`},
+	{`"state":"s"`, `"state":"\u00e9"`},
+	{`"state":"s"`, `"state":null`}, {`"state":"s"`, `"max_age":300`}, {`"state":"s"`, `"max_age":"300"`},
+	{`"state":"s"`, `"max_age":-0.0`},
 	{`"state":"s"`, `"resource":"a"`}, {`"state":"s"`, `"resource":["a","b",""]`}, {`"state":"s"`, `"resource":[null]`},
 	{`"state":"s"`, `"resource":[ ]`}, {`"state":"s"`, `"claims": { "id_token" : { } } `}, {`"state":"s"`, `"claims":"{}"`},
-	{`"state":"s"`, `"authorization_details":[ 1 ]`}, {`"state":"s"`, `"authorization_details":{}`}, {`"state":"s"`, `"STATE":[]`},
-	{`"state":"s"`, `"prompt":true`}, {`"state":"s"`, `"id_token_hint":"a.b.c"`}, {`"state":"s"`, `"x":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]`},
+	{`"state":"s"`, `"authorization_details":[ 1 ]`}, {`"state":"s"`, `"authorization_details":{}`},
+	{`"state":"s"`, `"STATE":[]`},
+	{`"state":"s"`, `"prompt":true`}, {`"state":"s"`, `"id_token_hint":"a.b.c"`},
+	{`"state":"s"`, `"x":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]`},
 }
 
 // readAgain reads an object's claims again.
@@ -131,8 +138,8 @@ func isFor(o map[string]any) bool {
 			return false
 		}
 	}
-	return o["client_id"] == "c1" && (!hasIss || o["iss"] == "c1") && (!hasSub || isText && sub != "c1") && !nested1 && !nested2 &&
-		slices.Contains(audience, any(issuer))
+	return o["client_id"] == "c1" && (!hasIss || o["iss"] == "c1") && (!hasSub || isText && sub != "c1") &&
+		!nested1 && !nested2 && slices.Contains(audience, any(issuer))
 }
 
 // isInTime tells so at noon and half a second.
@@ -194,6 +201,6 @@ func readMembers(all map[string]any, raw map[string]json.RawMessage) map[string]
 	return parameters
 }
 
-// parameterNames are those of RFC 6749, RFC 7636, RFC 8707, RFC 9396, RFC 9449 and OpenID Connect Core that this server reads.
-var parameterNames = strings.Fields(`response_type response_mode redirect_uri scope state nonce code_challenge code_challenge_method
-	dpop_jkt prompt acr_values ui_locales login_hint id_token_hint resource max_age authorization_details claims`)
+// parameterNames are those of RFC 6749, RFC 7636, RFC 8707, RFC 9396, RFC 9449 and OpenID Connect Core that are read here.
+var parameterNames = strings.Fields(`response_type response_mode redirect_uri scope state nonce code_challenge
+	code_challenge_method dpop_jkt prompt acr_values ui_locales login_hint id_token_hint resource max_age authorization_details claims`)
