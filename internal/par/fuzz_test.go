@@ -203,4 +203,5 @@ func readMembers(all map[string]any, raw map[string]json.RawMessage) map[string]
 
 // parameterNames are those of RFC 6749, RFC 7636, RFC 8707, RFC 9396, RFC 9449 and OpenID Connect Core that are read here.
 var parameterNames = strings.Fields(`response_type response_mode redirect_uri scope state nonce code_challenge
-	code_challenge_method dpop_jkt prompt acr_values ui_locales login_hint id_token_hint resource max_age authorization_details claims`)
+	code_challenge_method dpop_jkt prompt acr_values ui_locales login_hint id_token_hint resource max_age
+	authorization_details claims`)
