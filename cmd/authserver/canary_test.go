@@ -25,7 +25,8 @@ import (
 )
 
 // credentialMembers are the form members in which clients of OAuth send what is secret.
-var credentialMembers = []string{"client_assertion", "client_secret", "password", "code", "refresh_token", "code_verifier", "token", "assertion", "request_uri"}
+var credentialMembers = []string{"client_assertion", "client_secret", "password", "code", "refresh_token", "code_verifier", "token", "assertion",
+	"request", "request_uri"}
 
 // otherMembers are the other members that the server reads.
 var otherMembers = []string{"client_id", "client_assertion_type", "grant_type", "scope", "resource", "username", "token_type_hint", "redirect_uri"}
