@@ -159,7 +159,7 @@ func checkRefusingPage(e *flow.Exchange, complain func(string, ...any)) {
 func checkChallenge(e *flow.Exchange, complain func(string, ...any)) {
 	challenges := e.ResponseHeader.Values("WWW-Authenticate")
 	tried := e.RequestHeader.Get("Authorization") != ""
-	atResource := strings.Contains(e.URL, "/fdx/") || strings.Contains(e.URL, "/demo/")
+	atResource := strings.Contains(e.URL, "/fdx/") || strings.Contains(e.URL, "/demo/") || strings.HasSuffix(e.URL, "/oauth2/userinfo")
 	switch {
 	case e.ErrorCode() == "invalid_client" && !tried && len(challenges) > 0,
 		!atResource && e.ErrorCode() == "use_dpop_nonce" && (len(challenges) > 0 || e.Status != http.StatusBadRequest):
