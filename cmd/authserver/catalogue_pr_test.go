@@ -146,7 +146,7 @@ func goodPushes(t *testing.T, d *deployment) {
 		}
 	}
 	seen := map[string]bool{}
-	consent := bend("authorization_details", lastingDetails("ACCOUNT_BASIC", "TRANSACTIONS"))
+	consent := bend("authorization_details", lastingDetails("ACCOUNT_BASIC"))
 	for i, edit := range []func(url.Values){bend("state"), bend("scope"), all, bend("state"), all, bends(all, consent)} {
 		at, params := d.at(c, i%3), pushable()
 		edit(params)
