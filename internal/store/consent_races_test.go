@@ -50,8 +50,8 @@ func TestOneEnd(t *testing.T) {
 	}
 }
 
-// TestOneEndOfMany: whatever ends a consent, one does, when all come at once: the person, the client in two ways, the operator
-// in two ways, and a replayed code.
+// TestOneEndOfMany: when all that can end a consent comes at once, one does: the person, the client in two ways, the
+// operator in two ways, and a replayed code.
 func TestOneEndOfMany(t *testing.T) {
 	url, stores := narrow(t)
 	approve(t, stores[0])
@@ -86,8 +86,8 @@ func TestOneEndOfMany(t *testing.T) {
 	refreshes(t, stores[0], noon, false)
 }
 
-// TestOneFetch (FDX-09, RT-13): of fifty that redeem the code of a consent for once at once one does, and none leaves a refresh
-// token behind; the replays are one entry in the history.
+// TestOneFetch (FDX-09, RT-13): of fifty that redeem the code of a consent for once together one does, and none leaves a
+// refresh token behind; the replays are one entry in the history.
 func TestOneFetch(t *testing.T) {
 	url, stores := narrow(t)
 	push(t, stores[0])
