@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestFindConsent: a consent is found as it was given, with its client's name and all that became of it, also when it is over
-// and its client is gone; a stranger's text is no consent's id.
+// TestFindConsent: a consent is found as it was given, with its client's name and all that became of it, also when it is
+// over and its client is gone; a stranger's text is no consent's id.
 func TestFindConsent(t *testing.T) {
 	s := storetest.New(t)
 	yes := consent(1, fdx.TimeBound)
@@ -38,7 +38,8 @@ func TestFindConsent(t *testing.T) {
 	want.ClientGone = true
 	found()
 	stop := grant.Stopped(grant.PersonStopped, "", "the stop", noon) // all at one time: the order is that of the changes
-	if _, became, err := s.RevokeGrant(t.Context(), "grant 1", grant.Owner{Subject: "_alex"}, stop); became != grant.Ended || err != nil {
+	_, became, err := s.RevokeGrant(t.Context(), "grant 1", grant.Owner{Subject: "_alex"}, stop)
+	if became != grant.Ended || err != nil {
 		t.Fatal(became, err)
 	}
 	want.RevokedAt, want.History = &noon, append(want.History, stop)
@@ -60,7 +61,8 @@ func allow(t *testing.T, conn *pgx.Conn, id, clientID, subject string, from int,
 	case ended != nil:
 		expires = *ended
 	}
-	execute(t, conn, `INSERT INTO authorization_grant (id, client_id, subject, scope, auth_time, created_at, expires_at, revoked_at)
+	execute(t, conn, `INSERT INTO authorization_grant
+			(id, client_id, subject, scope, auth_time, created_at, expires_at, revoked_at)
 		VALUES ($1, $2, $3, '', $4, $5, $6, $7)`, id, clientID, subject, noon, after(from), expires, revokedAt)
 	execute(t, conn, `INSERT INTO grant_change (grant_id, at, event, why, actor, by, reason, initiator, interaction_id)
 		VALUES ($1, $2, 'given', 'approved', 'person', '', '', '', $1)`, id, after(from))
@@ -120,7 +122,8 @@ func TestConsents(t *testing.T) {
 	} {
 		all, err := s.Consents(t.Context(), test.subject, test.over, after(test.minutes))
 		if got := ids(all); got != test.want || err != nil {
-			t.Errorf("%s's, and %d that are over at +%dm: %s, %v, want %s", test.subject, test.over, test.minutes, got, err, test.want)
+			t.Errorf("%s's, and %d that are over at +%dm: %s, %v, want %s", test.subject, test.over, test.minutes, got, err,
+				test.want)
 		}
 		for _, c := range all {
 			if c.Subject != test.subject || c.History[0].InteractionID != c.ID || c.ClientName != "client "+c.ClientID ||

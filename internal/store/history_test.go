@@ -24,8 +24,8 @@ func entries(t *testing.T, conn *pgx.Conn, id string) []string {
 			reason, initiator) ORDER BY id), '{}') FROM grant_change WHERE grant_id = $1`, id, noon)
 }
 
-// TestHistory: each change of a grant is one entry that says what became of it, when, why, by whom and by which request. What
-// changes nothing is none.
+// TestHistory: each change of a grant is one entry that says what became of it, when, why, by whom and by which request.
+// What changes nothing is none.
 func TestHistory(t *testing.T) {
 	given := `+00:00:00 given approved by person "" in "the yes"  `
 	fetched := `+00:00:00 fetched code_redeemed by client "c1" in "the token request"  `
@@ -225,9 +225,10 @@ func TestConsentsUpAndDown(t *testing.T) {
 	}
 	older := func(id string, revoked *time.Time) { // what the program of before does
 		t.Helper()
-		execute(t, conn, `INSERT INTO authorization_grant (id, client_id, subject, scope, resources, accounts, auth_time, acr, amr,
-				created_at, expires_at)
-			VALUES ($1, 'c1', '_alex', 'a:read', '{}', '{a1}', $2, 'acr', '{pwd}', $2, $2::timestamptz + interval '1 year')`, id, noon)
+		execute(t, conn, `
+			INSERT INTO authorization_grant
+				(id, client_id, subject, scope, resources, accounts, auth_time, acr, amr, created_at, expires_at)
+			VALUES ($1, 'c1', '_alex', 'a:read', '{}', '{a1}', $2, 'acr', '{pwd}', $2, $3)`, id, noon, noon.Add(fdx.MaxLife))
 		execute(t, conn, `UPDATE authorization_grant SET revoked_at = $2 WHERE id = $1`, id, revoked)
 	}
 	kept := func() []string {
@@ -240,7 +241,8 @@ func TestConsentsUpAndDown(t *testing.T) {
 	before := schema(t, url)
 	execute(t, conn, `INSERT INTO client (id, issued_at, updated_at, metadata, registration_token_hash)
 		VALUES ('c1', $1, $1, '{"client_name":"One"}', '')`, noon)
-	execute(t, conn, `INSERT INTO person (subject, username, password_hash, created_at) VALUES ('_alex', 'alex', 'hash', $1)`, noon)
+	execute(t, conn, `INSERT INTO person (subject, username, password_hash, created_at)
+		VALUES ('_alex', 'alex', 'hash', $1)`, noon)
 	older("alive", nil)
 	older("revoked", &minute)
 	upTo(5)
