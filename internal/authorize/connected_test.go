@@ -221,7 +221,8 @@ func TestEndings(t *testing.T) {
 		want string
 	}{
 		"alive": {grant.Consent{Grant: alive}, ""}, "its time is over": {grant.Consent{Grant: grant.Grant{ExpiresAt: now}}, "expired"},
-		"the client is gone": {grant.Consent{Grant: alive, ClientGone: true}, "app_gone"},
+		"the client is gone": {grant.Consent{Grant: alive, ClientGone: &now}, "app_gone"},
+		"it went later":      {grant.Consent{Grant: grant.Grant{ExpiresAt: now}, ClientGone: &now}, "expired"},
 		"the person":         {over(grant.PersonStopped), "stopped_by_you"}, "the client": {byClient, "stopped_by_app"},
 		"its refresh token": {over(grant.RefreshTokenRevoked), "stopped_by_app"}, "a replay": {over(grant.CodeReused), "stopped_by_bank"},
 		"the operator": {over(grant.OperatorStopped), "stopped_by_bank"}, "before there was a history": {old, "stopped_by_bank"},
@@ -229,6 +230,18 @@ func TestEndings(t *testing.T) {
 		if got := endingOf(test.c, now); string(got) != test.want {
 			t.Errorf("%s: %q", name, got)
 		}
+	}
+}
+
+// The end of a consent whose client is gone is when that went, not when its time would have been over.
+func TestEndWithTheClient(t *testing.T) {
+	h := newHouse(t, issuer)
+	h.connectedTo("kims", "_kim")
+	h.memory.consents[0].ExpiresAt = h.now.AddDate(1, 0, 0)
+	h.memory.consents[0].ClientGone = &h.now
+	page := h.signedIn("kim").Page.Exchange.ResponseBody
+	if strings.Contains(page, h.now.AddDate(1, 0, 0).Format("2006-01-02")) || strings.Count(page, "no longer registered") != 2 {
+		t.Error(page)
 	}
 }
 

@@ -44,7 +44,7 @@ func (e *Endpoint) sharing(ctx context.Context, t turn, c grant.Consent, theirs 
 	s := page.Sharing{
 		ID: c.ID, Client: page.Party{Name: c.ClientName}, Accounts: accountsOf(c, theirs),
 		Clusters: c.Details.Clusters(), Once: !c.Details.Refreshes(), LookBack: c.Details.LookBack(),
-		Since: c.CreatedAt, Until: c.ExpiresAt, Ending: endingOf(c, now), History: historyOf(c, now),
+		Since: c.CreatedAt, Until: c.EndsAt(), Ending: endingOf(c, now), History: historyOf(c, now),
 	}
 	if s.Client.Name == "" {
 		s.Client.Name = c.ClientID
@@ -52,9 +52,6 @@ func (e *Endpoint) sharing(ctx context.Context, t turn, c grant.Consent, theirs 
 	s.Scopes, _ = oauth.ParseScope(c.Scope) // it was parsed when it was granted
 	if c.UsedAt != nil {
 		s.Used = *c.UsedAt
-	}
-	if c.RevokedAt != nil {
-		s.Until = *c.RevokedAt
 	}
 	if s.Ending == "" {
 		s.Stop = e.form(t, forStop, connectedPage+"/stop")
@@ -89,7 +86,7 @@ func endingOf(c grant.Consent, now time.Time) page.Ending {
 		return stoppedBy(stop)
 	case c.Status(now) == fdx.Expired:
 		return page.Expired
-	case c.ClientGone:
+	case c.ClientGone != nil:
 		return page.AppGone
 	case c.RevokedAt != nil: // before there was a history
 		return page.StoppedByBank
@@ -107,7 +104,7 @@ func stoppedBy(c grant.Change) page.Ending {
 	return page.StoppedByBank
 }
 
-// historyOf is what happened to a consent. That its time was over is no entry, and is told all the same.
+// historyOf is what happened to a consent. That its time was over, or its client gone, is no entry, and is told all the same.
 func historyOf(c grant.Consent, now time.Time) []page.Entry {
 	var all []page.Entry
 	for _, change := range c.History {
@@ -122,8 +119,8 @@ func historyOf(c grant.Consent, now time.Time) []page.Entry {
 		}
 		all = append(all, entry)
 	}
-	if c.Status(now) == fdx.Expired {
-		all = append(all, page.Entry{At: c.ExpiresAt, What: page.Happening(page.Expired)})
+	if ending := endingOf(c, now); ending == page.Expired || ending == page.AppGone {
+		all = append(all, page.Entry{At: c.EndsAt(), What: page.Happening(ending)})
 	}
 	return all
 }

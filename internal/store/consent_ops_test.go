@@ -292,31 +292,29 @@ func listing() op[life] {
 // inOrder has what is alive before what is over: the former newest first, the latter by its end, the last first.
 func inOrder(a, b grant.Consent) int {
 	over := func(c grant.Consent) bool { return c.Status(minute) != fdx.Active }
-	end := func(c grant.Consent) time.Time {
-		if c.RevokedAt != nil && c.RevokedAt.Before(c.ExpiresAt) {
-			return *c.RevokedAt
-		}
-		return c.ExpiresAt
-	}
 	switch {
 	case over(a) != over(b) && over(a):
 		return 1
 	case over(a) != over(b):
 		return -1
 	case over(a):
-		return end(b).Compare(end(a))
+		return b.EndsAt().Compare(a.EndsAt())
 	}
 	return b.CreatedAt.Compare(a.CreatedAt)
 }
 
 // consent is a grant as it is looked at.
 func (l life) consent(a allowed) grant.Consent {
-	return grant.Consent{Grant: a.Grant, ClientName: "client c1", ClientGone: l.Deleted, History: a.History}
+	c := grant.Consent{Grant: a.Grant, ClientName: "client c1", History: a.History}
+	if l.Deleted {
+		c.ClientGone = &noon
+	}
+	return c
 }
 
 // written is what is seen of a consent.
 func written(c grant.Consent) string {
-	text := fmt.Sprintf("%s, for %q, gone %v:", shown(c.Grant), c.ClientName, c.ClientGone)
+	text := fmt.Sprintf("%s, for %q, gone %s:", shown(c.Grant), c.ClientName, since(c.ClientGone))
 	for _, h := range c.History {
 		text += fmt.Sprintf(" %s %s by %s %q at %s in %q %v;",
 			h.Event, h.Why, h.Actor, h.By, since(&h.At), h.InteractionID, h.Revocation)

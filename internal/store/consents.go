@@ -19,7 +19,7 @@ func record(ctx context.Context, tx pgx.Tx, grantID string, c grant.Change) erro
 }
 
 const selectConsent = `
-	SELECT ` + grantColumns + `, coalesce(c.metadata->>'client_name', ''), c.status <> 'active'
+	SELECT ` + grantColumns + `, coalesce(c.metadata->>'client_name', ''), CASE WHEN c.status <> 'active' THEN c.updated_at END
 	FROM authorization_grant g JOIN client c ON c.id = g.client_id`
 
 func scanConsent(row pgx.CollectableRow) (c grant.Consent, err error) {
@@ -49,10 +49,10 @@ func (s *Store) Consents(ctx context.Context, subject string, over int, now time
 	return all, failure("consents", err)
 }
 
-// alive tells of a grant and its client what grant.Consent.Status does; overAt is since when a grant is not.
+// alive tells of a grant and its client what grant.Consent.Status does; overAt is what its EndsAt is, once it is not.
 const (
 	alive  = `(c.status = 'active' AND g.revoked_at IS NULL AND g.expires_at > $2)`
-	overAt = `least(g.revoked_at, g.expires_at)`
+	overAt = `least(g.revoked_at, g.expires_at, CASE WHEN c.status <> 'active' THEN c.updated_at END)`
 )
 
 // ConsentFilter says which consents an operator asks for. What is empty leaves nothing out.
