@@ -231,6 +231,30 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// A yes is to what the page says: a client that has meanwhile registered for a longer consent does not get one.
+func TestClientOfAnotherPage(t *testing.T) {
+	h := newHouse(t, issuer)
+	register := func(days int) {
+		c := h.memory.clients["c1"]
+		c.Metadata.DurationPeriod, c.Version = days, c.Version+1
+		h.memory.clients["c1"] = c
+	}
+	register(1)
+	b := h.browser()
+	yes := h.upTo(b, h.push(func(p *grant.Pushed) {
+		p.Details = fdx.Details{fdx.ConsentRequest{DurationType: fdx.Persistent, Resources: []fdx.Resource{
+			{ResourceType: fdx.Account, DataClusters: []string{"ACCOUNT_BASIC"}}}}}
+	}), "alex", "decision")
+	consent := b.Page.Exchange.URL
+	register(365)
+	h.refused(h.submit(b, yes), oauth.FormRefused)
+	if len(h.memory.approvals) != 0 {
+		t.Fatalf("granted until %s", h.memory.approvals[0].Grant.ExpiresAt)
+	}
+	h.visit(b, consent)
+	h.told(h.submit(b, filledIn(b.Page, "alex")))
+}
+
 // What one person has begun another does not end, in the same browser either.
 func TestSomebodyElse(t *testing.T) {
 	h := newHouse(t, issuer)
