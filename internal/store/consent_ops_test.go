@@ -136,7 +136,7 @@ func givingUp(n int) op[life] {
 		},
 		model: func(l *life, _ string) string {
 			a := l.refreshedBy(refresh)
-			revoked := a.Grant.ID != "" && a.Grant.RevokedAt == nil
+			revoked := a.Grant.ID != "" && a.Grant.Alive(c.At)
 			if revoked {
 				l.Grants[a.Grant.ID] = a.revoked(c)
 			}

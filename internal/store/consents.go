@@ -106,11 +106,13 @@ func readHistory(ctx context.Context, tx pgx.Tx, consents []grant.Consent) error
 	return err
 }
 
-// revokeAll ends all that a person has allowed and that has not ended yet, each with its entry in the history.
+// revokeAll ends all that a person has allowed and that has not ended yet, each with its entry in the history. What was over by
+// itself stays so: nobody ended it.
 func revokeAll(ctx context.Context, tx pgx.Tx, subject string, c grant.Change) error {
 	_, err := tx.Exec(ctx, `
 		WITH revoked AS (
-			UPDATE authorization_grant SET revoked_at = $2, updated_at = $2 WHERE subject = $1 AND revoked_at IS NULL RETURNING id
+			UPDATE authorization_grant SET revoked_at = $2, updated_at = $2
+			WHERE subject = $1 AND revoked_at IS NULL AND expires_at > $2 RETURNING id
 		)
 		INSERT INTO grant_change (grant_id, at, event, why, actor, by, reason, initiator, interaction_id)
 		SELECT id, $2, $3, $4, $5, $6, $7, $8, $9 FROM revoked`,

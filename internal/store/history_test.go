@@ -24,6 +24,30 @@ func entries(t *testing.T, conn *pgx.Conn, id string) []string {
 			reason, initiator) ORDER BY id), '{}') FROM grant_change WHERE grant_id = $1`, id, noon)
 }
 
+// TestHistoryOfWhatIsOver: nobody ends what was over by itself, whoever gives up its refresh token or is disabled then. The
+// person would read that the app, or the bank, had stopped it.
+func TestHistoryOfWhatIsOver(t *testing.T) {
+	url := storetest.URL(t)
+	s, conn := storetest.Open(t, url), connect(t, url)
+	approve(t, s)
+	redeem(t, s, right(), noon, grant.Redeemed)
+	want, late := entries(t, conn, "grant 1"), noon.Add(fdx.MaxLife)
+	id, revoked, err := s.RevokeRefreshToken(t.Context(), hash("refresh"), grant.Stopped(grant.RefreshTokenRevoked, "c1", "", late))
+	if id != "grant 1" || revoked || err != nil {
+		t.Errorf("the refresh token: %s, %v, %v", id, revoked, err)
+	}
+	if disabled, err := s.DisablePerson(t.Context(), "alex", late); !disabled || err != nil {
+		t.Errorf("disabled: %v, %v", disabled, err)
+	}
+	c, _, err := s.FindConsent(t.Context(), "grant 1")
+	if status := c.Status(late); status != fdx.Expired || err != nil {
+		t.Errorf("the consent is %s, %v", status, err)
+	}
+	if diff := cmp.Diff(want, entries(t, conn, "grant 1")); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestHistory: each change of a grant is one entry that says what became of it, when, why, by whom and by which request.
 // What changes nothing is none.
 func TestHistory(t *testing.T) {
