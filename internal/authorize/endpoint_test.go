@@ -50,6 +50,24 @@ func TestYes(t *testing.T) {
 	}
 }
 
+// What is for once ends with its one token: neither the page nor the grant promises access while the person is away.
+func TestOnceIsNotWhileAway(t *testing.T) {
+	h := newHouse(t, issuer)
+	for scope, granted := range map[string]string{
+		"fdx:accountbasic:read offline_access": "fdx:accountbasic:read", "openid offline_access": "openid offline_access",
+	} {
+		b := h.browser()
+		form := h.upTo(b, h.push(func(p *grant.Pushed) { p.Scope = scope }), "kim", "decision")
+		if page := b.Page.Exchange.ResponseBody; strings.Contains(page, "while you are away") != (scope == granted) {
+			t.Errorf("%s: %s", scope, page)
+		}
+		h.told(h.submit(b, form))
+		if got := h.memory.approvals[len(h.memory.approvals)-1].Grant.Scope; got != granted {
+			t.Errorf("%s: %q is granted", scope, got)
+		}
+	}
+}
+
 func TestNo(t *testing.T) {
 	h := newHouse(t, issuer)
 	b := h.browser()
