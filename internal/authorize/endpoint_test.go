@@ -333,3 +333,20 @@ func TestClientChanged(t *testing.T) {
 		t.Error("approved")
 	}
 }
+
+// Where accounts come from nowhere nobody has any: what is about accounts is left out, and nothing but that is refused.
+func TestNoSourceOfAccounts(t *testing.T) {
+	h := newHouse(t, issuer)
+	h.Endpoint.Accounts = nil
+	b := h.browser()
+	h.visit(b, h.push())
+	if answer := h.told(h.submit(b, filledIn(b.Page, "kim"))); answer.Get("error") != "access_denied" {
+		t.Errorf("about accounts: %v", answer)
+	}
+	b = h.browser()
+	both := h.push(func(p *grant.Pushed) { p.Scope = "fdx:accountbasic:read fdx:customercontact:read" })
+	h.told(h.submit(b, h.upTo(b, both, "kim", "decision")))
+	if len(h.memory.approvals) != 1 || h.memory.approvals[0].Grant.Scope != "fdx:customercontact:read" {
+		t.Errorf("%+v", h.memory.approvals)
+	}
+}
