@@ -252,3 +252,23 @@ var errBank = errors.New("the bank cannot be asked")
 type broken struct{}
 
 func (broken) Accounts(context.Context, string) ([]person.Account, error) { return nil, errBank }
+
+// What tells of all accounts that there are is told apart from what tells of those that were chosen, before the yes and after.
+func TestOverall(t *testing.T) {
+	h := newHouse(t, issuer)
+	b := h.browser()
+	details := fdx.Details{fdx.ConsentRequest{DurationType: fdx.Persistent, Resources: []fdx.Resource{
+		{ResourceType: fdx.Account, DataClusters: []string{"ACCOUNT_BASIC", "TAX"}},
+		{ResourceType: fdx.Customer, DataClusters: []string{"NOTIFICATIONS", "CUSTOMER_CONTACT"}}}}}
+	scope := "fdx:accountbasic:read fdx:tax:read fdx:notifications:subscribe fdx:customercontact:read"
+	yes := h.upTo(b, h.push(func(p *grant.Pushed) { p.Details, p.Scope = details, scope }), "kim", "decision")
+	const ofAll = "about everything you have here"
+	if page := b.Page.Exchange.ResponseBody; strings.Count(page, ofAll) != 2 || strings.Contains(page, "of everything you have here") {
+		t.Errorf("%s", page) // in the list, and in what it means exactly
+	}
+	h.told(h.submit(b, yes))
+	h.memory.consents = []grant.Consent{{Grant: h.memory.approvals[0].Grant}}
+	if p := h.visit(b, issuer+"/connected"); strings.Count(p.Exchange.ResponseBody, ofAll) != 2 {
+		t.Errorf("%s", p.Exchange.ResponseBody)
+	}
+}

@@ -43,13 +43,15 @@ func entities(references []client.RegistryReference) []page.Entity {
 func (e *Endpoint) sharing(ctx context.Context, t turn, c grant.Consent, theirs []person.Account, now time.Time) (page.Sharing, error) {
 	s := page.Sharing{
 		ID: c.ID, Client: page.Party{Name: c.ClientName}, Accounts: accountsOf(c, theirs),
-		Clusters: c.Details.Clusters(), Once: !c.Details.Refreshes(), LookBack: c.Details.LookBack(),
+		Once: !c.Details.Refreshes(), LookBack: c.Details.LookBack(),
 		Since: c.CreatedAt, Until: c.EndsAt(), Ending: endingOf(c, now), History: historyOf(c, now),
 	}
 	if s.Client.Name == "" {
 		s.Client.Name = c.ClientID
 	}
-	s.Scopes, _ = oauth.ParseScope(c.Scope) // it was parsed when it was granted
+	s.Clusters, s.Overall = c.Details.Clusters()
+	scope, _ := oauth.ParseScope(c.Scope) // it was parsed when it was granted
+	_, s.Scopes = c.Details.Intersect(scope)
 	if c.UsedAt != nil {
 		s.Used = *c.UsedAt
 	}
