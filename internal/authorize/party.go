@@ -1,7 +1,6 @@
 package authorize
 
 import (
-	"context"
 	"time"
 
 	"authserver/internal/audit"
@@ -39,8 +38,8 @@ func entities(references []client.RegistryReference) []page.Entity {
 	return all
 }
 
-// sharing is a consent as its person looks at it.
-func (e *Endpoint) sharing(ctx context.Context, t turn, c grant.Consent, theirs []person.Account, now time.Time) (page.Sharing, error) {
+// sharing is a consent as its person looks at it. Of a client that is deleted only the name is left.
+func (e *Endpoint) sharing(t turn, c grant.Consent, registered client.Client, theirs []person.Account, now time.Time) page.Sharing {
 	s := page.Sharing{
 		ID: c.ID, Client: page.Party{Name: c.ClientName}, Accounts: accountsOf(c, theirs),
 		Once: !c.Details.Refreshes(), LookBack: c.Details.LookBack(),
@@ -58,11 +57,10 @@ func (e *Endpoint) sharing(ctx context.Context, t turn, c grant.Consent, theirs 
 	if s.Ending == "" {
 		s.Stop = e.form(t, forStop, connectedPage+"/stop")
 	}
-	registered, found, err := e.Store.FindClient(ctx, c.ClientID)
-	if found {
+	if registered.ID != "" {
 		s.Client, s.Intermediaries = e.party(registered), intermediaries(registered)
 	}
-	return s, err
+	return s
 }
 
 // accountsOf are the accounts of a consent, by the names that they have now. One that is no longer there has only its place.

@@ -32,7 +32,7 @@ func (s *Store) FindConsent(ctx context.Context, id string) (c grant.Consent, fo
 	if !isText(id) {
 		return c, false, nil
 	}
-	all, err := s.consents(ctx, selectConsent+` WHERE g.id = $1`, id)
+	all, err := s.consents(ctx, query{selectConsent + ` WHERE g.id = $1`, []any{id}})
 	if err != nil || len(all) == 0 {
 		return c, false, failure("find consent", err)
 	}
@@ -42,10 +42,10 @@ func (s *Store) FindConsent(ctx context.Context, id string) (c grant.Consent, fo
 // Consents are what a person has allowed, with the history: all that is alive at now, the newest first, and behind it what
 // is over, the last that ended first and at most so many.
 func (s *Store) Consents(ctx context.Context, subject string, over int, now time.Time) ([]grant.Consent, error) {
-	all, err := s.consents(ctx, `
-		(`+selectConsent+` WHERE g.subject = $1 AND `+alive+` ORDER BY g.created_at DESC, g.id)
-		UNION ALL
-		(`+selectConsent+` WHERE g.subject = $1 AND NOT `+alive+` ORDER BY `+overAt+` DESC, g.id LIMIT $3)`, subject, now, over)
+	all, err := s.consents(ctx,
+		query{selectConsent + ` WHERE g.subject = $1 AND ` + alive + ` ORDER BY g.created_at DESC, g.id`, []any{subject, now}},
+		query{selectConsent + ` WHERE g.subject = $1 AND NOT ` + alive + ` ORDER BY ` + overAt + ` DESC, g.id LIMIT $3`,
+			[]any{subject, now, over}})
 	return all, failure("consents", err)
 }
 
@@ -73,12 +73,23 @@ func (s *Store) ListConsents(ctx context.Context, f ConsentFilter, after string,
 	return page, failure("list consents", err)
 }
 
-// consents reads consents and their history as of one moment.
-func (s *Store) consents(ctx context.Context, query string, args ...any) (all []grant.Consent, err error) {
+// query is one of consents.
+type query struct {
+	sql  string
+	args []any
+}
+
+// consents reads consents, those of one query behind those of the other, and their history, as of one moment.
+func (s *Store) consents(ctx context.Context, queries ...query) (all []grant.Consent, err error) {
 	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, query, args...)
-		if all, err = pgx.CollectRows(rows, scanConsent); err != nil {
-			return err
+		all = nil
+		for _, q := range queries {
+			rows, _ := tx.Query(ctx, q.sql, q.args...)
+			found, err := pgx.CollectRows(rows, scanConsent)
+			if err != nil {
+				return err
+			}
+			all = append(all, found...)
 		}
 		return readHistory(ctx, tx, all)
 	})
