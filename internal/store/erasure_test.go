@@ -214,7 +214,6 @@ func TestErasureOrders(t *testing.T) {
 	s.play("a token is used while its person is erased", asking(5), erasing())
 	s.play("a consent is stopped while its person is erased", stopping(5, byClient), erasing())
 	s.play("a person is erased while being disabled", disabling(), erasing())
-	s.play("a person is erased twice", erasing(), erasing())
 }
 
 // TestEraseAmidst: whatever three replicas are doing for a person who is erased, nothing fails, and nothing of it is worth

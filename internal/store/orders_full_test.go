@@ -72,6 +72,6 @@ func TestAllOrdersOfGrants(t *testing.T) {
 	s.play("redeem, stop, list", redeeming(1, right()), stopping(1, byPerson), listing())
 	s.play("redeem, stop, refresh", redeeming(1, right()), stopping(1, byPerson), refreshing(1))
 	s.play("decide, stop, refresh", decide, stopping(5, byPerson), refreshing(5))
-	s.play("decide, stop, ask", decide, stopping(5, byPerson), asking(5))
+	s.play("decide, stop that, ask", decide, stopping(2, byPerson), asking(2))
 	s.play("stop, refresh, ask, use", stopping(5, byPerson), refreshing(5), asking(5), using(5, time.Minute))
 }
