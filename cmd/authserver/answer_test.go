@@ -25,6 +25,9 @@ var (
 	pageURL = regexp.MustCompile(`^(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) https?://[^/?#]+(/[^/?#]+)*` +
 		`/(oauth2/authorize|login|login/attempt|login/callback|accounts|accounts/choice|consent|consent/decision|sign-out|signed-out|connected|connected/attempt|connected/stop|(assets|logos)/[^/?#]+)([?#]|$)`)
 
+	// atFormShownAgain is where a form that can be mended is shown with what was wrong in it.
+	atFormShownAgain = regexp.MustCompile(`/(login/attempt|connected/attempt|accounts/choice)$`)
+
 	// atFDX is a resource of FDX, whose errors have members of their own. An unknown method is refused as elsewhere.
 	atFDX = regexp.MustCompile(`^(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) https?://[^?#]+/fdx/v6/consents/[^/?#]+(/revocation)?([?#]|$)`)
 
@@ -144,7 +147,7 @@ func checkRefusingPage(e *flow.Exchange, complain func(string, ...any)) {
 	if h := e.ResponseHeader; h.Get("Location") != "" || h.Get("WWW-Authenticate") != "" {
 		complain("G2: a refusal with headers %v", h)
 	}
-	if strings.Contains(e.ResponseBody, ` role="alert"`) && (strings.HasSuffix(e.URL, "/login/attempt") || strings.HasSuffix(e.URL, "/accounts/choice")) {
+	if strings.Contains(e.ResponseBody, ` role="alert"`) && atFormShownAgain.MatchString(e.URL) {
 		return
 	}
 	reason := reasonOf(e)

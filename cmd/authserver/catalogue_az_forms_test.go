@@ -160,7 +160,7 @@ func actionsThatAreRead(t *testing.T, d *deployment) {
 		}
 	}
 	for path, allow := range map[string]string{"/login": "GET, HEAD", "/accounts": "GET, HEAD", "/consent": "GET, HEAD",
-		"/signed-out":       "GET, HEAD", "/connected": "GET, HEAD",
+		"/signed-out": "GET, HEAD", "/connected": "GET, HEAD",
 		"/oauth2/authorize": "GET, HEAD, POST"} {
 		e := knock(t, b, &flow.Request{Method: http.MethodPut, URL: d.issuer + path})
 		if e.Status != http.StatusMethodNotAllowed || e.ResponseHeader.Get("Allow") != allow {

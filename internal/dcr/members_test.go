@@ -125,6 +125,8 @@ func TestMemberRefused(t *testing.T) {
 		{"AZ-11 isolate", oauth.MetadataMember, object{"client_name": "a\u2066b"}},
 		{"AZ-11 Arabic letter mark", oauth.MetadataMember, object{"description": "a\u061cb"}},
 		{"AZ-11 a NUL", oauth.MetadataMember, object{"software_id": "a\u0000b"}},
+		{"AZ-11 a name that nobody sees", oauth.MetadataMember, object{"client_name": " \u200b\u3164\u0301"}},
+		{"AZ-11 an intermediary that nobody sees", oauth.MetadataMember, object{"intermediaries": []object{{"name": "\u00a0"}}}},
 		{"AZ-11 in another language", oauth.MetadataMember, object{"client_name#fr": "a\u202eb"}},
 		{"AZ-11 in a contact", oauth.MetadataMember, object{"contacts": []string{"a\u202eb"}}},
 		{"AZ-11 in a registry reference", oauth.MetadataMember, object{"registry_references": []object{{"registered_entity_name": "a\u202eb", "registry": "FDX"}}}},
