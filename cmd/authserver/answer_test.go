@@ -25,6 +25,9 @@ var (
 	pageURL = regexp.MustCompile(`^(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) https?://[^/?#]+(/[^/?#]+)*` +
 		`/(oauth2/authorize|oauth2/logout|login|login/attempt|login/callback|accounts|accounts/choice|consent|consent/decision|sign-out|signed-out|connected|connected/attempt|connected/stop|(assets|logos)/[^/?#]+)([?#]|$)`)
 
+	// atFormShownAgain is where a form that can be mended is shown with what was wrong in it.
+	atFormShownAgain = regexp.MustCompile(`/(login/attempt|connected/attempt|accounts/choice)$`)
+
 	// atFDX is a resource of FDX, whose errors have members of their own. An unknown method is refused as elsewhere.
 	atFDX = regexp.MustCompile(`^(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) https?://[^?#]+/fdx/v6/consents/[^/?#]+(/revocation)?([?#]|$)`)
 
@@ -144,8 +147,7 @@ func checkRefusingPage(e *flow.Exchange, complain func(string, ...any)) {
 	if h := e.ResponseHeader; h.Get("Location") != "" || h.Get("WWW-Authenticate") != "" {
 		complain("G2: a refusal with headers %v", h)
 	}
-	mendable := func(path string) bool { return strings.HasSuffix(e.URL, path) }
-	if strings.Contains(e.ResponseBody, ` role="alert"`) && slices.ContainsFunc([]string{"/login/attempt", "/connected/attempt", "/accounts/choice"}, mendable) {
+	if strings.Contains(e.ResponseBody, ` role="alert"`) && atFormShownAgain.MatchString(e.URL) {
 		return
 	}
 	reason := reasonOf(e)
@@ -160,7 +162,7 @@ func checkRefusingPage(e *flow.Exchange, complain func(string, ...any)) {
 func checkChallenge(e *flow.Exchange, complain func(string, ...any)) {
 	challenges := e.ResponseHeader.Values("WWW-Authenticate")
 	tried := e.RequestHeader.Get("Authorization") != ""
-	atResource := strings.Contains(e.URL, "/fdx/") || strings.Contains(e.URL, "/demo/")
+	atResource := strings.Contains(e.URL, "/fdx/") || strings.Contains(e.URL, "/demo/") || strings.HasSuffix(e.URL, "/oauth2/userinfo")
 	switch {
 	case e.ErrorCode() == "invalid_client" && !tried && len(challenges) > 0,
 		!atResource && e.ErrorCode() == "use_dpop_nonce" && (len(challenges) > 0 || e.Status != http.StatusBadRequest):

@@ -14,7 +14,7 @@ import (
 // end.
 func (c *cage) walk() {
 	c.t.Helper()
-	a := ask(c.t, c.client, lasting).as(c.person)
+	a := ask(c.t, c.client, lasting, identified).as(c.person)
 	c.keep("/oauth2/par", a.pushed)
 	b, stranger := a.browser(), a.browser()
 	visit(c.t, stranger, c.neighbour.AuthorizeURL(a.uri))
@@ -56,7 +56,8 @@ func (c *cage) walk() {
 	c.refresh, _ = redeemed.JSON()["refresh_token"].(string)
 	c.watch("refresh token", c.refresh)
 	access, _ := redeemed.JSON()["access_token"].(string)
-	c.watched = append(c.watched, jwtCanary(c.t, "access token of a grant", access))
+	c.ofGrant, c.identity = access, identity(c.t, c.client, &flow.Token{Exchange: redeemed}).Compact
+	c.watched = append(c.watched, jwtCanary(c.t, "access token of a grant", access), jwtCanary(c.t, "ID token", c.identity))
 	outcome(c.t, c.send("/oauth2/token", c.neighbour.RefreshRequest(c.refresh, nil)), "400 invalid_grant")
 	outcome(c.t, c.send("/oauth2/revoke", c.neighbour.RevokeRequest(c.refresh)), "200")
 }
@@ -73,7 +74,11 @@ func (c *cage) goodOfPeople() map[string]turns {
 	attempt := formTo(login.Page, "/login/attempt")
 	attempt.Fields["username"], attempt.Fields["password"] = []string{c.person.Username}, []string{c.person.Password}
 	return map[string]turns{
-		"/oauth2/par": same(c.client.PushRequest(params)),
+		"/oauth2/par": same(c.client.PushRequest(params), c.client.PushRequest(bent(identified, bend("id_token_hint", c.identity)))),
+		"/oauth2/userinfo": same(
+			c.client.Present(&flow.Request{Method: http.MethodGet, URL: c.issuer + "/oauth2/userinfo"}, c.ofGrant),
+			c.client.Present(&flow.Request{Method: http.MethodPost, URL: c.issuer + "/oauth2/userinfo"}, c.ofGrant),
+		),
 		"/oauth2/authorize": func() []*flow.Request {
 			a := ask(c.t, c.client)
 			form := url.Values{"client_id": {c.client.ID}, "request_uri": {a.uri}}

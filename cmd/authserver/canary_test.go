@@ -25,7 +25,8 @@ import (
 )
 
 // credentialMembers are the form members in which clients of OAuth send what is secret.
-var credentialMembers = []string{"client_assertion", "client_secret", "password", "code", "refresh_token", "code_verifier", "token", "assertion", "request_uri"}
+var credentialMembers = []string{"client_assertion", "client_secret", "password", "code", "refresh_token", "code_verifier", "token", "assertion",
+	"request", "request_uri", "id_token_hint"}
 
 // otherMembers are the other members that the server reads.
 var otherMembers = []string{"client_id", "client_assertion_type", "grant_type", "scope", "resource", "username", "token_type_hint", "redirect_uri"}
@@ -46,6 +47,8 @@ type cage struct {
 	live      string            // an access token for good requests
 	given     string            // one that is given back
 	refresh   string            // a refresh token
+	ofGrant   string            // an access token that came with it
+	identity  string            // an ID token, likewise
 	planted   []canary          // are sent everywhere
 	watched   []canary          // are sent where they belong, if at all, and must not be found elsewhere
 	answers   map[string]string // by route
@@ -67,7 +70,7 @@ func newCage(t *testing.T) *cage {
 	d.url = database.String()
 	d.start()
 	const logoURI = "https://client.example/logo" // nobody asks there: the logo is kept already
-	c := &cage{deployment: d, client: d.recipient(0), neighbour: d.recipient(0, changes{"logo_uri": logoURI}.apply), answers: map[string]string{}}
+	c := &cage{deployment: d, client: d.recipient(0, withOpenID), neighbour: d.recipient(0, changes{"logo_uri": logoURI}.apply), answers: map[string]string{}}
 	logo := client.Logo{URI: logoURI, ContentType: "image/png", Body: []byte(pngOf(t, 1, 1)), At: d.clock.now()}
 	if err := d.store.SaveLogo(t.Context(), c.neighbour.ID, logo); err != nil {
 		t.Fatal(err)
@@ -132,7 +135,7 @@ var onPurpose = map[string]*regexp.Regexp{
 	"/connected":                   regexp.MustCompile(`Set-Cookie:\[own-login=[\w-]{43};|` + formToken.String()),
 	"/connected/attempt":           regexp.MustCompile(`Set-Cookie:\[session=[\w-]{43};|` + formToken.String()),
 	"/oauth2/logout":               formToken,
-	"/oauth2/token":                regexp.MustCompile(`"(access|refresh)_token":"[^"]+"`),
+	"/oauth2/token":                regexp.MustCompile(`"(access|refresh|id)_token":"[^"]+"`),
 }
 
 var formToken = regexp.MustCompile(`name="form_token" value="[\w-]{43}"`)
@@ -174,7 +177,7 @@ func (c *cage) good() map[string]turns {
 		"/oauth2/jwks":       get("/oauth2/jwks"),
 		"/fdx/v6/register":   same(s.RegisterRequest(metadata(c.client.Key)).SetHeader("Authorization", "Bearer "+initialToken)),
 		"/fdx/v6/register/{client_id}": same(
-			c.client.ManageRequest(http.MethodGet, nil), c.client.ManageRequest(http.MethodPut, metadata(c.client.Key, recipient)),
+			c.client.ManageRequest(http.MethodGet, nil), c.client.ManageRequest(http.MethodPut, metadata(c.client.Key, recipient, withOpenID)),
 			c.client.Present(&flow.Request{Method: http.MethodGet, URL: manage}, c.live),
 		),
 		"/.well-known/openid-configuration":       get("/.well-known/openid-configuration"),

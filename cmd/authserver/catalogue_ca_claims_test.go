@@ -51,7 +51,21 @@ func assertionClaims() []attack {
 		bentAssertion("CA-70", oauth.AssertionAudience, func(d *deployment, _ *flow.Client) []flow.Edit {
 			return setClaims("aud", []string{}, []string{""}, map[string]string{"0": d.issuer})
 		}),
+		{"CA-71", identityAsAssertion},
 	}
+}
+
+// identityAsAssertion: CA-71. An ID token is signed by this server, for the client, and about a person: it proves no client.
+func identityAsAssertion(t *testing.T, d *deployment) {
+	c := d.recipient(0, withOpenID)
+	for _, alg := range []string{"PS256", "ES256", "EdDSA"} {
+		c := d.recipient(0, withOpenID, changes{"id_token_signed_response_alg": alg}.apply)
+		token := d.family(c, ask(t, c).browser(), identified).token
+		d.doesNotProve(c, oauth.AssertionSubject, flow.Literal(identity(t, c, token).Compact))
+	}
+	// Signed by a stranger, with the client's name where an assertion has it.
+	forged := func(draft *flow.Draft) { draft.Claims["auth_time"], draft.Claims["aud"] = draft.Claims["iat"], c.ID }
+	d.doesNotProve(c, oauth.AssertionAudience, c.Assertion(forged))
 }
 
 // hostIsNobody sends the names of another host in every header that could rename the server.

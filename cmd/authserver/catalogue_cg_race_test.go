@@ -108,6 +108,18 @@ func endedDuringRedemption(t *testing.T, d *deployment) {
 				return err
 			})
 		},
+		"redeemed, and the person erased": func(t *testing.T, d *deployment, c *flow.Client) (*flow.Client, *flow.Exchange) {
+			a := ask(t, c)
+			a.person = d.inhabitant("kim")
+			code := a.code()
+			return c, meanwhile(t, c, a.redemption(code), func() error { return d.erase(t, "kim") })
+		},
+		"refreshed, and the person erased": func(t *testing.T, d *deployment, c *flow.Client) (*flow.Client, *flow.Exchange) {
+			a := ask(t, c)
+			a.person = d.inhabitant("kim")
+			refresh := a.redeem(a.code()).RefreshToken
+			return c, meanwhile(t, c, c.RefreshRequest(refresh, nil), func() error { return d.erase(t, "kim") })
+		},
 		"refreshed, and the refresh token revoked": func(t *testing.T, d *deployment, c *flow.Client) (*flow.Client, *flow.Exchange) {
 			f := d.family(c, b)
 			return c, meanwhile(t, c, c.RefreshRequest(f.token.RefreshToken, nil), func() error {

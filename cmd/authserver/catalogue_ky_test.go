@@ -27,6 +27,8 @@ func attacksOnKeys() []attack {
 		{"KY-01", rotationUnderLoad},
 		{"KY-02", publishedKeys},
 		{"KY-03", firstKeys},
+		{"KY-04", lostKey},
+		{"KY-05", weakKeys},
 		{"KY-07", publishedMetadata},
 		{"KY-08", poisonedHost},
 		{"KY-09", injectedClaims},

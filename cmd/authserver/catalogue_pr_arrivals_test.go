@@ -237,9 +237,10 @@ func clientsThatChange(t *testing.T, d *deployment) {
 		if n := one[int](t, d, `SELECT count(*) FROM authorization_grant`); n != grants {
 			t.Errorf("%s: a grant was stored", name)
 		}
-		if name == "moved" { // and back again: nothing was used up
+		if name == "moved" { // and back again: nothing was used up, and the page is made anew
 			d.expect(c, c.ManageRequest(http.MethodPut, metadata(c.Key, recipient)), "200")
-			late.redeem(late.told(submit(t, b, form)).Get("code"))
+			refusedPage(t, submit(t, b, form), http.StatusForbidden, oauth.FormRefused)
+			late.redeem(late.codeIn(b))
 		}
 	}
 }

@@ -21,7 +21,8 @@ import (
 // attacksOnObjects are the cases about request objects (RFC 9101), each played by a client that may sign its requests and by
 // one that must.
 func attacksOnObjects() []attack {
-	refused := func(id string, why oauth.Reason, objects func(t *testing.T, d *deployment, c *flow.Client) []flow.Compact) attack {
+	type bent = func(t *testing.T, d *deployment, c *flow.Client) []flow.Compact
+	refused := func(id string, why oauth.Reason, objects bent) attack {
 		return attack{id, func(t *testing.T, d *deployment) {
 			for _, c := range d.signing() {
 				d.takesNoObject(t, c, why, objects(t, d, c)...)
@@ -33,7 +34,8 @@ func attacksOnObjects() []attack {
 		refused("PR-25", oauth.RequestObjectAudience, func(_ *testing.T, d *deployment, c *flow.Client) []flow.Compact {
 			return objects(c, flow.DropClaim("aud"), flow.SetClaim("aud", "https://other.example"), flow.SetClaim("aud", ""),
 				flow.SetClaim("aud", []string{"https://other.example"}), flow.SetClaim("aud", d.issuer+"/"), flow.SetClaim("aud", c.ID),
-				flow.SetClaim("aud", c.Server.Metadata.PushedAuthorizationRequestEndpoint), flow.SetClaim("aud", strings.ToUpper(d.issuer)))
+				flow.SetClaim("aud", c.Server.Metadata.PushedAuthorizationRequestEndpoint),
+				flow.SetClaim("aud", strings.ToUpper(d.issuer)))
 		}),
 		refused("PR-26", oauth.RequestObjectLifetime, func(_ *testing.T, d *deployment, c *flow.Client) []flow.Compact {
 			return objects(c, flow.DropClaim("exp"), d.living(0, 61*time.Minute), d.living(-61*time.Minute, -2*time.Minute),
@@ -42,14 +44,15 @@ func attacksOnObjects() []attack {
 		{"PR-27", goodObjects},
 		refused("PR-28", oauth.RequestObjectClient, func(t *testing.T, d *deployment, c *flow.Client) []flow.Compact {
 			other := d.recipient(0)
-			return objects(c, flow.SetClaim("iss", other.ID), flow.SetClaim("iss", d.issuer), flow.SetClaim("iss", ""), flow.SetClaim("iss", nil),
-				flow.SetClaim("iss", []string{c.ID}))
+			return objects(c, flow.SetClaim("iss", other.ID), flow.SetClaim("iss", d.issuer), flow.SetClaim("iss", ""),
+				flow.SetClaim("iss", nil), flow.SetClaim("iss", []string{c.ID}))
 		}),
 		{"PR-29", valuesOutside},
 		refused("PR-30", oauth.RequestObjectClient, func(t *testing.T, d *deployment, c *flow.Client) []flow.Compact {
 			other := d.recipient(0)
-			return objects(c, flow.SetClaim("client_id", other.ID), flow.DropClaim("client_id"), flow.SetClaim("client_id", strings.ToUpper(c.ID)+"X"),
-				flow.SetClaim("client_id", []string{c.ID}), func(draft *flow.Draft) { draft.Claims["iss"], draft.Claims["client_id"] = other.ID, other.ID })
+			return objects(c, flow.SetClaim("client_id", other.ID), flow.DropClaim("client_id"),
+				flow.SetClaim("client_id", strings.ToUpper(c.ID)+"X"), flow.SetClaim("client_id", []string{c.ID}),
+				func(draft *flow.Draft) { draft.Claims["iss"], draft.Claims["client_id"] = other.ID, other.ID })
 		}),
 		refused("PR-31", oauth.RequestObjectNested, func(t *testing.T, d *deployment, c *flow.Client) []flow.Compact {
 			within := compact(t, c.RequestObject(pushable()))
@@ -122,8 +125,8 @@ func asObject(c *flow.Client, edits ...flow.Edit) func(*flow.Request) {
 
 // objectsOfOtherAlgs: PR-24. The key is the client's own, for HS256 as it is published.
 func objectsOfOtherAlgs(t *testing.T, _ *deployment, c *flow.Client) []flow.Compact {
-	all := objects(c, flow.SignAs("RS256"), flow.SetHeader("alg", "RS256"), flow.SetHeader("alg", "PS384"), flow.SetHeader("alg", "none"),
-		flow.SetHeader("alg", "None"), flow.DropHeader("alg"))
+	all := objects(c, flow.SignAs("RS256"), flow.SetHeader("alg", "RS256"), flow.SetHeader("alg", "PS384"),
+		flow.SetHeader("alg", "none"), flow.SetHeader("alg", "None"), flow.DropHeader("alg"))
 	all = append(all, altered(c.RequestObject(pushable(), flow.SignAs("none")), func(s string) string { return s + "AA" }))
 	der, err := x509.MarshalPKIXPublicKey(c.Key.Signer.Public())
 	if err != nil {
@@ -147,7 +150,8 @@ func goodObjects(t *testing.T, d *deployment) {
 			{d.living(-time.Minute, 58*time.Minute), flow.SetHeader("typ", "oauth-authz-req+jwt")},
 			{d.living(-time.Minute, 58*time.Minute), flow.DropHeader("typ")}, {d.living(8*time.Second, time.Minute)},
 			{flow.DropHeader("kid"), flow.SetHeader("typ", "JWT")}, {flow.SetHeader("typ", "OAUTH-AUTHZ-REQ+JWT")},
-			{flow.SetClaim("aud", []string{"https://other.example", d.issuer})}, {flow.DropClaim("iss"), flow.DropClaim("jti"), flow.DropClaim("iat")},
+			{flow.SetClaim("aud", []string{"https://other.example", d.issuer})},
+			{flow.DropClaim("iss"), flow.DropClaim("jti"), flow.DropClaim("iat")},
 		} {
 			at := d.at(c, i%3)
 			a := askWith(t, at, asObject(at, edits...))
@@ -164,8 +168,8 @@ func valuesOutside(t *testing.T, d *deployment) {
 		outside := func(edits ...flow.Edit) func(*flow.Request) {
 			return func(r *flow.Request) {
 				asObject(c, edits...)(r)
-				for name, value := range map[string]string{"redirect_uri": callback + "?dummy1=lorem&dummy2=ipsum", "scope": "fdx:transactions:read",
-					"state": "outside", "nonce": "outside", "code_challenge": flow.NewPKCE().Challenge, "response_mode": "fragment",
+				for name, value := range map[string]string{"redirect_uri": callback + "?dummy1=lorem&dummy2=ipsum",
+					"scope": "fdx:transactions:read", "state": "outside", "nonce": "outside", "code_challenge": flow.NewPKCE().Challenge, "response_mode": "fragment",
 					"dpop_jkt": strings.Repeat("A", 43), "prompt": "none", "authorization_details": "[]"} {
 					r.Form.Set(name, value)
 				}
@@ -265,12 +269,14 @@ func bombs(t *testing.T, d *deployment) {
 	}
 	zipped := b64(deflated.Bytes())
 	jwe := func(header, key string) flow.Compact {
-		return flow.Literal(strings.Join([]string{b64([]byte(header)), key, b64(make([]byte, 12)), zipped, b64(make([]byte, 16))}, "."))
+		parts := []string{b64([]byte(header)), key, b64(make([]byte, 12)), zipped, b64(make([]byte, 16))}
+		return flow.Literal(strings.Join(parts, "."))
 	}
 	for _, c := range d.signing() {
 		for _, object := range []flow.Compact{
 			jwe(`{"alg":"dir","enc":"A256GCM","zip":"DEF"}`, ""),
-			jwe(`{"alg":"PBES2-HS512+A256KW","enc":"A256GCM","p2c":1000000000,"p2s":"AAAAAAAAAAAAAAAAAAAAAA"}`, b64(make([]byte, 40))),
+			jwe(`{"alg":"PBES2-HS512+A256KW","enc":"A256GCM","p2c":1000000000,"p2s":"AAAAAAAAAAAAAAAAAAAAAA"}`,
+				b64(make([]byte, 40))),
 		} {
 			r := c.SignedPushRequest(nil)
 			r.RequestObject = object

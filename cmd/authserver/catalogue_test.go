@@ -18,14 +18,13 @@ type attack struct {
 
 // later are the cases that wait for what they attack, with the step that brings it. The list only shrinks.
 var later = map[string]string{
-	"CA-71": "ID tokens", "CA-74": "mutual TLS",
+	"CA-74": "mutual TLS",
 	"DP-48": "mutual TLS",
 	"CC-06": "JWT bearer", "CC-07": "JWT bearer", "CC-08": "JWT bearer", "CC-09": "JWT bearer", "CC-10": "JWT bearer",
 	"CC-11": "JWT bearer", "CC-13": "JWT bearer",
 	"PR-40": "authorization details",
 	"RT-11": "authorization details", "RT-13": "authorization details",
 	"DR-23": "mutual TLS", "DR-24": "a load of its own",
-	"KY-04": "ID tokens", "KY-05": "ID tokens",
 }
 
 // alone are the sections that measure the whole process, or set its environment. The others run side by side: much of their

@@ -79,6 +79,11 @@ var registered = map[string]string{
 	"dpop_signing_alg_values_supported":          "list",
 	"authorization_signing_alg_values_supported": "list", "authorization_encryption_alg_values_supported": "list",
 	"authorization_encryption_enc_values_supported": "list",
+	"userinfo_endpoint":                             "url", "claims_parameter_supported": "bool", "claims_supported": "list", "subject_types_supported": "list",
+	"id_token_signing_alg_values_supported":    "list",
+	"id_token_encryption_alg_values_supported": "list", "id_token_encryption_enc_values_supported": "list",
+	"userinfo_signing_alg_values_supported":    "list",
+	"userinfo_encryption_alg_values_supported": "list", "userinfo_encryption_enc_values_supported": "list",
 }
 
 // scopeToken is what a scope may be made of (RFC 6749 §3.3).
@@ -115,11 +120,16 @@ func verifyMetadata(p *plan) {
 			"response_modes_supported":                    {"query", "jwt", "query.jwt", "form_post.jwt"},
 			"grant_types_supported":                       {"authorization_code", "client_credentials", "refresh_token"},
 			"dpop_signing_alg_values_supported":           {"PS256", "ES256", "EdDSA"}, "token_endpoint_auth_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
+			"id_token_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"}, "userinfo_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
+			"subject_types_supported": {"public"},
 		} {
 			words := list(m, name)
 			if slices.Sort(words); !slices.Equal(words, slices.Sorted(slices.Values(must))) {
 				p.t.Errorf("%s is %v, want %v", name, words, must)
 			}
+		}
+		if !slices.Contains(list(m, "scopes_supported"), "openid") {
+			p.t.Errorf("scopes_supported is %v", m["scopes_supported"])
 		}
 		for _, scope := range list(m, "scopes_supported") {
 			if !scopeToken.MatchString(scope) {
@@ -190,11 +200,14 @@ func happyFlow(p *plan) {
 func refreshed(p *plan) {
 	var families []family
 	for _, c := range []*flow.Client{p.first, p.second} {
-		f := p.flow(c, bend("scope", "offline_access fdx:accountbasic:read"), bend("prompt", "consent"))
+		f := p.flow(c, bend("scope", "offline_access openid fdx:accountbasic:read"), bend("prompt", "consent"),
+			bend("nonce", "of the request"))
+		before := identity(p.t, c, f.token).Claims
 		families = append(families, f)
 		renewed := *c
 		renewed.DPoPKey = key(p.t, "ES256")
 		for range 2 {
+			p.clock.advance(30 * time.Second)
 			again, err := renewed.Refresh(p.t.Context(), f.token.RefreshToken, nil)
 			if err != nil {
 				p.t.Fatal(err)
@@ -204,7 +217,9 @@ func refreshed(p *plan) {
 				p.t.Error("rotated")
 			}
 			p.opens(&renewed, again)
-			p.clock.advance(30 * time.Second)
+			after := p.checkIdentity(f.asking, again, true)
+			checkIdentities(p.t, before, after)
+			before = after
 		}
 		r := c.RefreshRequest(f.token.RefreshToken, nil)
 		r.Assertion = nil

@@ -65,7 +65,8 @@ func modulesOfObjects() []module {
 		}},
 		{37, "ensure-matching-key-in-authorization-request", func(p *plan) {
 			p.objectRefused(p.first, p.first.RequestObject(conformable(), flow.SignWith(p.second.Key)))
-			p.objectRefused(p.first, p.first.RequestObject(conformable(), flow.SignWith(p.second.Key), flow.SetHeader("kid", p.second.Key.ID)))
+			p.objectRefused(p.first, p.first.RequestObject(conformable(), flow.SignWith(p.second.Key),
+				flow.SetHeader("kid", p.second.Key.ID)))
 			p.objectRefused(p.first, p.second.RequestObject(conformable()))
 		}},
 		{38, "ensure-unsigned-request-at-par-endpoint-fails", func(p *plan) {

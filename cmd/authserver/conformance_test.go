@@ -28,7 +28,6 @@ const modules = 78
 // unplayed are the modules that wait for what they ask about, with the step that brings it, and those that ask about
 // something that this server has no part in.
 var unplayed = map[string][]int{
-	"ID tokens":      {6, 7, 9, 20, 22},
 	"other profiles": {31, 33, 39, 44, 58, 59, 60, 61},
 }
 
@@ -47,12 +46,13 @@ const (
 	suiteQuery = suite + "?dummy1=lorem&dummy2=ipsum"
 )
 
-// TestConformance plays every module of the plans that needs no ID token and no certificate, and wants the strictest of the
-// answers that a module takes: those of the Security Profile, and those of Message Signing, where the requests are signed, and
-// the answers (asking.opened holds each to conformance.md §2.3).
+// TestConformance plays every module of the plans that needs no certificate, and wants the strictest of the answers that a
+// module takes: those of the Security Profile, and those of Message Signing, where the requests are signed, and the answers
+// (asking.opened holds each to conformance.md §2.3).
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	profile := slices.Concat(modulesOfFlows(), modulesOfPushes(), modulesOfBrowsers(), modulesOfCodes(), modulesOfClients(), modulesOfProofs())
+	profile := slices.Concat(modulesOfFlows(), modulesOfPushes(), modulesOfBrowsers(), modulesOfCodes(), modulesOfClients(), modulesOfProofs(),
+		modulesOfIdentity())
 	signing := slices.Concat(profile, modulesOfObjects())
 	checkNumbers(t, signing)
 	t.Run("security profile", func(t *testing.T) { playPlan(t, profile, false) })
@@ -111,7 +111,7 @@ func (d *deployment) conforming(replica int, alg string, signs bool) *flow.Clien
 			m["require_signed_request_object"], m["request_object_signing_alg"] = true, alg
 			m["authorization_signed_response_alg"] = alg
 		}
-		m["scope"] = "offline_access fdx:accountbasic:read fdx:transactions:read"
+		m["scope"] = "openid offline_access fdx:accountbasic:read fdx:transactions:read"
 	})), k, key(d.t, "ES256"))
 	if err != nil {
 		d.t.Fatal(err)
@@ -193,6 +193,9 @@ func (p *plan) redeemed(a *asking, code string) *flow.Token {
 	token := a.redeem(code)
 	p.checkToken(token, slices.Concat(tokenMembers, personMembers)...)
 	p.random("refresh token", token.RefreshToken)
+	if hasOpenID(token) {
+		p.checkIdentity(a, token, false)
+	}
 	return token
 }
 
@@ -202,9 +205,15 @@ var (
 	personMembers = []string{"refresh_token", "authorization_details", "grant_id"}
 )
 
-// checkToken wants a token response of certain members: an ID token, for one, is none of them.
+// hasOpenID tells whether an ID token must have come with a token.
+func hasOpenID(token *flow.Token) bool { return slices.Contains(strings.Fields(token.Scope), "openid") }
+
+// checkToken wants a token response of certain members; an ID token is one of them with the scope openid, and only then.
 func (p *plan) checkToken(token *flow.Token, members ...string) {
 	p.t.Helper()
+	if hasOpenID(token) {
+		members = append(members, "id_token")
+	}
 	e := token.Exchange
 	checkAnswer(p.t, e)
 	got := []string{}

@@ -20,7 +20,7 @@ type consentCmd struct {
 
 // consentID is the one consent that a sub-command is about.
 type consentID struct {
-	ID string `arg:"" name:"consent_id" help:"Behind -- if it begins with a hyphen."`
+	ID string `arg:"" name:"consent_id"`
 }
 
 // show prints the consent as it is at now.

@@ -28,6 +28,7 @@ type shownConsent struct {
 	UsedAt     int64         `json:"used_at,omitempty"`
 	ExpiresAt  int64         `json:"expires_at"`
 	RevokedAt  int64         `json:"revoked_at,omitempty"`
+	ClientGone int64         `json:"client_deleted_at,omitempty"`
 	History    []shownChange `json:"history,omitempty"`
 }
 
@@ -54,6 +55,9 @@ func shownConsentOf(c grant.Consent, now time.Time) shownConsent {
 	}
 	if c.RevokedAt != nil {
 		shown.RevokedAt = c.RevokedAt.Unix()
+	}
+	if c.ClientGone != nil {
+		shown.ClientGone = c.ClientGone.Unix()
 	}
 	for _, change := range c.History {
 		shown.History = append(shown.History, shownChange{
@@ -89,6 +93,9 @@ func printConsent(w io.Writer, c grant.Consent, now time.Time) error {
 	}
 	for _, change := range c.History {
 		line("history", changeText(change))
+	}
+	if c.ClientGone != nil {
+		line("history", moment(*c.ClientGone)+"   its client was deleted")
 	}
 	return table.Flush()
 }

@@ -115,6 +115,21 @@ CONSENT_ID   STATUS   GIVEN   ENDS   USED   SUBJECT   CLIENT_ID
 			`"scope":"offline_access","created_at":1583064000,"updated_at":1583067600,"expires_at":32503680000,"revoked_at":1583067600,"history":[` +
 			`{"at":1583064000,"event":"given","why":"approved","actor":"person"},` +
 			`{"at":1583067600,"event":"revoked","why":"client_stopped","actor":"client","client_id":"acme","reason":"USER_ACTION","initiator":"INDIVIDUAL"}]}` + "\n"},
+		"get one whose client is gone": {[]string{"get", "toothless"}, `
+consent_id   toothless
+status       revoked
+client       gone
+subject      _kim
+given        2020-03-01 12:00:00Z
+ends         3000-01-01 00:00:00Z
+updated      2020-03-01 12:00:00Z
+used         never
+scope        offline_access
+for          -
+history      2020-03-01 12:00:00Z   its client was deleted
+`},
+		"get one whose client is gone, JSON": {[]string{"get", "toothless", "--json"}, `{"consent_id":"toothless","status":"revoked","client_id":"gone","subject":"_kim",` +
+			`"scope":"offline_access","created_at":1583064000,"updated_at":1583064000,"expires_at":32503680000,"client_deleted_at":1583064000}` + "\n"},
 		"get": {[]string{"get", "--", "-given"}, `
 consent_id   -given
 status       active

@@ -22,7 +22,7 @@ func (e *examination) checkAccounts(ctx context.Context) {
 	case e.dev:
 		e.found("accounts", passed, "the demo accounts, the same ones for everybody", "")
 	default:
-		e.found("accounts", warning, "nobody is asked which accounts to share, and a consent names none",
+		e.found("accounts", warning, "none: no data of accounts can be shared; requests for it end in access_denied",
 			"AUTHSERVER_ACCOUNTS_URL, or AUTHSERVER_ACCOUNTS_FILE; docs/accounts.md has the contract")
 	}
 }

@@ -95,7 +95,7 @@ func TestDoctor(t *testing.T) {
 		{"people sign in with a password", "login", warning, "nobody can sign in yet", []string{"AUTHSERVER_LOGIN=builtin"}, []string{"--ca-cert", ca}},
 		{"the OpenID provider is away", "login", failed, "refused", upstreamOf("https://127.0.0.1:1"), []string{"--ca-cert", ca}},
 		{"the OpenID provider has a certificate that nobody knows", "login", failed, "unknown authority", upstreamOf(other.URL), []string{"--ca-cert", ca}},
-		{"no accounts to choose from", "accounts", warning, "a consent names none", []string{"AUTHSERVER_LOGIN=builtin"}, []string{"--ca-cert", ca}},
+		{"no accounts to choose from", "accounts", warning, "no data of accounts can be shared", []string{"AUTHSERVER_LOGIN=builtin"}, []string{"--ca-cert", ca}},
 		{"the bank's system is away", "accounts", failed, "refused", accountsOf("https://127.0.0.1:1"), []string{"--ca-cert", ca}},
 		{"the bank's system has a certificate that nobody knows", "accounts", failed, "unknown authority", accountsOf(other.URL), []string{"--ca-cert", ca}},
 		{"a file of nobody", "accounts", warning, "0 accounts in " + empty, []string{"AUTHSERVER_LOGIN=builtin", "AUTHSERVER_ACCOUNTS_FILE=" + empty}, []string{"--ca-cert", ca}},

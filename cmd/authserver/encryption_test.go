@@ -44,7 +44,8 @@ func (r reader) publish(m map[string]any) {
 // read opens an answer that is encrypted by exactly these algorithms, and returns the JWT in it.
 func (r reader) read(t testing.TB, compact, alg, enc string) string {
 	t.Helper()
-	jwe, err := gojose.ParseEncryptedCompact(compact, []gojose.KeyAlgorithm{gojose.KeyAlgorithm(alg)}, []gojose.ContentEncryption{gojose.ContentEncryption(enc)})
+	jwe, err := gojose.ParseEncryptedCompact(compact,
+		[]gojose.KeyAlgorithm{gojose.KeyAlgorithm(alg)}, []gojose.ContentEncryption{gojose.ContentEncryption(enc)})
 	if err != nil {
 		t.Fatalf("%s %s: %v: %.200s", alg, enc, err, compact)
 	}
@@ -70,7 +71,8 @@ func useEncryption(t *testing.T, d *deployment, m map[string]any) {
 		t.Fatal(err)
 	}
 	r := newReader(t)
-	algs, encs := list(m, "introspection_encryption_alg_values_supported"), list(m, "introspection_encryption_enc_values_supported")
+	algs := list(m, "introspection_encryption_alg_values_supported")
+	encs := list(m, "introspection_encryption_enc_values_supported")
 	if len(algs) != 4 || len(encs) != 4 {
 		t.Errorf("%v, %v", algs, encs)
 	}

@@ -54,15 +54,22 @@ func (s *seed001) form(t *testing.T, title, path string, c *flow.Client, proven 
 	return e
 }
 
-// push sends the document's push, without the request object, whose parameters stand in the form instead.
+// push sends the push of the Postman collection: a request object without kid and nbf, and beside it authorization_details,
+// which it does not have, and two parameters that mean nothing there.
 func (s *seed001) push(t *testing.T, title string, c *flow.Client, details string) (requestURI string) {
 	t.Helper()
-	e := s.form(t, title, "/oauth2/par", c, true, url.Values{
-		"authorization_details": {details}, "grant_type": {"client_credentials"}, "response_type": {"code"},
-		"response_mode": {"query"}, "redirect_uri": {seed001Callback}, "state": {"teststate"},
-		"scope":          {scopeOf(t, seed001Register)},
+	now := s.server.Now().Unix()
+	s.asked = uuid4()
+	object := compact(t, c.RequestObject(url.Values{
+		"response_type": {"code"}, "response_mode": {"query"}, "redirect_uri": {seed001Callback}, "state": {"teststate"},
+		"nonce": {s.asked}, "scope": {scopeOf(t, seed001Register)},
 		"code_challenge": {seed001PKCE.Challenge}, "code_challenge_method": {"S256"},
 		"claims": {`{"sharing_duration":31536000}`},
+	}, flow.SetHeader("typ", "JWT"), flow.DropClaim("nbf"), flow.SetClaim("iat", now), flow.SetClaim("exp", now+300),
+		flow.SetClaim("jti", uuid4())))
+	s.call(object, "request object")
+	e := s.form(t, title, "/oauth2/par", c, true, url.Values{
+		"request": {object}, "authorization_details": {details}, "grant_type": {"client_credentials"}, "response_type": {"code"},
 	})
 	outcome(t, e, "201")
 	requestURI, _ = e.JSON()["request_uri"].(string)
@@ -108,6 +115,11 @@ func (s *seed001) redeem(t *testing.T, c *flow.Client, code string) *flow.Exchan
 	e := s.form(t, "redeem the code", "/oauth2/token", c, true, url.Values{
 		"grant_type": {"authorization_code"}, "code": {code}, "code_verifier": {seed001PKCE.Verifier}, "redirect_uri": {seed001Callback}})
 	outcome(t, e, "200")
+	encrypted, _ := e.JSON()["id_token"].(string)
+	idToken, err := flow.Decode(s.decrypt(encrypted))
+	if err != nil || idToken.Claim("nonce") != s.asked {
+		t.Errorf("the ID token has the nonce %q, want %q (%v)", idToken.Claim("nonce"), s.asked, err)
+	}
 	return e
 }
 
@@ -127,9 +139,9 @@ func (s *seed001) introspects(t *testing.T, c *flow.Client, response *flow.Excha
 func TestGoldenSeed001Consent(t *testing.T) {
 	s := newSeed001(t, "seed-001-consent", `
 		The consent of the FDX document: its authorization_details and its PKCE pair, pushed by a client that signs like the
-		document's Postman collection and asks for every scope that it is registered for. The collection puts the other
-		parameters into a request object; here they stand in the form. jwks_uri names a TLS host on the test's own machine,
-		and each request has the DPoP proof that the document does without.`)
+		document's Postman collection and asks for every scope that it is registered for. As in the collection, the
+		authorization_details stand beside a request object that has everything else, without kid and without nbf. jwks_uri
+		names a TLS host on the test's own machine, and each request has the DPoP proof that the document does without.`)
 	c := s.consented(t)
 	granted := s.redeem(t, c, s.allow(t, c, s.push(t, "push the document's request", c, seed001Details)))
 	if _, refreshes := granted.JSON()["refresh_token"]; refreshes {

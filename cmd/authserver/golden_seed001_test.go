@@ -38,6 +38,7 @@ type seed001 struct {
 	server *flow.Server
 	keySet string // URL
 	nonce  string // the server's last
+	asked  string // nonce of the last request object
 	key    *flow.Key
 }
 

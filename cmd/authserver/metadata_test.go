@@ -88,6 +88,7 @@ func TestMetadataIsTrue(t *testing.T) {
 	}
 	t.Run("every algorithm signs", func(t *testing.T) { useAlgorithms(t, d, m) })
 	t.Run("every algorithm encrypts", func(t *testing.T) { useEncryption(t, d, m) })
+	t.Run("everything about people", func(t *testing.T) { useIdentity(t, d, m) })
 	t.Run("nothing weak is listed", func(t *testing.T) {
 		delete(m, "prompt_values_supported") // where none is a word for something else
 		text, _ := json.Marshal(m)
@@ -103,7 +104,8 @@ func TestMetadataIsTrue(t *testing.T) {
 func useEndpoints(t *testing.T, d *deployment, m map[string]any) {
 	answers := map[string]string{
 		"token_endpoint": "401", "introspection_endpoint": "401", "revocation_endpoint": "401", "registration_endpoint": "400", "jwks_uri": "200",
-		"pushed_authorization_request_endpoint": "401", "authorization_endpoint": "400", "end_session_endpoint": "303"}
+		"pushed_authorization_request_endpoint": "401", "authorization_endpoint": "400", "end_session_endpoint": "303",
+		"userinfo_endpoint": "401"}
 	s := d.server(0)
 	for name, value := range m {
 		if !strings.HasSuffix(name, "_endpoint") && name != "jwks_uri" {

@@ -119,7 +119,7 @@ func (t tapped) readForm(r *http.Request) error {
 		return err
 	}
 	form, _ := url.ParseQuery(text.String()) // what is no form has none of these
-	for _, name := range []string{"client_assertion", "client_secret", "token", "code", "code_verifier", "refresh_token", "password", "form_token"} {
+	for _, name := range []string{"client_assertion", "client_secret", "token", "code", "code_verifier", "refresh_token", "password", "form_token", "id_token_hint"} {
 		for _, value := range form[name] {
 			t.wire.add(value)
 		}
@@ -184,7 +184,7 @@ func (d *deployment) checkLabels(t testing.TB, metrics string) {
 var labelWords = map[string]func(string) bool{
 	"route": oneOf("none", "/oauth2/token", "/oauth/token", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/jwks", "/fdx/v6/register",
 		"/fdx/v6/register/{client_id}", "/fdx/v6/consents/{consent_id}", "/fdx/v6/consents/{consent_id}/revocation", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/errors/{reason}", "/demo/accounts",
-		"/oauth2/par", "/oauth2/authorize", "/login", "/login/attempt", "/login/callback", "/accounts", "/accounts/choice", "/consent",
+		"/oauth2/par", "/oauth2/userinfo", "/oauth2/authorize", "/login", "/login/attempt", "/login/callback", "/accounts", "/accounts/choice", "/consent",
 		"/consent/decision", "/connected", "/connected/attempt", "/connected/stop", "/oauth2/logout", "/sign-out", "/signed-out", "/assets/{name}",
 		"/logos/{client_id}"),
 	"method": oneOf("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"),

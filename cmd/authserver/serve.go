@@ -137,7 +137,7 @@ func switchedOff(c config) []string {
 		{c.gate != dcr.Closed && c.registrationLimit == 0, "the limit of registrations"},
 		{c.introspectionLimit == 0, "the limit of inactive introspection answers"},
 		{c.login == loginOff, "login (no person can say yes; see AUTHSERVER_LOGIN)"},
-		{c.login != loginOff && c.accounts.none(), "accounts (nobody is asked which ones to share; see AUTHSERVER_ACCOUNTS_URL)"},
+		{c.login != loginOff && c.accounts.none(), "accounts (no data of accounts can be shared; see AUTHSERVER_ACCOUNTS_URL)"},
 		{c.parLimit == 0, "the limit of pushed authorization requests"},
 		{c.login == loginBuiltin && (c.loginLimit == 0 || c.loginAddressLimit == 0), "a limit of attempts to sign in"},
 	} {

@@ -119,7 +119,8 @@ func (t Tokens) verify(compact string) (Token, error) {
 	for name, into := range map[string]any{
 		"iss": &token.Issuer, "sub": &token.Subject, "aud": &token.Audience, "exp": &token.ExpiresAt, "iat": &token.IssuedAt,
 		"jti": &token.ID, "client_id": &token.ClientID, "scope": &token.Scope, "cnf": &token.Confirmation,
-		"grant_id": &token.GrantID, "fdxConsentId": &token.ConsentID, "authorization_details": &token.Details, "auth_time": &token.AuthTime, "acr": &token.ACR, "amr": &token.AMR,
+		"grant_id": &token.GrantID, "fdxConsentId": &token.ConsentID, "authorization_details": &token.Details,
+		"auth_time": &token.AuthTime, "acr": &token.ACR, "amr": &token.AMR,
 	} {
 		if _, err := claims.Decode(name, into); err != nil {
 			return Token{}, err

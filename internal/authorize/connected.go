@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"authserver/internal/audit"
+	"authserver/internal/client"
 	"authserver/internal/grant"
 	"authserver/internal/oauth"
 	"authserver/internal/page"
@@ -50,11 +51,16 @@ func (e *Endpoint) connected(ctx context.Context, t turn, now time.Time) (page.C
 	if e.Accounts != nil && slices.ContainsFunc(consents, func(c grant.Consent) bool { return len(c.Accounts) > 0 }) {
 		accounts, _ = e.Accounts.Accounts(ctx, t.session.Subject)
 	}
+	clients := map[string]client.Client{}
 	for _, c := range consents {
-		sharing, err := e.sharing(ctx, t, c, accounts, now)
-		switch {
-		case err != nil:
-			return model, err
+		registered, known := clients[c.ClientID]
+		if !known {
+			if registered, _, err = e.Store.FindClient(ctx, c.ClientID); err != nil {
+				return model, err
+			}
+			clients[c.ClientID] = registered
+		}
+		switch sharing := e.sharing(t, c, registered, accounts, now); {
 		case sharing.Ending == "":
 			model.Active = append(model.Active, sharing)
 		case len(model.Ended) == mostOver:

@@ -221,7 +221,8 @@ func TestEndings(t *testing.T) {
 		want string
 	}{
 		"alive": {grant.Consent{Grant: alive}, ""}, "its time is over": {grant.Consent{Grant: grant.Grant{ExpiresAt: now}}, "expired"},
-		"the client is gone": {grant.Consent{Grant: alive, ClientGone: true}, "app_gone"},
+		"the client is gone": {grant.Consent{Grant: alive, ClientGone: &now}, "app_gone"},
+		"it went later":      {grant.Consent{Grant: grant.Grant{ExpiresAt: now}, ClientGone: &now}, "expired"},
 		"the person":         {over(grant.PersonStopped), "stopped_by_you"}, "the client": {byClient, "stopped_by_app"},
 		"its refresh token": {over(grant.RefreshTokenRevoked), "stopped_by_app"}, "a replay": {over(grant.CodeReused), "stopped_by_bank"},
 		"the operator": {over(grant.OperatorStopped), "stopped_by_bank"}, "before there was a history": {old, "stopped_by_bank"},
@@ -232,6 +233,18 @@ func TestEndings(t *testing.T) {
 	}
 }
 
+// The end of a consent whose client is gone is when that went, not when its time would have been over.
+func TestEndWithTheClient(t *testing.T) {
+	h := newHouse(t, issuer)
+	h.connectedTo("kims", "_kim")
+	h.memory.consents[0].ExpiresAt = h.now.AddDate(1, 0, 0)
+	h.memory.consents[0].ClientGone = &h.now
+	page := h.signedIn("kim").Page.Exchange.ResponseBody
+	if strings.Contains(page, h.now.AddDate(1, 0, 0).Format("2006-01-02")) || strings.Count(page, "no longer registered") != 2 {
+		t.Error(page)
+	}
+}
+
 // errBank is what a bank says that cannot be asked.
 var errBank = errors.New("the bank cannot be asked")
 
@@ -239,3 +252,23 @@ var errBank = errors.New("the bank cannot be asked")
 type broken struct{}
 
 func (broken) Accounts(context.Context, string) ([]person.Account, error) { return nil, errBank }
+
+// What tells of all accounts that there are is told apart from what tells of those that were chosen, before the yes and after.
+func TestOverall(t *testing.T) {
+	h := newHouse(t, issuer)
+	b := h.browser()
+	details := fdx.Details{fdx.ConsentRequest{DurationType: fdx.Persistent, Resources: []fdx.Resource{
+		{ResourceType: fdx.Account, DataClusters: []string{"ACCOUNT_BASIC", "TAX"}},
+		{ResourceType: fdx.Customer, DataClusters: []string{"NOTIFICATIONS", "CUSTOMER_CONTACT"}}}}}
+	scope := "fdx:accountbasic:read fdx:tax:read fdx:notifications:subscribe fdx:customercontact:read"
+	yes := h.upTo(b, h.push(func(p *grant.Pushed) { p.Details, p.Scope = details, scope }), "kim", "decision")
+	const ofAll = "about everything you have here"
+	if page := b.Page.Exchange.ResponseBody; strings.Count(page, ofAll) != 2 || strings.Contains(page, "of everything you have here") {
+		t.Errorf("%s", page) // in the list, and in what it means exactly
+	}
+	h.told(h.submit(b, yes))
+	h.memory.consents = []grant.Consent{{Grant: h.memory.approvals[0].Grant}}
+	if p := h.visit(b, issuer+"/connected"); strings.Count(p.Exchange.ResponseBody, ofAll) != 2 {
+		t.Errorf("%s", p.Exchange.ResponseBody)
+	}
+}

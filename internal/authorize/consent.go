@@ -31,10 +31,11 @@ func (e *Endpoint) ShowConsent(w http.ResponseWriter, r *http.Request) error {
 		return e.toPage(w, accountsPage, t.handle)
 	}
 	offer := t.offer()
+	clusters, overall := offer.details.Clusters()
 	e.show(w, r, t, http.StatusOK, page.Consent{
 		Form: e.form(t, forConsent, "/consent/decision"), SignOut: e.form(t, forSignOut, "/sign-out"), Person: t.session.Name,
 		Client: e.party(t.client), Intermediaries: intermediaries(t.client), Accounts: shown(chosen),
-		Clusters: offer.details.Clusters(), Scopes: offer.scope, Once: !offer.details.Refreshes(),
+		Clusters: clusters, Overall: overall, Scopes: offer.scope, Once: !offer.details.Refreshes(),
 		LookBack: offer.details.LookBack(), Until: e.until(t, now), Connected: e.Issuer + connectedPage,
 	})
 	return nil

@@ -82,6 +82,24 @@ func TestNothingToShare(t *testing.T) {
 	}
 }
 
+// What is for once ends with its one token: neither the page nor the grant promises access while the person is away.
+func TestOnceIsNotWhileAway(t *testing.T) {
+	h := newHouse(t, issuer)
+	for scope, granted := range map[string]string{
+		"fdx:accountbasic:read offline_access": "fdx:accountbasic:read", "openid offline_access": "openid offline_access",
+	} {
+		b := h.browser()
+		form := h.upTo(b, h.push(func(p *grant.Pushed) { p.Scope = scope }), "kim", "decision")
+		if page := b.Page.Exchange.ResponseBody; strings.Contains(page, "while you are away") != (scope == granted) {
+			t.Errorf("%s: %s", scope, page)
+		}
+		h.told(h.submit(b, form))
+		if got := h.memory.approvals[len(h.memory.approvals)-1].Grant.Scope; got != granted {
+			t.Errorf("%s: %q is granted", scope, got)
+		}
+	}
+}
+
 func TestNo(t *testing.T) {
 	h := newHouse(t, issuer)
 	b := h.browser()
@@ -263,6 +281,30 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// A yes is to what the page says: a client that has meanwhile registered for a longer consent does not get one.
+func TestClientOfAnotherPage(t *testing.T) {
+	h := newHouse(t, issuer)
+	register := func(days int) {
+		c := h.memory.clients["c1"]
+		c.Metadata.DurationPeriod, c.Version = days, c.Version+1
+		h.memory.clients["c1"] = c
+	}
+	register(1)
+	b := h.browser()
+	yes := h.upTo(b, h.push(func(p *grant.Pushed) {
+		p.Details = fdx.Details{fdx.ConsentRequest{DurationType: fdx.Persistent, Resources: []fdx.Resource{
+			{ResourceType: fdx.Account, DataClusters: []string{"ACCOUNT_BASIC"}}}}}
+	}), "alex", "decision")
+	consent := b.Page.Exchange.URL
+	register(365)
+	h.refused(h.submit(b, yes), oauth.FormRefused)
+	if len(h.memory.approvals) != 0 {
+		t.Fatalf("granted until %s", h.memory.approvals[0].Grant.ExpiresAt)
+	}
+	h.visit(b, consent)
+	h.told(h.submit(b, filledIn(b.Page, "alex")))
+}
+
 // What one person has begun another does not end, in the same browser either.
 func TestSomebodyElse(t *testing.T) {
 	h := newHouse(t, issuer)
@@ -321,5 +363,22 @@ func TestClientChanged(t *testing.T) {
 	}
 	if len(h.memory.approvals) != 0 {
 		t.Error("approved")
+	}
+}
+
+// Where accounts come from nowhere nobody has any: what is about accounts is left out, and nothing but that is refused.
+func TestNoSourceOfAccounts(t *testing.T) {
+	h := newHouse(t, issuer)
+	h.Endpoint.Accounts = nil
+	b := h.browser()
+	h.visit(b, h.push())
+	if answer := h.told(h.submit(b, filledIn(b.Page, "kim"))); answer.Get("error") != "access_denied" {
+		t.Errorf("about accounts: %v", answer)
+	}
+	b = h.browser()
+	both := h.push(func(p *grant.Pushed) { p.Scope = "fdx:accountbasic:read fdx:customercontact:read" })
+	h.told(h.submit(b, h.upTo(b, both, "kim", "decision")))
+	if len(h.memory.approvals) != 1 || h.memory.approvals[0].Grant.Scope != "fdx:customercontact:read" {
+		t.Errorf("%+v", h.memory.approvals)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"authserver/internal/oauth"
@@ -52,8 +53,8 @@ const (
 )
 
 // binding is what a token for a page is bound to. Nobody is signed in where a login form is shown, or it does not matter
-// who; and whoever signs out does so of all interactions. Consent is given to the accounts that the page shows: another tab
-// may have chosen others since.
+// who; and whoever signs out does so of all interactions. Consent is given to what the page shows: another tab may have
+// chosen other accounts since, and the client may have registered for a longer time, or under another name.
 func (t turn) binding(p purpose) []string {
 	switch p {
 	case forLogin, forOwnLogin:
@@ -63,6 +64,7 @@ func (t turn) binding(p purpose) []string {
 	}
 	bound := []string{string(p), t.secret.Reveal(), t.ticket.Reveal(), t.session.Subject}
 	if p == forConsent {
+		bound = append(bound, strconv.FormatInt(t.client.Version, 10))
 		bound = append(bound, t.interaction.Accounts...)
 	}
 	return bound

@@ -2,6 +2,7 @@ package authorize
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"authserver/internal/audit"
@@ -94,10 +95,14 @@ type offer struct {
 }
 
 // offer is what was asked for, about the accounts that were chosen. Where there are none to choose from, what is left of it.
+// What is for once goes on for nobody who is away, so that offline_access is not in it.
 func (t turn) offer() offer {
 	p := t.interaction.Request
 	scope, _ := oauth.ParseScope(p.Scope) // it was parsed when it was pushed
 	details, scope := p.Details.Granted(t.session.Subject, t.interaction.Accounts).Intersect(scope)
+	if !details.Refreshes() {
+		scope = slices.DeleteFunc(scope, func(s string) bool { return s == oauth.OfflineAccess })
+	}
 	return offer{details, scope}
 }
 

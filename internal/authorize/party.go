@@ -1,7 +1,6 @@
 package authorize
 
 import (
-	"context"
 	"time"
 
 	"authserver/internal/audit"
@@ -39,31 +38,29 @@ func entities(references []client.RegistryReference) []page.Entity {
 	return all
 }
 
-// sharing is a consent as its person looks at it.
-func (e *Endpoint) sharing(ctx context.Context, t turn, c grant.Consent, theirs []person.Account, now time.Time) (page.Sharing, error) {
+// sharing is a consent as its person looks at it. Of a client that is deleted only the name is left.
+func (e *Endpoint) sharing(t turn, c grant.Consent, registered client.Client, theirs []person.Account, now time.Time) page.Sharing {
 	s := page.Sharing{
 		ID: c.ID, Client: page.Party{Name: c.ClientName}, Accounts: accountsOf(c, theirs),
-		Clusters: c.Details.Clusters(), Once: !c.Details.Refreshes(), LookBack: c.Details.LookBack(),
-		Since: c.CreatedAt, Until: c.ExpiresAt, Ending: endingOf(c, now), History: historyOf(c, now),
+		Once: !c.Details.Refreshes(), LookBack: c.Details.LookBack(),
+		Since: c.CreatedAt, Until: c.EndsAt(), Ending: endingOf(c, now), History: historyOf(c, now),
 	}
 	if s.Client.Name == "" {
 		s.Client.Name = c.ClientID
 	}
-	s.Scopes, _ = oauth.ParseScope(c.Scope) // it was parsed when it was granted
+	s.Clusters, s.Overall = c.Details.Clusters()
+	scope, _ := oauth.ParseScope(c.Scope) // it was parsed when it was granted
+	_, s.Scopes = c.Details.Intersect(scope)
 	if c.UsedAt != nil {
 		s.Used = *c.UsedAt
-	}
-	if c.RevokedAt != nil {
-		s.Until = *c.RevokedAt
 	}
 	if s.Ending == "" {
 		s.Stop = e.form(t, forStop, connectedPage+"/stop")
 	}
-	registered, found, err := e.Store.FindClient(ctx, c.ClientID)
-	if found {
+	if registered.ID != "" {
 		s.Client, s.Intermediaries = e.party(registered), intermediaries(registered)
 	}
-	return s, err
+	return s
 }
 
 // accountsOf are the accounts of a consent, by the names that they have now. One that is no longer there has only its place.
@@ -89,7 +86,7 @@ func endingOf(c grant.Consent, now time.Time) page.Ending {
 		return stoppedBy(stop)
 	case c.Status(now) == fdx.Expired:
 		return page.Expired
-	case c.ClientGone:
+	case c.ClientGone != nil:
 		return page.AppGone
 	case c.RevokedAt != nil: // before there was a history
 		return page.StoppedByBank
@@ -107,7 +104,7 @@ func stoppedBy(c grant.Change) page.Ending {
 	return page.StoppedByBank
 }
 
-// historyOf is what happened to a consent. That its time was over is no entry, and is told all the same.
+// historyOf is what happened to a consent. That its time was over, or its client gone, is no entry, and is told all the same.
 func historyOf(c grant.Consent, now time.Time) []page.Entry {
 	var all []page.Entry
 	for _, change := range c.History {
@@ -122,8 +119,8 @@ func historyOf(c grant.Consent, now time.Time) []page.Entry {
 		}
 		all = append(all, entry)
 	}
-	if c.Status(now) == fdx.Expired {
-		all = append(all, page.Entry{At: c.ExpiresAt, What: page.Happening(page.Expired)})
+	if ending := endingOf(c, now); ending == page.Expired || ending == page.AppGone {
+		all = append(all, page.Entry{At: c.EndsAt(), What: page.Happening(ending)})
 	}
 	return all
 }

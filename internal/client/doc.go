@@ -14,9 +14,9 @@
 //
 // Key sets: inline ones stand in the record. One behind a jwks_uri is fetched by the Fetcher (https, no redirects, the
 // dialled address vetted) and kept between one and ten minutes as its host's Cache-Control says. An unknown kid, or a
-// key for encryption that is not there, fetches again at most every 30 seconds. The last good set is stored with the client, so that a restart fetches nothing, and
-// serves for an hour while its host is down; a set with a private key in it serves, without that key, but is not
-// stored. A host that has never answered waits in a lane of its own.
+// key for encryption that is not there, fetches again at most every 30 seconds. The last good set is stored with the client,
+// so that a restart fetches nothing, and serves for an hour while its host is down; a set with a private key in it serves,
+// without that key, but is not stored. A host that has never answered waits in a lane of its own.
 //
 // An Observer is told of every fetch of one, and of every request that was judged, and every answer that is encrypted, by a
 // set past its age.

@@ -22,7 +22,7 @@ const (
 
 	// staleLimit is how long the last good set serves while its host is down.
 	staleLimit = time.Hour
-	// unknownKidEvery bounds the fetches that an unknown kid may cause.
+	// unknownKidEvery bounds the fetches that an unknown kid, or a key that is not there, may cause.
 	unknownKidEvery = 30 * time.Second
 	// retryEvery bounds the attempts while a host is down.
 	retryEvery = 5 * time.Second
@@ -162,8 +162,8 @@ func (s *keySet) ageDue(now time.Time) (fetch, wait bool) {
 	return fetch, s.failedAt.IsZero() || !s.usable(now)
 }
 
-// kidDue tells whether an unknown kid, or a key for encryption that is not there, may cause a fetch, and counts it. One that is under way will do, and costs nothing.
-// The caller holds s.mu.
+// kidDue tells whether an unknown kid, or a key for encryption that is not there, may cause a fetch, and counts it. One that
+// is under way will do, and costs nothing. The caller holds s.mu.
 func (s *keySet) kidDue(now time.Time) (fetch, wait bool) {
 	if s.flight != nil {
 		return true, true

@@ -24,7 +24,8 @@ func (c Client) Userinfo() Protection {
 // Authorization is the protection of an authorization response as a JWT. It is always signed (JARM §2.2).
 func (c Client) Authorization() Protection {
 	m := c.Metadata
-	return protection(m.AuthorizationSignedResponseAlg, m.AuthorizationEncryptedResponseAlg, m.AuthorizationEncryptedResponseEnc).signed()
+	p := protection(m.AuthorizationSignedResponseAlg, m.AuthorizationEncryptedResponseAlg, m.AuthorizationEncryptedResponseEnc)
+	return p.signed()
 }
 
 // Introspection is the protection of what introspection answers.

@@ -43,7 +43,8 @@ func TestMembersAccepted(t *testing.T) {
 		{"Ed25519 is EdDSA", object{"id_token_signed_response_alg": "Ed25519"}, func(m client.Metadata) any { return m.IDTokenSignedResponseAlg }, "EdDSA"},
 		{"ES256 for ID tokens", object{"id_token_signed_response_alg": "ES256"}, func(m client.Metadata) any { return m.IDTokenSignedResponseAlg }, "ES256"},
 		{"DCR-13 enc by default", object{"id_token_encrypted_response_alg": "ECDH-ES"}, func(m client.Metadata) any { return m.IDTokenEncryptedResponseEnc }, "A128CBC-HS256"},
-		{"DCR-13 enc as asked", object{"id_token_encrypted_response_alg": "RSA-OAEP-256", "id_token_encrypted_response_enc": "A256CBC-HS512", "jwks": keys(rsaKey)},
+		{"DCR-13 enc as asked",
+			object{"id_token_encrypted_response_alg": "RSA-OAEP-256", "id_token_encrypted_response_enc": "A256CBC-HS512", "jwks": keys(rsaKey)},
 			func(m client.Metadata) any { return m.IDTokenEncryptedResponseEnc }, "A256CBC-HS512"},
 		{"DCR-13 introspection signed and encrypted", object{"introspection_signed_response_alg": "PS256", "introspection_encrypted_response_alg": "ECDH-ES+A256KW"},
 			func(m client.Metadata) any { return m.IntrospectionEncryptedResponseEnc }, "A128CBC-HS256"},
@@ -77,7 +78,8 @@ func TestMembersAccepted(t *testing.T) {
 
 // DCR-15: which inline sets are taken.
 func TestInlineKeys(t *testing.T) {
-	encrypted := object{"userinfo_signed_response_alg": "PS256", "introspection_signed_response_alg": "PS256", "authorization_signed_response_alg": "PS256",
+	encrypted := object{
+		"userinfo_signed_response_alg": "PS256", "introspection_signed_response_alg": "PS256", "authorization_signed_response_alg": "PS256",
 		"id_token_encrypted_response_alg": "RSA-OAEP", "userinfo_encrypted_response_alg": "RSA-OAEP-256",
 		"authorization_encrypted_response_alg": "ECDH-ES", "introspection_encrypted_response_alg": "ECDH-ES+A256KW",
 		"jwks": keys(named(edKey, `"use":"sig"`), named(rsaKey, `"use":"enc"`), named(ecKey, `"key_ops":["deriveKey"]`))}

@@ -59,18 +59,22 @@ func (r *reader) raw(name string) json.RawMessage {
 	return raw
 }
 
-// text is a string for people: no control characters, and none that turn the direction of writing, by which a name could
-// pass for another on the consent page.
+// text is a string for people: no control characters, none that turn the direction of writing, by which a name could pass
+// for another on the consent page, and not only some that nobody sees, by which nobody would ask there.
 func (r *reader) text(name string, max int) string {
 	var s string
 	if r.decode(name, "a string", &s) && !isText(s, max) {
-		r.refuse(name, "a string of at most %d characters without control characters", max)
+		r.refuse(name, "a string of at most %d characters without control characters, and not a blank one", max)
 	}
 	return s
 }
 
 func isText(s string, max int) bool {
-	return utf8.RuneCountInString(s) <= max && strings.IndexFunc(s, func(c rune) bool {
+	seen := func(c rune) bool {
+		return unicode.IsGraphic(c) && !unicode.IsSpace(c) && !unicode.IsMark(c) &&
+			!unicode.Is(unicode.Other_Default_Ignorable_Code_Point, c)
+	}
+	return (s == "" || strings.ContainsFunc(s, seen)) && utf8.RuneCountInString(s) <= max && strings.IndexFunc(s, func(c rune) bool {
 		return unicode.IsControl(c) || c >= 0x202a && c <= 0x202e || c >= 0x2066 && c <= 0x2069 || c == 0x200e || c == 0x200f || c == 0x061c
 	}) < 0
 }

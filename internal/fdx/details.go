@@ -120,10 +120,14 @@ func (d Details) Narrow(requested Details) (Details, error) {
 		}
 	}
 	if !narrow.FitToken() {
-		return nil, oauth.Refuse(oauth.DetailsMalformed, "authorization_details, with the accounts that the person chose, would "+
-			"have more than %d bytes; ask for fewer, or for none to have all that was granted", MaxInToken)
+		return nil, tooLong()
 	}
 	return narrow, nil
+}
+
+func tooLong() error {
+	return oauth.Refuse(oauth.DetailsMalformed, "authorization_details, with the accounts that the person chose, would "+
+		"have more than %d bytes; ask for fewer, or for none to have all that was granted", MaxInToken)
 }
 
 // FitToken tells whether the details are short enough for an access token, which otherwise bears only the id of the

@@ -67,6 +67,9 @@ func generic(t *testing.T, text string) (says any) {
 	return says
 }
 
+// ofPerson are the data clusters that can be asked for below resourceType CUSTOMER.
+var ofPerson = []string{"CUSTOMER_CONTACT", "CUSTOMER_PERSONAL", "NOTIFICATIONS", "REWARDS", "SOCIAL_SECURITY_NUMBER", "TAX"}
+
 // keepsRules is requirements FDX-01 to FDX-03 again.
 func keepsRules(r fdx.ConsentRequest) bool {
 	bound := r.DurationType == "TIME_BOUND"
@@ -76,9 +79,8 @@ func keepsRules(r fdx.ConsentRequest) bool {
 	}
 	return !slices.ContainsFunc(r.Resources, func(of fdx.Resource) bool {
 		bad := func(cluster string) bool {
-			scopes, known := fdx.ScopesOf(cluster)
-			ofPerson := cluster == "REWARDS" || cluster == "NOTIFICATIONS" || cluster == "TAX" || known && !fdx.AboutAccounts(scopes[0])
-			return !known || of.ResourceType == "CUSTOMER" && !ofPerson
+			_, known := fdx.ScopesOf(cluster)
+			return !known || of.ResourceType == "CUSTOMER" && !slices.Contains(ofPerson, cluster)
 		}
 		once := slices.Compact(slices.Sorted(slices.Values(of.DataClusters)))
 		return of.ResourceType != "ACCOUNT" && of.ResourceType != "CUSTOMER" && of.ResourceType != "DOCUMENT" ||

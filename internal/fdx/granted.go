@@ -38,19 +38,24 @@ func (d Details) Granted(customer string, accounts []string) Details {
 	return granted
 }
 
-// Clusters are the data clusters of the details, each once, in the order of their first mention.
-func (d Details) Clusters() []string {
-	var all []string
+// Clusters are the data clusters of the details, each once, in the order of their first mention. Overall are those of them
+// that stand below resourceType CUSTOMER and could be about single accounts: they tell of all that the person has, whichever
+// accounts were chosen, so that a person must be told of them apart.
+func (d Details) Clusters() (clusters, overall []string) {
 	for _, r := range d.ConsentRequests() {
 		for _, of := range r.Resources {
 			for _, name := range of.DataClusters {
-				if !slices.Contains(all, name) {
-					all = append(all, name)
+				into := &clusters
+				if of.ResourceType == Customer && clusterOf(name).of == ofBoth {
+					into = &overall
+				}
+				if !slices.Contains(*into, name) {
+					*into = append(*into, name)
 				}
 			}
 		}
 	}
-	return all
+	return clusters, overall
 }
 
 // LookBack is how many days each request for data may go back; 0: as far as the data does. All consents of a grant have one.
@@ -60,6 +65,9 @@ func (d Details) LookBack() int {
 	}
 	return 0
 }
+
+// mostNarrow is more resources than fit an access token, however short their ids.
+const mostNarrow = MaxInToken / len(`{"resourceType":"ACCOUNT","dataClusters":["TAX"]}`)
 
 // Narrow is what of the granted consents the request asks for: of a resource without an id, all granted ones of its type.
 // The terms of a consent hold for all of its tokens, so durationType and durationPeriod are those of the grant, and
@@ -83,6 +91,9 @@ func (r ConsentRequest) Narrow(granted Details, at string) (Detail, error) {
 			}
 			for _, resource := range found {
 				narrow.Resources = add(narrow.Resources, resource.ResourceType, resource.ResourceID, name)
+			}
+			if len(narrow.Resources) > mostNarrow {
+				return nil, tooLong()
 			}
 		}
 	}

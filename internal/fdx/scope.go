@@ -85,10 +85,3 @@ func ScopesOf(name string) (scopes []string, ok bool) {
 	}
 	return nil, false
 }
-
-// AboutAccounts tells whether a scope opens data of single accounts, so that a person has to choose some. The others are
-// about the person.
-func AboutAccounts(scope string) bool {
-	c := clusterBehind(scope)
-	return c != nil && c.of != ofPerson
-}

@@ -40,9 +40,10 @@ func NewID() string {
 func (g Grant) Alive(now time.Time) bool { return g.RevokedAt == nil && now.Before(g.ExpiresAt) }
 
 // Refreshes tells whether a client may have another access token from the grant at now. The refresh token stays the same
-// (FAPI 2.0 Security Profile §5.3.2.1-9), so there is nothing to spend and nothing that could be lost in transit.
+// (FAPI 2.0 Security Profile §5.3.2.1-9), so there is nothing to spend and nothing that could be lost in transit. A consent for
+// once never gives another, even where a program from before consents has left it a refresh token.
 func (g Grant) Refreshes(clientID string, now time.Time) bool {
-	return g.ClientID == clientID && g.Alive(now)
+	return g.ClientID == clientID && g.Alive(now) && g.Details.Refreshes()
 }
 
 // HasIDToken tells whether an ID token comes with the access tokens of the grant (OpenID Connect Core §3.1.3.3).

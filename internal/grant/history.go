@@ -112,17 +112,28 @@ func (g Grant) End(by Owner, now time.Time) Ending {
 // Consent is a grant as those look at it whom it concerns: with its client's name, and its history, oldest entry first.
 type Consent struct {
 	Grant
-	ClientName string // "": it has none
-	ClientGone bool   // deleted, and with it all that was granted to it
+	ClientName string     // "": it has none
+	ClientGone *time.Time // when it was deleted, and with it all that was granted to it; nil: it is registered
 	History    []Change
+}
+
+// EndsAt is when a consent will end, or when it did: with its time, its revocation or its client, whichever came first.
+func (c Consent) EndsAt() time.Time {
+	end := c.ExpiresAt
+	for _, earlier := range []*time.Time{c.RevokedAt, c.ClientGone} {
+		if earlier != nil && earlier.Before(end) {
+			end = *earlier
+		}
+	}
+	return end
 }
 
 // Status is where a consent stands (FDX, ConsentGrantStatus).
 func (c Consent) Status(now time.Time) string {
 	switch {
-	case c.RevokedAt != nil, c.ClientGone:
+	case c.RevokedAt != nil, c.ClientGone != nil && c.ClientGone.Before(c.ExpiresAt):
 		return fdx.Revoked
-	case !now.Before(c.ExpiresAt):
+	case !now.Before(c.ExpiresAt), c.ClientGone != nil:
 		return fdx.Expired
 	}
 	return fdx.Active

@@ -104,9 +104,28 @@ func TestStatus(t *testing.T) {
 	}{
 		"alive": {grant.Consent{Grant: alive}, fdx.Active}, "its time is over": {grant.Consent{Grant: late}, fdx.Expired},
 		"revoked": {grant.Consent{Grant: revoked}, fdx.Revoked}, "both": {grant.Consent{Grant: both}, fdx.Revoked},
-		"its client is gone": {grant.Consent{Grant: alive, ClientGone: true}, fdx.Revoked},
+		"its client is gone":  {grant.Consent{Grant: alive, ClientGone: &noon}, fdx.Revoked},
+		"its client went too": {grant.Consent{Grant: late, ClientGone: &noon}, fdx.Expired},
+		"by a clock ahead":    {grant.Consent{Grant: alive, ClientGone: &alive.ExpiresAt}, fdx.Expired},
 	} {
 		if got := test.c.Status(noon); got != test.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// TestEndsAt: a consent ends with what comes first, and one whose client is gone not in the future.
+func TestEndsAt(t *testing.T) {
+	soon, later := noon.Add(time.Minute), noon.Add(time.Hour)
+	for name, test := range map[string]struct {
+		revoked, gone *time.Time
+		want          time.Time
+	}{
+		"alive": {nil, nil, soon}, "revoked": {&noon, nil, noon}, "its client is gone": {nil, &noon, noon},
+		"revoked after its time": {&later, nil, soon}, "its client went after its time": {nil, &later, soon},
+	} {
+		c := grant.Consent{Grant: grant.Grant{ExpiresAt: soon, RevokedAt: test.revoked}, ClientGone: test.gone}
+		if got := c.EndsAt(); !got.Equal(test.want) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}

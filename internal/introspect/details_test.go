@@ -68,12 +68,14 @@ func TestDetails(t *testing.T) {
 		}
 	}
 	b := newBench(t)
-	b.store.grant.Details = sharing("TRANSACTIONS")
+	b.store.grant.Details, b.store.grant.Scope = sharing("TRANSACTIONS"), "fdx:transactions:read fdx:statements:read"
 	var got struct {
 		ConsentID string      `json:"fdxConsentId"`
 		Details   fdx.Details `json:"authorization_details"`
+		Scope     string      `json:"scope"`
 	}
-	if err := json.Unmarshal([]byte(b.says(b.c1, refresh, "")), &got); err != nil || got.ConsentID != "grant 1" || len(got.Details) != 1 {
+	if err := json.Unmarshal([]byte(b.says(b.c1, refresh, "")), &got); err != nil || got.ConsentID != "grant 1" ||
+		len(got.Details) != 1 || got.Scope != "fdx:transactions:read" {
 		t.Errorf("a refresh token: %+v, %v", got, err)
 	}
 }

@@ -112,10 +112,15 @@ func (e *Endpoint) aboutRefresh(ctx context.Context, by client.Client, token oau
 	if err != nil || !found {
 		return nil, err
 	}
+	scope, err := oauth.ParseScope(g.Scope)
+	if err != nil {
+		return nil, err
+	}
+	details, scope := g.Details.Intersect(scope)
 	return activeRefresh{
-		Active: true, Issuer: e.Tokens.Issuer, Subject: g.Subject, ClientID: g.ClientID, Scope: g.Scope,
+		Active: true, Issuer: e.Tokens.Issuer, Subject: g.Subject, ClientID: g.ClientID, Scope: scope.String(),
 		IssuedAt: g.CreatedAt.Unix(), ExpiresAt: g.ExpiresAt.Unix(),
-		GrantID: g.ID, ConsentID: g.ConsentID(), Details: g.Details,
+		GrantID: g.ID, ConsentID: g.ConsentID(), Details: details,
 	}, nil
 }
 

@@ -149,8 +149,14 @@ func TestClusters(t *testing.T) {
 			d := read(t, write(t, l, page.Consent{Clusters: []string{name}}))
 			told(t, l, name, d, said)
 		}
+		for _, name := range overall { // said in other words than of the chosen accounts
+			told(t, l, name, read(t, write(t, l, page.Consent{Overall: []string{name}})), said)
+		}
 	}
 }
+
+// overall are the data clusters that can tell of all that a person has.
+var overall = []string{"NOTIFICATIONS", "REWARDS", "TAX"}
 
 // told expects one permission on the page, told otherwise than those that were said already.
 func told(t *testing.T, l, name string, d document, said map[string]string) {

@@ -69,6 +69,7 @@ type Consent struct {
 	Intermediaries []Party // that the client gets the data through
 	Person         string
 	Clusters       []string  // data clusters of FDX
+	Overall        []string  // those that tell of all accounts there are, whichever were chosen
 	Scopes         []string  // all of them; those of which a cluster says it already are not shown
 	Accounts       []Account // empty: the clusters are about no account
 	Once           bool      // the grant ends with its first access token, right after the answer
@@ -109,6 +110,7 @@ type Sharing struct {
 	Client         Party
 	Intermediaries []Party
 	Clusters       []string
+	Overall        []string
 	Scopes         []string
 	Accounts       []Account
 	Once           bool

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,17 +54,19 @@ type numbered struct {
 // functions are what the templates say words with.
 func (c catalogue) functions(brand string) template.FuncMap {
 	return template.FuncMap{
-		"text":        c.text,
-		"sentence":    c.sentence,
-		"permissions": func(clusters, scopes []string) ([]permission, error) { return c.permissions(clusters, scopes, brand) },
-		"entity":      c.entity,
-		"lookBack":    c.lookBack,
-		"happening":   func(what any, client string) ([]piece, error) { return c.happening(what, client, brand) },
-		"numbered":    number,
-		"wait":        c.wait,
-		"date":        c.date,
-		"moment":      c.moment,
-		"submit":      func() template.JS { return submit },
+		"text":     c.text,
+		"sentence": c.sentence,
+		"permissions": func(clusters, overall, scopes []string) ([]permission, error) {
+			return c.permissions(clusters, overall, scopes, brand)
+		},
+		"entity":    c.entity,
+		"lookBack":  c.lookBack,
+		"happening": func(what any, client string) ([]piece, error) { return c.happening(what, client, brand) },
+		"numbered":  number,
+		"wait":      c.wait,
+		"date":      c.date,
+		"moment":    c.moment,
+		"submit":    func() template.JS { return submit },
 	}
 }
 
@@ -106,14 +109,18 @@ func (c catalogue) sentence(key string, pairs ...string) ([]piece, error) {
 
 // permissions say what data clusters hold and what scopes allow, one each. A cluster is told in the words of its first
 // scope, which is then left out.
-func (c catalogue) permissions(clusters, scopes []string, brand string) ([]permission, error) {
+func (c catalogue) permissions(clusters, overall, scopes []string, brand string) ([]permission, error) {
 	var all []permission
 	told := map[string]bool{}
-	for _, name := range clusters {
+	for i, name := range slices.Concat(clusters, overall) {
 		if opens, ok := fdx.ScopesOf(name); ok {
 			told[opens[0]] = true
 		}
-		p, err := c.permission("cluster."+name, name, brand)
+		key := "cluster." + name
+		if i >= len(clusters) {
+			key += ".overall"
+		}
+		p, err := c.permission(key, name, brand)
 		if err != nil {
 			return nil, err
 		}

@@ -30,7 +30,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)
 type bench struct {
 	*flow.Client
 	*Endpoint
-	*testing.T
+	testing.TB
 	rsa    *flow.Key // another one of the client's
 	client client.Client
 	spent  map[replay.Use]bool
@@ -42,7 +42,7 @@ type bench struct {
 // rsaKey is made once, because that takes its time.
 var rsaKey = sync.OnceValues(func() (*flow.Key, error) { return flow.GenerateKey("PS256") })
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	key, err := flow.GenerateKey("ES256")
 	if err != nil {
@@ -56,7 +56,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, rsa: rsa, spent: map[replay.Use]bool{}, pushed: map[string]grant.Pushed{}}
+	b := &bench{TB: t, rsa: rsa, spent: map[replay.Use]bool{}, pushed: map[string]grant.Pushed{}}
 	b.client = recipient(func(c *client.Client) {
 		c.Metadata.TokenEndpointAuthMethod, c.Metadata.JWKS = client.PrivateKeyJWT, jwks
 	})

@@ -72,9 +72,9 @@ func (b *bench) one() grant.Pushed {
 	return grant.Pushed{}
 }
 
-const (
-	asked = `[{"type":"fdx_v1.0","consentRequest":{"durationType":"ONE_TIME","resources":[{"resourceType":"ACCOUNT","dataClusters":["ACCOUNT_BASIC"]}]}}]`
-)
+// asked is a consent for once, as a parameter.
+const asked = `[{"type":"fdx_v1.0","consentRequest":{"durationType":"ONE_TIME","resources":[` +
+	`{"resourceType":"ACCOUNT","dataClusters":["ACCOUNT_BASIC"]}]}}]`
 
 // JAR-07: a request says in an object, with the types of JSON, what it says in a form.
 func TestObjectSaysWhatAFormSays(t *testing.T) {
@@ -110,18 +110,19 @@ func TestObjectSaysWhatAFormSays(t *testing.T) {
 func TestObjectAccepted(t *testing.T) {
 	b := newBench(t)
 	for name, edits := range map[string][]flow.Edit{
-		"as it is":                         nil,
-		"JAR-05 no typ":                    {flow.DropHeader("typ")},
-		"JAR-05 JWT":                       {flow.SetHeader("typ", "JWT")},
-		"JAR-05 another case":              {flow.SetHeader("typ", "OAuth-authZ-Req+JWT")},
-		"JAR-05 the whole media type":      {flow.SetHeader("typ", "application/oauth-authz-req+jwt")},
-		"CRY-06 no kid":                    {flow.DropHeader("kid")},
-		"JAR-03 an array":                  {flow.SetClaim("aud", []string{issuer})},
-		"JAR-03 with foreign values":       {flow.SetClaim("aud", []string{"https://other.example", issuer, "x"})},
-		"JAR-02 no iss":                    {flow.DropClaim("iss")},
-		"JAR-02 a sub that is not the id":  {flow.SetClaim("sub", "alex")},
-		"no iat, no jti":                   {flow.DropClaim("iat"), flow.DropClaim("jti")},
-		"members that nobody knows":        {flow.SetClaim("registration", 1), flow.SetClaim("grant_type", []int{}), flow.SetClaim("display", nil)},
+		"as it is":                        nil,
+		"JAR-05 no typ":                   {flow.DropHeader("typ")},
+		"JAR-05 JWT":                      {flow.SetHeader("typ", "JWT")},
+		"JAR-05 another case":             {flow.SetHeader("typ", "OAuth-authZ-Req+JWT")},
+		"JAR-05 the whole media type":     {flow.SetHeader("typ", "application/oauth-authz-req+jwt")},
+		"CRY-06 no kid":                   {flow.DropHeader("kid")},
+		"JAR-03 an array":                 {flow.SetClaim("aud", []string{issuer})},
+		"JAR-03 with foreign values":      {flow.SetClaim("aud", []string{"https://other.example", issuer, "x"})},
+		"JAR-02 no iss":                   {flow.DropClaim("iss")},
+		"JAR-02 a sub that is not the id": {flow.SetClaim("sub", "alex")},
+		"no iat, no jti":                  {flow.DropClaim("iat"), flow.DropClaim("jti")},
+		"members that nobody knows": {flow.SetClaim("registration", 1), flow.SetClaim("grant_type", []int{}),
+			flow.SetClaim("display", nil)},
 		"JAR-04 nbf in 8 s":                {lives(8, 60)},
 		"JAR-04 nbf and iat in 10 s":       {lives(10, 60), flow.SetClaim("iat", in(10))},
 		"PR-27 exp - nbf = 59 min":         {lives(-60, 58*60)},
@@ -178,14 +179,16 @@ func TestObjectRefused(t *testing.T) {
 			return parts[0] + "." + parts[1] + s[strings.LastIndexByte(s, '.'):]
 		})},
 		{"CRY-05 a key from elsewhere", oauth.RequestObjectMalformed, b.object(flow.SetHeader("jku", "https://evil.example"))},
-		{"CRY-05 an embedded key", oauth.RequestObjectMalformed, b.object(flow.SetHeader("jwk", stranger.PublicJWK()), flow.SignWith(stranger))},
+		{"CRY-05 an embedded key", oauth.RequestObjectMalformed, b.object(
+			flow.SetHeader("jwk", stranger.PublicJWK()), flow.SignWith(stranger))},
 		{"CRY-05 crit", oauth.RequestObjectMalformed, b.object(flow.SetHeader("crit", []string{"exp"}))},
 		{"KY-06 zip", oauth.RequestObjectMalformed, b.object(flow.SetHeader("zip", "DEF"))},
 		{"no JWT", oauth.RequestObjectMalformed, flow.Literal("x")},
 		{"PR-42 encrypted", oauth.RequestObjectEncrypted, flow.Literal("eyJhbGciOiJSU0ExXzUiLCJlbmMiOiJBMTI4R0NNIn0.AA.AA.AA.AA")},
 		{"PR-42 only dots", oauth.RequestObjectEncrypted, flow.Literal("....")},
 		{"longer than 48 KiB", oauth.RequestObjectMalformed, b.object(set("x", strings.Repeat("x", 37<<10)))},
-		{"nested deeply", oauth.RequestObjectMalformed, b.object(set("x", json.RawMessage(strings.Repeat("[", 16)+strings.Repeat("]", 16))))},
+		{"nested deeply", oauth.RequestObjectMalformed, b.object(
+			set("x", json.RawMessage(strings.Repeat("[", 16)+strings.Repeat("]", 16))))},
 		{"CRY-09 a member twice", oauth.RequestObjectMalformed, b.object(set("x", json.RawMessage(`{"a":1,"a":1}`)))},
 
 		{"JAR-05 an assertion's typ", oauth.RequestObjectTyp, b.object(flow.SetHeader("typ", "client-authentication+jwt"))},
@@ -233,7 +236,8 @@ func TestObjectRefused(t *testing.T) {
 
 		{"JAR-07 max_age as a string", oauth.RequestObjectMember, b.object(set("max_age", "300"))},
 		{"JAR-07 details as a string", oauth.RequestObjectMember, b.object(set("authorization_details", asked))},
-		{"JAR-07 details as an object", oauth.RequestObjectMember, b.object(set("authorization_details", map[string]string{"type": "fdx_v1.0"}))},
+		{"JAR-07 details as an object", oauth.RequestObjectMember, b.object(
+			set("authorization_details", map[string]string{"type": "fdx_v1.0"}))},
 		{"JAR-07 claims as a string", oauth.RequestObjectMember, b.object(set("claims", "{}"))},
 		{"JAR-07 claims as a list", oauth.RequestObjectMember, b.object(set("claims", []int{}))},
 		{"JAR-07 state as a number", oauth.RequestObjectMember, b.object(set("state", 5))},
@@ -337,7 +341,8 @@ func TestObjectWithoutNbf(t *testing.T) {
 		want     string
 		why      oauth.Reason
 	}{
-		{false, 300, "201", ""}, {false, 3600, "201", ""}, {false, 3602, "400 invalid_request_object", oauth.RequestObjectLifetime},
+		{false, 300, "201", ""}, {false, 3600, "201", ""},
+		{false, 3602, "400 invalid_request_object", oauth.RequestObjectLifetime},
 		{false, -20, "400 invalid_request_object", oauth.RequestObjectExpired},
 		{true, 300, "400 invalid_request_object", oauth.RequestObjectLifetime},
 	} {
@@ -395,7 +400,8 @@ func TestPublishedObject(t *testing.T) {
 	}
 	b := newBench(t)
 	b.client.Version++
-	b.client.Metadata.JWKS = []byte(strings.Replace(string(b.client.Metadata.JWKS), "[", "["+string(vectors.RFC9126.JWK)+",", 1))
+	jwks := string(b.client.Metadata.JWKS)
+	b.client.Metadata.JWKS = []byte(strings.Replace(jwks, "[", "["+string(vectors.RFC9126.JWK)+",", 1))
 	r := b.signed()
 	b.send(r, "201", "") // its key is one of the client's now
 	r = b.signed()

@@ -119,9 +119,17 @@ func (r *reading) object(at string, raw json.RawMessage, names ...string) (o jos
 func (r *reading) only(o jose.Object, at string, names []string) {
 	for _, name := range o.Names() {
 		if !slices.Contains(names, name) {
-			r.problem(at+oauth.Printable(name), "is not known; the members here are %s", strings.Join(names, ", "))
+			r.problem(at+spelt(name), "is not known; the members here are %s", strings.Join(names, ", "))
 		}
 	}
+}
+
+// spelt is the name of an unknown member, as far as it is only a word: one with a digit may be an account's number.
+func spelt(name string) string {
+	if strings.ContainsFunc(name, unicode.IsDigit) {
+		return "a member with a digit in its name"
+	}
+	return oauth.Printable(name)
 }
 
 // array reads a member that is an array of at most so many elements.

@@ -56,8 +56,6 @@ func TestUpstreamProvider(t *testing.T) {
 		b.Cancels = true
 		_, err = b.trip(t, basic, Wish{})
 		refused(t, err, oauth.PersonDenied)
-		_, err = newComer(t).trip(t, basic, Wish{Prompt: []string{"none"}})
-		refused(t, err, oauth.LoginNeeded)
 		_, err = newComer(t).trip(t, upstream("basic", "another secret", nil), Wish{})
 		refused(t, err, oauth.UpstreamRefused)
 		_, err = newComer(t).trip(t, upstream("es", "", foreign), Wish{})

@@ -122,7 +122,8 @@ func TestSignedThenEncrypted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		theirs, err := oracle.ParseEncryptedCompact(sealed, []oracle.KeyAlgorithm{oracle.RSA_OAEP}, []oracle.ContentEncryption{oracle.ContentEncryption(enc)})
+		theirs, err := oracle.ParseEncryptedCompact(sealed,
+			[]oracle.KeyAlgorithm{oracle.RSA_OAEP}, []oracle.ContentEncryption{oracle.ContentEncryption(enc)})
 		if err != nil {
 			t.Fatal(err)
 		}

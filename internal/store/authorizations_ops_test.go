@@ -168,7 +168,7 @@ func disabling() op[life] {
 				l.Disabled = true
 				clear(l.Sessions)
 				for id, a := range l.Grants {
-					if a.Grant.Subject == "_alex" && a.Grant.RevokedAt == nil {
+					if a.Grant.Subject == "_alex" && a.Grant.Alive(noon) {
 						l.Grants[id] = a.revoked(grant.Stopped(grant.PersonDisabledToo, "", "", noon))
 					}
 				}

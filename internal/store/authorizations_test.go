@@ -71,7 +71,9 @@ type lifeStage struct {
 }
 
 // lived are the tables that the orders change, those before that are referred to.
-var lived = []string{"pushed_request", "interaction", "authorization_grant", "grant_change", "authorization_code", "session"}
+var lived = []string{
+	"client", "person", "pushed_request", "interaction", "authorization_grant", "grant_change", "authorization_code", "session",
+}
 
 // newLifeStage begins every play with: alex' tab, gone to an upstream; kim's tab; three grants of an earlier yes by alex, 1
 // for a month and 4 for once, whose codes nobody has redeemed, and 5 for a month with its refresh token; alex' session.
@@ -102,7 +104,7 @@ func newLifeStage(t *testing.T) lifeStage {
 		t.Fatal(redeemed, chosen, left, signedIn, err)
 	}
 	execute(t, conn, `CREATE SCHEMA beginning`)
-	for _, table := range append(lived, "person") {
+	for _, table := range lived {
 		execute(t, conn, `CREATE TABLE beginning.`+table+` AS SELECT * FROM `+table)
 	}
 	return lifeStage{t, url, conn}
@@ -110,15 +112,12 @@ func newLifeStage(t *testing.T) lifeStage {
 
 func (s lifeStage) reset() {
 	s.t.Helper()
-	execute(s.t, s.conn, `DELETE FROM session`)
-	execute(s.t, s.conn, `DELETE FROM authorization_grant`)
-	execute(s.t, s.conn, `DELETE FROM pushed_request`)
-	execute(s.t, s.conn, `INSERT INTO person SELECT * FROM beginning.person ON CONFLICT DO NOTHING`)
+	for _, table := range slices.Backward(lived) {
+		execute(s.t, s.conn, `DELETE FROM `+table)
+	}
 	for _, table := range lived {
 		execute(s.t, s.conn, `INSERT INTO `+table+` OVERRIDING SYSTEM VALUE SELECT * FROM beginning.`+table)
 	}
-	execute(s.t, s.conn, `UPDATE client SET status = 'active'`)
-	execute(s.t, s.conn, `UPDATE person SET disabled_at = NULL, password_hash = 'hash of ' || username`)
 }
 
 // play schedules the ops in every order, each time from the beginning.

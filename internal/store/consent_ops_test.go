@@ -3,7 +3,9 @@ package store_test
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -74,10 +76,14 @@ func redeeming(n int, a grant.Attempt) op[life] {
 
 // Who ends grants, and how: each in other words, and at another time, so that the history shows who did.
 var (
-	byPerson   = stopper{"alex stops", grant.Owner{Subject: "_alex"}, grant.Stopped(grant.PersonStopped, "", "the person's", minute)}
-	byClient   = stopper{"c1 stops", grant.Owner{ClientID: "c1"}, grant.StoppedByClient("c1", inWords, "the client's", minute.Add(time.Second))}
-	byOperator = stopper{"the operator stops", grant.Owner{}, grant.Stopped(grant.OperatorStopped, "", "", minute.Add(2*time.Second))}
-	byStranger = stopper{"kim stops", grant.Owner{Subject: "_kim"}, grant.Stopped(grant.PersonStopped, "", "kim's", minute)}
+	byPerson = stopper{"alex stops", grant.Owner{Subject: "_alex"},
+		grant.Stopped(grant.PersonStopped, "", "the person's", minute)}
+	byClient = stopper{"c1 stops", grant.Owner{ClientID: "c1"},
+		grant.StoppedByClient("c1", inWords, "the client's", minute.Add(time.Second))}
+	byOperator = stopper{"the operator stops", grant.Owner{},
+		grant.Stopped(grant.OperatorStopped, "", "", minute.Add(2*time.Second))}
+	byStranger = stopper{"kim stops", grant.Owner{Subject: "_kim"},
+		grant.Stopped(grant.PersonStopped, "", "kim's", minute)}
 )
 
 var inWords = fdx.Revocation{Reason: fdx.UserAction, Initiator: fdx.Merchant}
@@ -120,7 +126,8 @@ func stopping(n int, by stopper) op[life] {
 
 // givingUp is c1, which revokes a refresh token.
 func givingUp(n int) op[life] {
-	refresh, c := fmt.Sprint("refresh ", n), grant.Stopped(grant.RefreshTokenRevoked, "c1", "given up", minute.Add(3*time.Second))
+	refresh := fmt.Sprint("refresh ", n)
+	c := grant.Stopped(grant.RefreshTokenRevoked, "c1", "given up", minute.Add(3*time.Second))
 	return op[life]{
 		name: "give up " + refresh,
 		call: func(ctx context.Context, s *store.Store) string {
@@ -129,7 +136,7 @@ func givingUp(n int) op[life] {
 		},
 		model: func(l *life, _ string) string {
 			a := l.refreshedBy(refresh)
-			revoked := a.Grant.ID != "" && a.Grant.RevokedAt == nil
+			revoked := a.Grant.ID != "" && a.Grant.Alive(c.At)
 			if revoked {
 				l.Grants[a.Grant.ID] = a.revoked(c)
 			}
@@ -168,8 +175,8 @@ func refreshing(n int) op[life] {
 	}
 }
 
-// asking is a resource that is brought a token of a grant, too short for its details: two calls, as introspection makes them.
-// Only what was granted is asked for in the second, and that never changes.
+// asking is a resource that is brought a token of a grant, too short for its details: two calls, as introspection makes
+// them. Only what was granted is asked for in the second, and that never changes.
 func asking(n int) op[life] {
 	id := fmt.Sprint("grant ", n)
 	return op[life]{
@@ -208,6 +215,36 @@ func using(n int, after time.Duration) op[life] {
 				l.Grants[id] = a
 			}
 			return fmt.Sprint(nil)
+		},
+	}
+}
+
+// forgetting is a sweep when all is over and nothing is kept any more. It passes by what others are at work on, so that it
+// may leave anything: what it left is part of what is observed.
+func forgetting(s lifeStage) op[life] {
+	conn := connect(s.t, s.url)
+	return op[life]{
+		name: "forget",
+		call: func(ctx context.Context, s *store.Store) string {
+			var left []string
+			err := s.SweepAuthorizations(ctx, aMonth, noon.Add(10*fdx.MaxLife))
+			err2 := conn.QueryRow(ctx, `
+				SELECT array(SELECT id FROM authorization_grant UNION ALL SELECT encode(id, 'hex') FROM authorization_code UNION ALL
+					SELECT encode(id, 'hex') FROM pushed_request UNION ALL SELECT encode(id, 'hex') FROM interaction UNION ALL
+					SELECT encode(id, 'hex') FROM session)`).Scan(&left)
+			return fmt.Sprintf("%q %v", left, errors.Join(err, err2))
+		},
+		model: func(l *life, observed string) string {
+			gone := func(name string) bool {
+				return !strings.Contains(observed, name) && !strings.Contains(observed, hex.EncodeToString(hash(name)))
+			}
+			maps.DeleteFunc(l.Grants, func(id string, _ allowed) bool { return gone(id) })
+			maps.DeleteFunc(l.Codes, func(name string, _ grant.Code) bool { return gone(name) })
+			maps.DeleteFunc(l.Tabs, func(name string, _ grant.Interaction) bool { return gone(name) })
+			maps.DeleteFunc(l.Sessions, func(name string, _ bool) bool { return gone(name) })
+			l.Forgotten = gone("request")
+			l.Decided = l.Decided && !l.Forgotten
+			return observed[:strings.LastIndex(observed, "]")] + "] <nil>"
 		},
 	}
 }
@@ -255,33 +292,32 @@ func listing() op[life] {
 // inOrder has what is alive before what is over: the former newest first, the latter by its end, the last first.
 func inOrder(a, b grant.Consent) int {
 	over := func(c grant.Consent) bool { return c.Status(minute) != fdx.Active }
-	end := func(c grant.Consent) time.Time {
-		if c.RevokedAt != nil && c.RevokedAt.Before(c.ExpiresAt) {
-			return *c.RevokedAt
-		}
-		return c.ExpiresAt
-	}
 	switch {
 	case over(a) != over(b) && over(a):
 		return 1
 	case over(a) != over(b):
 		return -1
 	case over(a):
-		return end(b).Compare(end(a))
+		return b.EndsAt().Compare(a.EndsAt())
 	}
 	return b.CreatedAt.Compare(a.CreatedAt)
 }
 
 // consent is a grant as it is looked at.
 func (l life) consent(a allowed) grant.Consent {
-	return grant.Consent{Grant: a.Grant, ClientName: "client c1", ClientGone: l.Deleted, History: a.History}
+	c := grant.Consent{Grant: a.Grant, ClientName: "client c1", History: a.History}
+	if l.Deleted {
+		c.ClientGone = &noon
+	}
+	return c
 }
 
 // written is what is seen of a consent.
 func written(c grant.Consent) string {
-	text := fmt.Sprintf("%s, for %q, gone %v:", shown(c.Grant), c.ClientName, c.ClientGone)
+	text := fmt.Sprintf("%s, for %q, gone %s:", shown(c.Grant), c.ClientName, since(c.ClientGone))
 	for _, h := range c.History {
-		text += fmt.Sprintf(" %s %s by %s %q at %s in %q %v;", h.Event, h.Why, h.Actor, h.By, since(&h.At), h.InteractionID, h.Revocation)
+		text += fmt.Sprintf(" %s %s by %s %q at %s in %q %v;",
+			h.Event, h.Why, h.Actor, h.By, since(&h.At), h.InteractionID, h.Revocation)
 	}
 	return text
 }

@@ -62,4 +62,6 @@ func TestConsentOrders(t *testing.T) {
 	s.play("a decision while all are looked at", deciding("alex' tab", "_alex", yes("_alex", 2)), listing())
 	s.play("a consent is stopped while it is given", deciding("alex' tab", "_alex", yes("_alex", 2)), stopping(2, byPerson))
 	s.play("a consent is at work twice, and stopped", using(5, time.Minute), using(5, 2*time.Minute), stopping(5, byPerson))
+	s.play("a token is used while its consent is forgotten", asking(5), forgetting(s))
+	s.play("all consents are forgotten while they are looked at", listing(), forgetting(s))
 }

@@ -1,11 +1,13 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
 	"authserver/internal/fdx"
 	"authserver/internal/grant"
+	"authserver/internal/store"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -50,8 +52,8 @@ func TestOneEnd(t *testing.T) {
 	}
 }
 
-// TestOneEndOfMany: whatever ends a consent, one does, when all come at once: the person, the client in two ways, the operator
-// in two ways, and a replayed code.
+// TestOneEndOfMany: when all that can end a consent comes at once, one does: the person, the client in two ways, the
+// operator in two ways, and a replayed code.
 func TestOneEndOfMany(t *testing.T) {
 	url, stores := narrow(t)
 	approve(t, stores[0])
@@ -86,8 +88,8 @@ func TestOneEndOfMany(t *testing.T) {
 	refreshes(t, stores[0], noon, false)
 }
 
-// TestOneFetch (FDX-09, RT-13): of fifty that redeem the code of a consent for once at once one does, and none leaves a refresh
-// token behind; the replays are one entry in the history.
+// TestOneFetch (FDX-09, RT-13): of fifty that redeem the code of a consent for once together one does, and none leaves a
+// refresh token behind; the replays are one entry in the history.
 func TestOneFetch(t *testing.T) {
 	url, stores := narrow(t)
 	push(t, stores[0])
@@ -110,5 +112,43 @@ func TestOneFetch(t *testing.T) {
 	}
 	if ask[bool](t, connect(t, url), `SELECT bool_or(refresh_token IS NOT NULL) FROM authorization_grant`) {
 		t.Error("a refresh token was given")
+	}
+}
+
+// TestGrantsAndCodesInOneOrder: whoever ends grants, or takes them away, does not wait in a circle with a redemption, which
+// locks the code and then its grant. It does so in one statement, into which the scheduler cannot step.
+func TestGrantsAndCodesInOneOrder(t *testing.T) {
+	for name, takeAway := range map[string]func(ctx context.Context, s *store.Store) error{
+		"erase": func(ctx context.Context, s *store.Store) error {
+			_, err := s.ErasePerson(ctx, "alex")
+			return err
+		},
+		"disable": func(ctx context.Context, s *store.Store) error {
+			_, err := s.DisablePerson(ctx, "alex", noon)
+			return err
+		},
+		"sweep": func(ctx context.Context, s *store.Store) error {
+			return s.SweepAuthorizations(ctx, aMonth, noon.Add(10*fdx.MaxLife))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, stores := replicas(t)
+			approve(t, stores[0])
+			operator, observer := connect(t, url), connect(t, url)
+			execute(t, operator, `BEGIN`)
+			execute(t, operator, `SELECT FROM authorization_code FOR UPDATE`)
+			redeemed, taken := make(chan error, 1), make(chan error, 1)
+			go func() {
+				_, _, err := stores[1].RedeemCode(t.Context(), hash("code 1"), right(), hash("refresh"), noon)
+				redeemed <- err
+			}()
+			until(t, "the redemption waits for the code", func() bool { return blocked(t, observer) == 1 })
+			go func() { taken <- takeAway(t.Context(), stores[2]) }()
+			until(t, "the other waits too, or is done", func() bool { return blocked(t, observer) == 2 || len(taken) == 1 })
+			execute(t, operator, `ROLLBACK`)
+			if err, err2 := <-redeemed, <-taken; err != nil || err2 != nil {
+				t.Errorf("redeem: %v; %s: %v", err, name, err2)
+			}
+		})
 	}
 }

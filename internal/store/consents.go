@@ -19,7 +19,7 @@ func record(ctx context.Context, tx pgx.Tx, grantID string, c grant.Change) erro
 }
 
 const selectConsent = `
-	SELECT ` + grantColumns + `, coalesce(c.metadata->>'client_name', ''), c.status <> 'active'
+	SELECT ` + grantColumns + `, coalesce(c.metadata->>'client_name', ''), CASE WHEN c.status <> 'active' THEN c.updated_at END
 	FROM authorization_grant g JOIN client c ON c.id = g.client_id`
 
 func scanConsent(row pgx.CollectableRow) (c grant.Consent, err error) {
@@ -32,7 +32,7 @@ func (s *Store) FindConsent(ctx context.Context, id string) (c grant.Consent, fo
 	if !isText(id) {
 		return c, false, nil
 	}
-	all, err := s.consents(ctx, selectConsent+` WHERE g.id = $1`, id)
+	all, err := s.consents(ctx, query{selectConsent + ` WHERE g.id = $1`, []any{id}})
 	if err != nil || len(all) == 0 {
 		return c, false, failure("find consent", err)
 	}
@@ -42,17 +42,17 @@ func (s *Store) FindConsent(ctx context.Context, id string) (c grant.Consent, fo
 // Consents are what a person has allowed, with the history: all that is alive at now, the newest first, and behind it what
 // is over, the last that ended first and at most so many.
 func (s *Store) Consents(ctx context.Context, subject string, over int, now time.Time) ([]grant.Consent, error) {
-	all, err := s.consents(ctx, `
-		(`+selectConsent+` WHERE g.subject = $1 AND `+alive+` ORDER BY g.created_at DESC, g.id)
-		UNION ALL
-		(`+selectConsent+` WHERE g.subject = $1 AND NOT `+alive+` ORDER BY `+overAt+` DESC, g.id LIMIT $3)`, subject, now, over)
+	all, err := s.consents(ctx,
+		query{selectConsent + ` WHERE g.subject = $1 AND ` + alive + ` ORDER BY g.created_at DESC, g.id`, []any{subject, now}},
+		query{selectConsent + ` WHERE g.subject = $1 AND NOT ` + alive + ` ORDER BY ` + overAt + ` DESC, g.id LIMIT $3`,
+			[]any{subject, now, over}})
 	return all, failure("consents", err)
 }
 
-// alive tells of a grant and its client what grant.Consent.Status does; overAt is since when a grant is not.
+// alive tells of a grant and its client what grant.Consent.Status does; overAt is what its EndsAt is, once it is not.
 const (
 	alive  = `(c.status = 'active' AND g.revoked_at IS NULL AND g.expires_at > $2)`
-	overAt = `least(g.revoked_at, g.expires_at)`
+	overAt = `least(g.revoked_at, g.expires_at, CASE WHEN c.status <> 'active' THEN c.updated_at END)`
 )
 
 // ConsentFilter says which consents an operator asks for. What is empty leaves nothing out.
@@ -73,12 +73,23 @@ func (s *Store) ListConsents(ctx context.Context, f ConsentFilter, after string,
 	return page, failure("list consents", err)
 }
 
-// consents reads consents and their history as of one moment.
-func (s *Store) consents(ctx context.Context, query string, args ...any) (all []grant.Consent, err error) {
+// query is one of consents.
+type query struct {
+	sql  string
+	args []any
+}
+
+// consents reads consents, those of one query behind those of the other, and their history, as of one moment.
+func (s *Store) consents(ctx context.Context, queries ...query) (all []grant.Consent, err error) {
 	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, query, args...)
-		if all, err = pgx.CollectRows(rows, scanConsent); err != nil {
-			return err
+		all = nil
+		for _, q := range queries {
+			rows, _ := tx.Query(ctx, q.sql, q.args...)
+			found, err := pgx.CollectRows(rows, scanConsent)
+			if err != nil {
+				return err
+			}
+			all = append(all, found...)
 		}
 		return readHistory(ctx, tx, all)
 	})
@@ -106,11 +117,13 @@ func readHistory(ctx context.Context, tx pgx.Tx, consents []grant.Consent) error
 	return err
 }
 
-// revokeAll ends all that a person has allowed and that has not ended yet, each with its entry in the history.
+// revokeAll ends all that a person has allowed and that has not ended yet, each with its entry in the history. What was over by
+// itself stays so: nobody ended it.
 func revokeAll(ctx context.Context, tx pgx.Tx, subject string, c grant.Change) error {
 	_, err := tx.Exec(ctx, `
 		WITH revoked AS (
-			UPDATE authorization_grant SET revoked_at = $2, updated_at = $2 WHERE subject = $1 AND revoked_at IS NULL RETURNING id
+			UPDATE authorization_grant SET revoked_at = $2, updated_at = $2
+			WHERE subject = $1 AND revoked_at IS NULL AND expires_at > $2 RETURNING id
 		)
 		INSERT INTO grant_change (grant_id, at, event, why, actor, by, reason, initiator, interaction_id)
 		SELECT id, $2, $3, $4, $5, $6, $7, $8, $9 FROM revoked`,

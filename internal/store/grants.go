@@ -128,11 +128,11 @@ func (s *Store) Used(ctx context.Context, id string, now time.Time) error {
 }
 
 // RevokeRefreshToken ends the grant of a refresh token, by its SHA-256, as the change says that its own client, c.By, makes.
-// revoked is false when it is another client's, and when it was revoked before; grantID is "" when there is no such grant.
+// revoked is false when it is another client's, and when it had ended before; grantID is "" when there is no such grant.
 func (s *Store) RevokeRefreshToken(ctx context.Context, token []byte, c grant.Change) (grantID string, revoked bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		g, found, err := lockGrant(ctx, tx, `g.refresh_token = $1`, token)
-		grantID, revoked = g.ID, found && g.ClientID == c.By && g.RevokedAt == nil
+		grantID, revoked = g.ID, found && g.ClientID == c.By && g.Alive(c.At)
 		if err != nil || !revoked {
 			return err
 		}
