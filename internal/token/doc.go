@@ -15,8 +15,9 @@
 // the same. What a token of a grant may do is what the person granted, as far as the client is still registered for it and
 // asks for it; it never outlives the grant.
 //
-// With openid in its scope an ID token comes beside the access token. Where that cannot be encrypted as the client registered,
-// there are no tokens: a 400, and the code is as good as before. Openid is never what is left of a request for data.
+// With openid in its scope an ID token comes beside the access token. Where that cannot be encrypted as the client
+// registered, there are no tokens: a 400, and the code is as good as before. Openid is never what is left of a request for
+// data.
 //
 // A token request without proof of possession is refused (FAPI 2.0 Security Profile §5.3.2.1-4), unless the operator lets
 // this client have unbound tokens, whose type is Bearer, in its own name. How long a token lives the operator may set for
