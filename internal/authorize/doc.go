@@ -12,7 +12,11 @@
 // is sends the browser on. So the back button, a reload, and a page that somebody else left open all end where they should.
 //
 // What a person is asked is an offer: the details of the request about the accounts that were chosen, and the scopes that
-// open them. Somebody who has no account to choose is asked for the rest; where there is none, the client is told so.
+// open them. Somebody who has no account to choose is asked for the rest; where there is none, or none but to sign in, the
+// client is told so.
+//
+// Where the client means one person, whoever else is signed in is asked to sign in, and the client is told login_required
+// when somebody else does; nothing is ever answered for anybody else.
 //
 // To their connected apps people come of their own accord, so there is no interaction: who is not signed in does that there,
 // by a secret of the browser's own, which also binds the way back from an upstream. Login, session and form tokens are those

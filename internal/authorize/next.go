@@ -56,12 +56,14 @@ func (e *Endpoint) next(r *http.Request, t turn) way {
 func (e *Endpoint) before(t turn) (n way, stopped bool) {
 	p := t.interaction.Request
 	none := p.Prompts("none")
-	if t.session.Subject == "" || !p.Means(t.session.Subject) || !t.interaction.Authenticated(t.ticket.Hash(), t.session.AuthTime) {
+	known := t.session.Subject != "" && p.Means(t.session.Subject)
+	if !known || !t.interaction.Authenticated(t.ticket.Hash(), t.session.AuthTime) {
 		switch {
 		case !e.reaches(p):
 			return way{refusal: tooWeak()}, true
 		case none:
-			refusal := oauth.Refuse(oauth.LoginNeeded, "nobody whom the client means is signed in, or not recently enough, and prompt is none")
+			refusal := oauth.Refuse(oauth.LoginNeeded,
+				"nobody whom the client means is signed in, or not recently enough, and prompt is none")
 			return way{refusal: refusal}, true
 		}
 		return way{page: loginPage}, true
@@ -120,7 +122,7 @@ func tooWeak() *oauth.Error {
 	return oauth.Refuse(oauth.AuthenticationTooWeak, "acr_values asks for an authentication that this server did not, or cannot, carry out")
 }
 
-// somebodyElse is the refusal of a login that is not that of the person whom the client means (OpenID Connect Core §3.1.2.2).
+// somebodyElse is the refusal of a login by somebody else than the client means (OpenID Connect Core §3.1.2.2).
 func somebodyElse() *oauth.Error {
 	return oauth.Refuse(oauth.LoginNeeded, "somebody else signed in than the client means by id_token_hint or claims")
 }

@@ -56,7 +56,7 @@ func Names() []string {
 	return []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash"}
 }
 
-// Issue seals the ID token of a grant that comes with an access token at now. The envelope is the client's, for ID tokens;
+// Issue seals the ID token that comes at now with an access token of the grant. The envelope is the client's, for ID tokens;
 // nonce is "" where the request had none, and at every refresh.
 func (t Tokens) Issue(e Envelope, c client.Client, g grant.Grant, nonce, accessToken string, now time.Time) (string, error) {
 	return e.Seal(typ, Claims{
@@ -66,7 +66,7 @@ func (t Tokens) Issue(e Envelope, c client.Client, g grant.Grant, nonce, accessT
 	})
 }
 
-// halfHash is the left half of a token's hash, by the hash of the signature beside it (OpenID Connect Core §3.1.3.6); that of
+// halfHash is the left half of a token's hash, by the hash function of the algorithm (OpenID Connect Core §3.1.3.6); that of
 // Ed25519 is SHA-512 (RFC 8032 §5.1).
 func halfHash(alg jose.Alg, token string) string {
 	if alg == jose.EdDSA {

@@ -28,7 +28,8 @@ func (e *Endpoint) readWhom(p *grant.Pushed, c client.Client, form oauth.Form) e
 	says, err := e.IDTokens.Recognise(hint)
 	switch {
 	case err != nil:
-		return oauth.Refuse(oauth.HintRefused, "id_token_hint is no ID token of %s, or too old to be known", e.IDTokens.Issuer).Because(err)
+		return oauth.Refuse(oauth.HintRefused, "id_token_hint is no ID token of %s, or its key is no longer published",
+			e.IDTokens.Issuer).Because(err)
 	case says.Audience != c.ID:
 		return oauth.Refuse(oauth.HintRefused, "id_token_hint was given to another client")
 	case p.Subject != "" && p.Subject != says.Subject:
@@ -44,7 +45,7 @@ type demands struct {
 	subject string   // "": anybody
 }
 
-// narrow has a request demand that. acr_values of the request itself hold too; registered ones are only for requests without.
+// narrow has a request demand that. acr_values of the request itself hold too; registered ones are for requests without.
 func (d demands) narrow(p *grant.Pushed, requested bool) error {
 	p.Subject = d.subject
 	if d.acr == nil {
@@ -118,12 +119,15 @@ func essentialACR(idToken jose.Object) ([]string, error) {
 	several, err := acr.Decode("values", &values)
 	switch {
 	case err != nil, named && several, several && len(values) == 0:
-		return nil, oauth.Refuse(oauth.ClaimsRefused, "claims.id_token.acr must have a string as value, or several in an array as values")
+		return nil, oauth.Refuse(oauth.ClaimsRefused,
+			"claims.id_token.acr must have a string as value, or several in an array as values")
 	case named:
 		values = []string{value}
 	}
-	if len(values) > maxWords || slices.ContainsFunc(values, func(v string) bool { return v == "" || strings.Contains(v, " ") }) {
-		return nil, oauth.Refuse(oauth.ClaimsRefused, "claims.id_token.acr must name at most %d values, none of them empty or with a space", maxWords)
+	bad := func(v string) bool { return v == "" || strings.Contains(v, " ") }
+	if len(values) > maxWords || slices.ContainsFunc(values, bad) {
+		return nil, oauth.Refuse(oauth.ClaimsRefused,
+			"claims.id_token.acr must name at most %d values, none of them empty or with a space", maxWords)
 	}
 	return values, nil
 }

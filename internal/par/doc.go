@@ -21,6 +21,11 @@
 // request_object_encryption_alg, which says that it may encrypt and not that it will (OpenID Connect Registration §2); the
 // metadata lists no such algorithm.
 //
+// Of claims only what binds this server is read (OpenID Connect Core §5.5.1): an essential acr of the ID token joins
+// acr_values, and a sub with a value means one person, as id_token_hint does. All other claims are voluntary, and there is
+// no more to say of a person than is said anyway. A request for openid is refused when the ID token could not be encrypted
+// as the client registered: nobody is sent on the way in vain.
+//
 // Refused are: request_uri within a request or its object, every response_type but code, PKCE other than S256, a
 // redirect_uri that is not registered to the letter, scopes beyond the registration, and those of client registration,
 // which no person can grant.

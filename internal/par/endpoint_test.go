@@ -18,6 +18,7 @@ import (
 	"authserver/internal/grant"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
+	"authserver/internal/response"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -69,6 +70,7 @@ func newBench(t testing.TB) *bench {
 		Proofs: dpop.Verifier{Policy: dpop.NonceOff}, Store: b, Origin: issuer, Arrival: 90 * time.Second, Pushes: b,
 		Now: now,
 	}
+	b.Sealer = response.Sealer{Keys: b.Clients.KeySets}
 	s := &flow.Server{Issuer: issuer, HTTP: &http.Client{Transport: b}, Now: now}
 	s.Metadata.PushedAuthorizationRequestEndpoint = issuer + "/oauth2/par"
 	b.Client = &flow.Client{Server: s, ID: b.client.ID, Key: key, DPoPKey: key}
@@ -219,6 +221,30 @@ func TestPushSpends(t *testing.T) {
 	again = b.good()
 	again.Proof = first.Proof
 	b.send(again, "400 invalid_dpop_proof", oauth.ProofReplayed)
+}
+
+// IDT-05, KY-04: an ID token that could not be encrypted as registered is refused before a person comes all the way, and
+// that costs nothing. A request for none needs no key.
+func TestPushWithoutKey(t *testing.T) {
+	b := newBench(t)
+	b.client.Metadata.IDTokenEncryptedResponseAlg, b.client.Metadata.IDTokenEncryptedResponseEnc = "RSA-OAEP", "A256GCM"
+	r := b.good()
+	assertion, err := r.Assertion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Assertion = flow.Literal(assertion)
+	r.Form.Set("scope", "openid fdx:accountbasic:read")
+	b.send(r, "400 invalid_request", oauth.EncryptionKeyMissing)
+	if len(b.spent) != 0 || b.pushes != 0 {
+		t.Errorf("%d uses spent, %d pushes counted", len(b.spent), b.pushes)
+	}
+	r.Form.Set("scope", "fdx:accountbasic:read")
+	b.send(r, "201", "")
+	b = newBench(t)
+	signed := b.good()
+	signed.Form.Set("scope", "openid")
+	b.send(signed, "201", "") // no key is needed to sign
 }
 
 // PR-39: the limit is one client's, and counts what is kept: not who has not proven to be it, nor who replays what it sent.

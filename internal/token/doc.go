@@ -5,6 +5,7 @@
 //	grant_type               offered here, and registered for the client
 //	verify the proof         package dpop; a missing nonce is answered here and uses nothing up
 //	judge the request        what the request and the registration alone can make wrong, without touching anything
+//	look for the seal        of an ID token, package response; whether it is needed, only the grant says
 //	spend                    assertion, proof and the client's version, in one commit; from here on the request is used up
 //	redeem                   the code, or the grant of the refresh token: one transaction of the store
 //	sign, answer
@@ -13,6 +14,10 @@
 // again, it takes its grant with it. A refresh token gives as many tokens as are asked for while its grant lives, and stays
 // the same. What a token of a grant may do is what the person granted, as far as the client is still registered for it and
 // asks for it; it never outlives the grant.
+//
+// With openid in its scope an ID token comes beside the access token. Where that cannot be encrypted as the client
+// registered, there are no tokens: a 400, and the code is as good as before. Openid is never what is left of a request for
+// data.
 //
 // A token request without proof of possession is refused (FAPI 2.0 Security Profile §5.3.2.1-4), unless the operator lets
 // this client have unbound tokens, whose type is Bearer, in its own name. How long a token lives the operator may set for

@@ -153,8 +153,9 @@ func (e *Endpoint) bind(r *http.Request, c client.Client, grantType string, now 
 	return binding{accesstoken.Confirmation{JKT: proof.Thumbprint}, []replay.Use{proof.Use}}, nil
 }
 
-// answer signs the tokens, of which the access token usually lives as long as is that of the client's tokens, and writes the response. The request is
-// spent by now: should the signer fail, the client asks again with a new assertion; whoever had a code begins anew.
+// answer signs the access token, which usually lives as long as those of the client, and then the ID token beside it, and
+// writes the response. The request is spent by now: should the signer fail, the client asks again with a new assertion;
+// whoever had a code begins anew.
 func (e *Endpoint) answer(w http.ResponseWriter, given granted, usually time.Duration, now time.Time) error {
 	compact, issued, err := e.Tokens.Issue(given.token, given.lifetime(usually, now), now)
 	if err != nil {

@@ -29,9 +29,11 @@ func (e *Endpoint) seal(ctx context.Context, c client.Client) seal {
 // idToken makes the ID token that comes with an access token, of which it has the hash; nil: none comes.
 type idToken func(accessToken string) (string, error)
 
-// idTokenOf is the ID token of a grant, for an access token of this scope. Without openid there is none, and where it cannot
-// be protected as the client registered there is no access token either.
-func (e *Endpoint) idTokenOf(c client.Client, g grant.Grant, scope oauth.Scope, want wanted, now time.Time) (idToken, error) {
+// idTokenOf is the ID token of a grant, for an access token of this scope. Without openid there is none, and where it
+// cannot be protected as the client registered there is no access token either.
+func (e *Endpoint) idTokenOf(
+	c client.Client, g grant.Grant, scope oauth.Scope, want wanted, now time.Time,
+) (idToken, error) {
 	switch {
 	case !scope.Has(oauth.OpenID):
 		return nil, nil

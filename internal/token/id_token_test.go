@@ -189,6 +189,9 @@ func TestOpenIDIsNoRemainder(t *testing.T) {
 	b.refused(b.refreshing("scope", "openid fdx:accountbasic:read", "authorization_details", details), oauth.GrantScope)
 	b = newBench(t, with)
 	b.refused(b.refreshing("scope", "openid", "authorization_details", details), oauth.GrantScope)
+	b = newBench(t, with) // a grant from before there were consents
+	b.grants.grant.Details = nil
+	b.refused(b.refreshing(), oauth.GrantScope)
 	b = newBench(t, with)
 	answer, says := b.granted(b.refreshing("scope", "openid"))
 	if answer["scope"] != "openid" || answer["id_token"] == nil || len(says.Details) > 0 || answer["authorization_details"] != nil {

@@ -14,9 +14,11 @@ const refreshToken = "refresh_token"
 
 // judgeRefreshToken reads what a client asks for of a grant that it has (RFC 6749 §6). scope, authorization_details and
 // resource narrow the one token, never the grant: without openid there is no ID token, and with it one without the nonce
-// (OpenID Connect Core §12.2). The refresh token stays the same and is answered again (FAPI 2.0 Security Profile §5.3.2.1-9);
-// the key may be another each time (RFC 9449 §5).
-func (e *Endpoint) judgeRefreshToken(r *http.Request, c client.Client, form oauth.Form, now time.Time) (redemption, error) {
+// (OpenID Connect Core §12.2). The refresh token stays the same and is answered again (FAPI 2.0 Security Profile
+// §5.3.2.1-9); the key may be another each time (RFC 9449 §5).
+func (e *Endpoint) judgeRefreshToken(
+	r *http.Request, c client.Client, form oauth.Form, now time.Time,
+) (redemption, error) {
 	token, err := form.Required(refreshToken)
 	if err != nil {
 		return nil, err

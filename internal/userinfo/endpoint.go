@@ -46,7 +46,8 @@ func (e *Endpoint) Userinfo(w http.ResponseWriter, r *http.Request) error {
 	token := admission.Token
 	oauth.Note(w, oauth.FieldClient, token.ClientID)
 	if token.GrantID == "" {
-		return oauth.Refuse(oauth.ScopeInsufficient, "the access token speaks for no person").Challenged("DPoP", "scope", oauth.OpenID)
+		return oauth.Refuse(oauth.ScopeInsufficient, "the access token speaks for no person").
+			Challenged("DPoP", "scope", oauth.OpenID)
 	}
 	envelope, err := e.envelope(r.Context(), token.ClientID)
 	if err != nil {
@@ -65,7 +66,8 @@ func checkBody(r *http.Request) error {
 		return err
 	}
 	if form, err := url.ParseQuery(string(body)); err == nil && form.Has("access_token") {
-		return oauth.Refuse(oauth.ParameterRepeated, "access_token stood in the body too; send it in the Authorization header alone")
+		return oauth.Refuse(oauth.ParameterRepeated,
+			"access_token stood in the body too; send it in the Authorization header alone")
 	}
 	return nil
 }
