@@ -23,7 +23,7 @@ var (
 
 	// pageURL is where a person asks. A method that HTTP does not know is refused before there is a route.
 	pageURL = regexp.MustCompile(`^(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT|TRACE) https?://[^/?#]+(/[^/?#]+)*` +
-		`/(oauth2/authorize|login|login/attempt|login/callback|accounts|accounts/choice|consent|consent/decision|sign-out|signed-out|connected|connected/attempt|connected/stop|(assets|logos)/[^/?#]+)([?#]|$)`)
+		`/(oauth2/authorize|oauth2/logout|login|login/attempt|login/callback|accounts|accounts/choice|consent|consent/decision|sign-out|signed-out|connected|connected/attempt|connected/stop|(assets|logos)/[^/?#]+)([?#]|$)`)
 
 	// atFormShownAgain is where a form that can be mended is shown with what was wrong in it.
 	atFormShownAgain = regexp.MustCompile(`/(login/attempt|connected/attempt|accounts/choice)$`)

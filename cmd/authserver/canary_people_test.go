@@ -94,6 +94,12 @@ func (c *cage) goodOfPeople() map[string]turns {
 			b := c.at("decision")
 			return []*flow.Request{c.sending(b, filledIn(formTo(b.Page, "/consent/decision")))}
 		},
+		"/oauth2/logout": func() []*flow.Request {
+			wish := url.Values{"client_id": {c.client.ID}, "post_logout_redirect_uri": {goodbye}, "state": {"of the client"}}
+			target := c.issuer + "/oauth2/logout"
+			return []*flow.Request{{Method: http.MethodPost, URL: target, Form: wish},
+				c.from(accounts, &flow.Request{Method: http.MethodGet, URL: target + "?" + wish.Encode()})}
+		},
 		"/sign-out": func() []*flow.Request {
 			a := ask(c.t, c.client).as(c.person)
 			b := a.browser() // with a session of its own

@@ -134,6 +134,7 @@ var onPurpose = map[string]*regexp.Regexp{
 	"/consent/decision":            regexp.MustCompile(`Location:\[` + regexp.QuoteMeta(callback) + `\?code=[\w-]{43}&`),
 	"/connected":                   regexp.MustCompile(`Set-Cookie:\[own-login=[\w-]{43};|` + formToken.String()),
 	"/connected/attempt":           regexp.MustCompile(`Set-Cookie:\[session=[\w-]{43};|` + formToken.String()),
+	"/oauth2/logout":               formToken,
 	"/oauth2/token":                regexp.MustCompile(`"(access|refresh|id)_token":"[^"]+"`),
 }
 

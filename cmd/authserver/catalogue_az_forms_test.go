@@ -161,7 +161,7 @@ func actionsThatAreRead(t *testing.T, d *deployment) {
 	}
 	for path, allow := range map[string]string{"/login": "GET, HEAD", "/accounts": "GET, HEAD", "/consent": "GET, HEAD",
 		"/signed-out": "GET, HEAD", "/connected": "GET, HEAD",
-		"/oauth2/authorize": "GET, HEAD, POST"} {
+		"/oauth2/authorize": "GET, HEAD, POST", "/oauth2/logout": "GET, HEAD, POST"} {
 		e := knock(t, b, &flow.Request{Method: http.MethodPut, URL: d.issuer + path})
 		if e.Status != http.StatusMethodNotAllowed || e.ResponseHeader.Get("Allow") != allow {
 			t.Errorf("%s: %d, Allow %q", path, e.Status, e.ResponseHeader.Get("Allow"))

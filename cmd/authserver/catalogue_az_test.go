@@ -69,7 +69,7 @@ func attacksOnAuthorization() []attack {
 			}
 		}},
 		{"AZ-26", mixUps},
-	}, attacksOnForms(), attacksOnLogin())
+	}, attacksOnForms(), attacksOnLogin(), attacksOnAnswers())
 }
 
 // grants counts the grants that the database holds.
@@ -176,6 +176,9 @@ func (d *deployment) everyPage(t *testing.T) map[string]*flow.Exchange {
 	keep("accounts without one", submit(t, b, accounts))
 	a.upTo(b, "decision")
 	keep("consent", b.Page)
+	keep("logout", visit(t, b, d.issuer+"/oauth2/logout"))
+	keep("logout refused", visit(t, b, d.issuer+"/oauth2/logout?post_logout_redirect_uri="+url.QueryEscape(goodbye)))
+	a.upTo(b, "decision")
 	keep("signed out", submit(t, b, formTo(b.Page, "/sign-out")))
 	login.Fields.Set("form_token", "another")
 	keep("a wrong form", submit(t, b, login))
@@ -183,13 +186,15 @@ func (d *deployment) everyPage(t *testing.T) map[string]*flow.Exchange {
 	keep("no interaction", visit(t, b, d.issuer+"/consent?interaction=unknown"))
 	keep("no request", visit(t, b, d.issuer+"/oauth2/authorize"))
 	a.answerIn(b, flow.Approve)
+	ask(t, a.client, bend("response_mode", "form_post.jwt")).answerIn(b, flow.Approve)
+	keep("answer", b.Page)
 	for _, e := range b.Exchanges {
 		if e.Status == http.StatusSeeOther {
 			all["from "+e.URL] = e
 		}
 	}
 	for name, status := range map[string]int{"login": 200, "login refused": 401, "accounts": 200,
-		"accounts without one": 400, "consent": 200,
+		"accounts without one": 400, "consent": 200, "logout": 200, "logout refused": 400, "answer": 200,
 		"signed out": 200, "a wrong form": 403, "a wrong method": 405, "no interaction": 400, "no request": 400} {
 		if all[name].Status != status {
 			t.Errorf("%s: %d, want %d", name, all[name].Status, status)

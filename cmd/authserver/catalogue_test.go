@@ -24,7 +24,6 @@ var later = map[string]string{
 	"CC-11": "JWT bearer", "CC-13": "JWT bearer",
 	"PR-40": "authorization details",
 	"RT-11": "authorization details", "RT-13": "authorization details",
-	"AZ-24": "JARM", "AZ-25": "JARM",
 	"DR-23": "mutual TLS", "DR-24": "a load of its own",
 }
 

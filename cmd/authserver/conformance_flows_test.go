@@ -64,7 +64,7 @@ func modulesOfFlows() []module {
 // Discovery), as far as this server has them, with the type of each.
 var registered = map[string]string{
 	"issuer": "url", "authorization_endpoint": "url", "pushed_authorization_request_endpoint": "url", "token_endpoint": "url",
-	"registration_endpoint": "url", "introspection_endpoint": "url", "revocation_endpoint": "url", "jwks_uri": "url",
+	"registration_endpoint": "url", "introspection_endpoint": "url", "revocation_endpoint": "url", "jwks_uri": "url", "end_session_endpoint": "url",
 	"require_pushed_authorization_requests": "bool", "authorization_response_iss_parameter_supported": "bool",
 	"request_parameter_supported": "bool", "request_uri_parameter_supported": "bool", "require_signed_request_object": "bool",
 	"request_object_signing_alg_values_supported": "list",
@@ -76,8 +76,10 @@ var registered = map[string]string{
 	"introspection_signing_alg_values_supported":    "list",
 	"introspection_encryption_alg_values_supported": "list", "introspection_encryption_enc_values_supported": "list",
 	"revocation_endpoint_auth_methods_supported": "list", "revocation_endpoint_auth_signing_alg_values_supported": "list",
-	"dpop_signing_alg_values_supported": "list",
-	"userinfo_endpoint":                 "url", "claims_parameter_supported": "bool", "claims_supported": "list", "subject_types_supported": "list",
+	"dpop_signing_alg_values_supported":          "list",
+	"authorization_signing_alg_values_supported": "list", "authorization_encryption_alg_values_supported": "list",
+	"authorization_encryption_enc_values_supported": "list",
+	"userinfo_endpoint":                             "url", "claims_parameter_supported": "bool", "claims_supported": "list", "subject_types_supported": "list",
 	"id_token_signing_alg_values_supported":    "list",
 	"id_token_encryption_alg_values_supported": "list", "id_token_encryption_enc_values_supported": "list",
 	"userinfo_signing_alg_values_supported":    "list",
@@ -114,6 +116,8 @@ func verifyMetadata(p *plan) {
 		for name, must := range map[string][]string{
 			"response_types_supported": {"code"}, "code_challenge_methods_supported": {"S256"}, "token_endpoint_auth_methods_supported": {"private_key_jwt"},
 			"request_object_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
+			"authorization_signing_alg_values_supported":  {"PS256", "ES256", "EdDSA"},
+			"response_modes_supported":                    {"query", "jwt", "query.jwt", "form_post.jwt"},
 			"grant_types_supported":                       {"authorization_code", "client_credentials", "refresh_token"},
 			"dpop_signing_alg_values_supported":           {"PS256", "ES256", "EdDSA"}, "token_endpoint_auth_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
 			"id_token_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"}, "userinfo_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},

@@ -12,7 +12,7 @@ func modulesOfObjects() []module {
 	takes := func(edits func(c *flow.Client) []flow.Edit) func(*plan) {
 		return func(p *plan) {
 			for _, c := range []*flow.Client{p.first, p.second} {
-				a := askWith(p.t, c, asObject(c, edits(c)...), bend("redirect_uri", suite))
+				a := askWith(p.t, c, asObject(c, edits(c)...), bend("redirect_uri", suite), bend("response_mode", "jwt"))
 				p.redeemed(a, p.approved(a))
 			}
 		}

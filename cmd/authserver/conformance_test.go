@@ -36,7 +36,7 @@ type plan struct {
 	*deployment
 	t             *testing.T
 	first, second *flow.Client
-	signs         bool          // they must sign their requests, and do
+	signs         bool          // they must sign their requests, and do, and ask for signed answers (JARM)
 	browser       *flow.Browser // alex is signed in there
 }
 
@@ -47,7 +47,8 @@ const (
 )
 
 // TestConformance plays every module of the plans that needs no certificate, and wants the strictest of the answers that a
-// module takes: those of the Security Profile, and those of Message Signing, where the requests are signed.
+// module takes: those of the Security Profile, and those of Message Signing, where the requests are signed, and the answers
+// (asking.opened holds each to conformance.md §2.3).
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	profile := slices.Concat(modulesOfFlows(), modulesOfPushes(), modulesOfBrowsers(), modulesOfCodes(), modulesOfClients(), modulesOfProofs(),
@@ -108,6 +109,7 @@ func (d *deployment) conforming(replica int, alg string, signs bool) *flow.Clien
 		m["token_endpoint_auth_signing_alg"] = alg
 		if signs {
 			m["require_signed_request_object"], m["request_object_signing_alg"] = true, alg
+			m["authorization_signed_response_alg"] = alg
 		}
 		m["scope"] = "openid offline_access fdx:accountbasic:read fdx:transactions:read"
 	})), k, key(d.t, "ES256"))
@@ -133,7 +135,11 @@ func (p *plan) askWith(c *flow.Client, alter func(*flow.Request), edits ...func(
 		}
 		alter(r)
 	}
-	a := askWith(p.t, c, as, append([]func(url.Values){bend("redirect_uri", suite)}, edits...)...)
+	own := []func(url.Values){bend("redirect_uri", suite)}
+	if p.signs {
+		own = append(own, bend("response_mode", "jwt"))
+	}
+	a := askWith(p.t, c, as, append(own, edits...)...)
 	answer := a.pushed.JSON()
 	if expiresIn := wholeSeconds(p.t, answer["expires_in"]); len(answer) != 2 || expiresIn != 90 {
 		p.t.Errorf("PAR: %s", a.pushed.ResponseBody)

@@ -15,7 +15,7 @@ import (
 )
 
 // document reads the metadata as a client would that knows nothing else.
-func document(t *testing.T, s *flow.Server, target string) map[string]any {
+func document(t testing.TB, s *flow.Server, target string) map[string]any {
 	t.Helper()
 	e := raw(t, s, http.MethodGet, target, nil, "")
 	if e.Status != http.StatusOK || e.ResponseHeader.Get("Content-Type") != "application/json" {
@@ -104,7 +104,7 @@ func TestMetadataIsTrue(t *testing.T) {
 func useEndpoints(t *testing.T, d *deployment, m map[string]any) {
 	answers := map[string]string{
 		"token_endpoint": "401", "introspection_endpoint": "401", "revocation_endpoint": "401", "registration_endpoint": "400", "jwks_uri": "200",
-		"pushed_authorization_request_endpoint": "401", "authorization_endpoint": "400",
+		"pushed_authorization_request_endpoint": "401", "authorization_endpoint": "400", "end_session_endpoint": "303",
 		"userinfo_endpoint": "401"}
 	s := d.server(0)
 	for name, value := range m {

@@ -185,7 +185,7 @@ var labelWords = map[string]func(string) bool{
 	"route": oneOf("none", "/oauth2/token", "/oauth/token", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/jwks", "/fdx/v6/register",
 		"/fdx/v6/register/{client_id}", "/fdx/v6/consents/{consent_id}", "/fdx/v6/consents/{consent_id}/revocation", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/errors/{reason}", "/demo/accounts",
 		"/oauth2/par", "/oauth2/userinfo", "/oauth2/authorize", "/login", "/login/attempt", "/login/callback", "/accounts", "/accounts/choice", "/consent",
-		"/consent/decision", "/connected", "/connected/attempt", "/connected/stop", "/sign-out", "/signed-out", "/assets/{name}",
+		"/consent/decision", "/connected", "/connected/attempt", "/connected/stop", "/oauth2/logout", "/sign-out", "/signed-out", "/assets/{name}",
 		"/logos/{client_id}"),
 	"method": oneOf("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other"),
 	"status": regexp.MustCompile(`^[2-5]\d\d$`).MatchString,

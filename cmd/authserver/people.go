@@ -36,7 +36,8 @@ func (a *app) wirePeople(
 		return err
 	}
 	endpoint := &authorize.Endpoint{
-		Issuer: c.issuer, Store: a.store, Pages: pages, Forms: forms, Sessions: c.sessions, Life: c.life, Now: a.now,
+		Issuer: c.issuer, Store: a.store, IDTokens: identities, Sealer: sealer, Pages: pages, Forms: forms, Sessions: c.sessions,
+		Life: c.life, Now: a.now,
 	}
 	switch c.login {
 	case loginBuiltin:

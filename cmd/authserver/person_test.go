@@ -14,14 +14,19 @@ import (
 	"golang.org/x/net/html"
 )
 
-// callback is where the clients of these tests have people sent back to. Nobody goes there.
-const callback = "https://client.example/cb"
+// callback is where the clients of these tests have people sent back to, and goodbye those who have signed out. Nobody goes
+// there.
+const (
+	callback = "https://client.example/cb"
+	goodbye  = "https://client.example/goodbye"
+)
 
 // recipient is a client that may ask people, beside what every client of these tests may.
 func recipient(m map[string]any) {
 	m["grant_types"] = []string{"authorization_code", "refresh_token", "client_credentials"}
 	m["response_types"] = []string{"code"}
 	m["redirect_uris"] = []string{callback, callback + "?dummy1=lorem&dummy2=ipsum"}
+	m["post_logout_redirect_uris"] = []string{goodbye}
 }
 
 // recipient registers a client that may ask people.
@@ -147,6 +152,10 @@ func checkPage(t testing.TB, e *flow.Exchange) {
 	if h.Get("X-Frame-Options") != "DENY" || !strings.Contains(policy, "frame-ancestors 'none'") {
 		complain("AZ-05: it may be framed")
 	}
+	if isPosted(e) {
+		checkPosted(e, complain)
+		return
+	}
 	if !strings.HasPrefix(policy, "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'") ||
 		h.Get("Content-Type") != "text/html; charset=utf-8" {
 		complain("AZ-23: what it is, and may load")
@@ -213,6 +222,9 @@ func (a *asking) answerAt(b *flow.Browser, target, decision string) url.Values {
 func (a *asking) told(p *flow.Page) url.Values {
 	a.t.Helper()
 	answer, err := flow.ReadReturn(p.Location, a.params.Get("redirect_uri"))
+	if mode := a.params.Get("response_mode"); mode != "" && mode != "query" {
+		answer, err = a.opened(p, mode)
+	}
 	if err != nil {
 		a.t.Fatalf("%v: %s", err, p)
 	}

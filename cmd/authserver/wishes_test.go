@@ -111,7 +111,7 @@ func TestNobodySignsIn(t *testing.T) {
 	for path, method := range map[string]string{"/oauth2/par": "POST", "/oauth2/authorize": "GET", "/login": "GET",
 		"/login/attempt": "POST", "/login/callback": "GET",
 		"/accounts": "GET", "/accounts/choice": "POST", "/consent": "GET", "/consent/decision": "POST", "/sign-out": "POST",
-		"/signed-out": "GET", "/assets/style.css": "GET", "/logos/demo": "GET"} {
+		"/oauth2/logout": "GET", "/signed-out": "GET", "/assets/style.css": "GET", "/logos/demo": "GET"} {
 		e, err := s.Send(t.Context(), &flow.Request{Method: method, URL: d.issuer + path, Form: url.Values{"a": {"b"}}})
 		if err != nil || e.Status != http.StatusNotFound || reasonOf(e) != oauth.NoSuchEndpoint {
 			t.Errorf("%s: %v %+v", path, err, e)
@@ -123,7 +123,7 @@ func TestNobodySignsIn(t *testing.T) {
 		if strings.Contains(name, "author") && name != "authorization_details_types_supported" ||
 			slices.Contains([]string{"code_challenge_methods_supported",
 				"response_types_supported", "response_modes_supported", "prompt_values_supported", "ui_locales_supported",
-				"acr_values_supported"}, name) {
+				"acr_values_supported", "end_session_endpoint"}, name) {
 			t.Errorf("the metadata has %s: %v", name, document[name])
 		}
 	}

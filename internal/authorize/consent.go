@@ -104,6 +104,10 @@ func (e *Endpoint) approve(w http.ResponseWriter, r *http.Request, t turn, now t
 		CodeHash:      code.Hash(),
 		InteractionID: oauth.InteractionID(w),
 	}
+	to, err := e.back(r, t, now)
+	if err != nil {
+		return err
+	}
 	if err := e.decide(r, t, &approval, now); err != nil {
 		return err
 	}
@@ -111,6 +115,5 @@ func (e *Endpoint) approve(w http.ResponseWriter, r *http.Request, t turn, now t
 	oauth.Note(w, oauth.FieldSubject, t.session.Subject)
 	oauth.Note(w, oauth.FieldGrantID, approval.Grant.ID)
 	oauth.Note(w, oauth.FieldScope, approval.Grant.Scope)
-	t.to(e.Issuer).Redirect(w, url.Values{"code": {code.Reveal()}})
-	return nil
+	return to.Answer(w, url.Values{"code": {code.Reveal()}})
 }

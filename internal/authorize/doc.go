@@ -6,7 +6,7 @@
 //	GET  /accounts           which accounts?         POST /accounts/choice
 //	GET  /consent            may they?               POST /consent/decision   → 303 to the client, with a code or a refusal
 //	GET  /connected          what have I allowed?    POST /connected/stop     (POST /connected/attempt: who are you?)
-//	POST /sign-out           GET /signed-out
+//	GET  /oauth2/logout      an app says so: really? POST /sign-out          → 303 to the client, or GET /signed-out
 //
 // What comes next is decided in one place, goOn, from the interaction and the session; every page but the one whose turn it
 // is sends the browser on. So the back button, a reload, and a page that somebody else left open all end where they should.

@@ -10,9 +10,11 @@ import (
 	"authserver/internal/client"
 	"authserver/internal/fdx"
 	"authserver/internal/grant"
+	"authserver/internal/idtoken"
 	"authserver/internal/oauth"
 	"authserver/internal/page"
 	"authserver/internal/person"
+	"authserver/internal/response"
 )
 
 // Store keeps interactions, sessions and what people decide. Every id is a SHA-256.
@@ -63,7 +65,9 @@ type Endpoint struct {
 	Store     Store
 	Passwords Passwords
 	Upstream  Upstream
-	Accounts  Accounts // nil: nobody has any here
+	Accounts  Accounts        // nil: nobody has any here
+	IDTokens  idtoken.Tokens  // recognise who is sent to sign out
+	Sealer    response.Sealer // protect what clients are told as they registered
 	Pages     *page.Pages
 	Forms     Forms
 	Sessions  person.Lifetimes
@@ -93,19 +97,28 @@ func (e *Endpoint) Authorize(w http.ResponseWriter, r *http.Request) error {
 	return e.arrive(w, r, clientID, oauth.Secret(secret))
 }
 
-// parameters are the two that count, each once, of the query or of a form.
-func parameters(r *http.Request) (clientID, requestURI string, err error) {
+// valuesOf are the parameters of the query, or of a form.
+func valuesOf(r *http.Request) (url.Values, error) {
 	raw := r.URL.RawQuery
 	if r.Method == http.MethodPost {
 		body, err := oauth.ReadBody(r)
 		if err != nil {
-			return "", "", err
+			return nil, err
 		}
 		raw = string(body)
 	}
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return "", "", oauth.Refuse(oauth.BodyMalformed, "the query is malformed").Because(err)
+		return nil, oauth.Refuse(oauth.BodyMalformed, "the query is malformed").Because(err)
+	}
+	return values, nil
+}
+
+// parameters are the two that count, each once.
+func parameters(r *http.Request) (clientID, requestURI string, err error) {
+	values, err := valuesOf(r)
+	if err != nil {
+		return "", "", err
 	}
 	for _, name := range []string{"client_id", "request_uri"} {
 		switch all := values[name]; {
@@ -170,11 +183,6 @@ type turn struct {
 
 // id is how the store knows the interaction.
 func (t turn) id() []byte { return t.secret.Hash() }
-
-// to is where refusals go that are the client's to know. The redirect URI has been looked up once more by then.
-func (t turn) to(issuer string) oauth.Return {
-	return oauth.Return{RedirectURI: t.interaction.Request.RedirectURI, State: t.interaction.Request.State, Issuer: issuer}
-}
 
 // find is the turn of a request that names its interaction, which takes a step.
 func (e *Endpoint) find(w http.ResponseWriter, r *http.Request, handle string, now time.Time) (turn, error) {

@@ -21,7 +21,10 @@ import (
 	"authserver/internal/person"
 )
 
-const callback = "https://client.example/cb"
+const (
+	callback = "https://client.example/cb"
+	bye      = "https://client.example/bye" // where c1 has people sent who have signed out
+)
 
 var life = fdx.Life{Longest: fdx.MaxLife, Once: 10 * time.Minute}
 
@@ -51,7 +54,7 @@ func newHouse(t *testing.T, issuer string) *house {
 		sessions: map[string]person.Session{},
 	}}
 	h.memory.clients["c1"] = client.Client{ID: "c1", Metadata: client.Metadata{ClientName: "An app",
-		RedirectURIs: []string{callback}}}
+		RedirectURIs: []string{callback}, PostLogoutRedirectURIs: []string{bye, bye + "?a=b"}}}
 	h.Endpoint = &Endpoint{
 		Issuer: issuer, Store: h.memory, Passwords: everybody{}, Accounts: h, Pages: pages, Forms: forms,
 		Sessions: person.Lifetimes{Idle: 15 * time.Minute, Most: 8 * time.Hour}, Life: life, Now: func() time.Time { return h.now },
@@ -63,7 +66,7 @@ func newHouse(t *testing.T, issuer string) *house {
 		"GET /accounts":       e.ShowAccounts, "POST /accounts/choice": e.Choose, "GET /consent": e.ShowConsent,
 		"POST /consent/decision": e.Answer,
 		"GET /connected":         e.Connected, "POST /connected/attempt": e.OwnAttempt, "POST /connected/stop": e.Stop,
-		"POST /sign-out": e.SignOut, "GET /signed-out": e.SignedOut,
+		"/oauth2/logout": e.Logout, "POST /sign-out": e.SignOut, "GET /signed-out": e.SignedOut,
 	} {
 		h.routes.Handle(pattern, oauth.Pages{Base: issuer, Show: e.ShowError}.Serve(handler))
 	}

@@ -138,6 +138,10 @@ func (e *Endpoint) accounts(r *http.Request, t turn) ([]person.Account, error) {
 
 // end answers the request with a refusal, which goes to the client: the request is dead then.
 func (e *Endpoint) end(w http.ResponseWriter, r *http.Request, t turn, refusal *oauth.Error, now time.Time) error {
+	to, err := e.back(r, t, now)
+	if err != nil {
+		return err
+	}
 	if err := e.decide(r, t, nil, now); err != nil {
 		return err
 	}
@@ -145,7 +149,7 @@ func (e *Endpoint) end(w http.ResponseWriter, r *http.Request, t turn, refusal *
 		oauth.Note(w, oauth.FieldEvent, audit.GrantDenied)
 		oauth.Note(w, oauth.FieldSubject, t.session.Subject)
 	}
-	return refusal.ToClient(t.to(e.Issuer))
+	return refusal.ToClient(to)
 }
 
 // decide keeps the one answer to the request. The interaction's cookie stays until its time is over: whoever goes back to a

@@ -11,7 +11,11 @@ import (
 // SignOut ends the session, also from a page whose interaction is over or forgotten: nobody shall leave a browser signed in
 // because of that. The interaction stays, for whoever signs in next. Where the session is over there is nothing to refuse.
 func (e *Endpoint) SignOut(w http.ResponseWriter, r *http.Request) error {
-	form, err := e.Forms.read(r)
+	form, err := e.Forms.read(r, "client_id", "post_logout_redirect_uri", "state")
+	if err != nil {
+		return err
+	}
+	afterwards, err := e.afterwards(r.Context(), form)
 	if err != nil {
 		return err
 	}
@@ -33,7 +37,10 @@ func (e *Endpoint) SignOut(w http.ResponseWriter, r *http.Request) error {
 		oauth.Note(w, oauth.FieldSubject, t.session.Subject)
 	}
 	e.setCookie(w, sessionCookie, "", 0)
-	if t.handle == "" { // the page of connected apps
+	switch {
+	case afterwards != "":
+		return e.sendTo(w, afterwards)
+	case t.handle == "": // the page of connected apps
 		return e.sendTo(w, e.Issuer+"/signed-out?"+own)
 	}
 	return e.toPage(w, "/signed-out", t.handle)

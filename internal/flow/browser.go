@@ -192,7 +192,7 @@ type Person struct {
 func (b *Browser) Answer(ctx context.Context, person Person, decision string) (did string, err error) {
 	var deeds []string
 	seen := map[string]bool{}
-	for err == nil && b.Page.Location == "" {
+	for err == nil && !b.Page.leaves() {
 		field := b.Page.asks()
 		if seen[field] {
 			return strings.Join(deeds[:len(deeds)-1], ", "), fmt.Errorf("the page comes again: %s", b.Page)

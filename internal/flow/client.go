@@ -145,8 +145,9 @@ func (s *Server) Register(ctx context.Context, request *Request, key, dpopKey *K
 type Client struct {
 	Server  *Server
 	ID      string
-	Key     *Key // signs assertions and request objects
-	DPoPKey *Key // signs proofs
+	Key     *Key                                     // signs assertions and request objects
+	DPoPKey *Key                                     // signs proofs
+	Decrypt func(jwe string) (jws string, err error) // opens what is encrypted for the client; nil: nothing
 
 	RegistrationToken string // registration_access_token
 	RegistrationURI   string // registration_client_uri

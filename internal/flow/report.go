@@ -164,7 +164,7 @@ func play(ctx context.Context, server *Server, name string, stages []stage, done
 // What must not be shown: parameters of requests, redirects and forms, and members of answers.
 var (
 	secretParameters = []string{"client_assertion", "client_secret", "code", "code_verifier", "form_token", "password",
-		"refresh_token", "request", "request_uri", "token"}
+		"refresh_token", "request", "request_uri", "response", "token"}
 	secretMembers = []string{"access_token", "client_secret", "id_token", "refresh_token", "registration_access_token", "request_uri"}
 )
 

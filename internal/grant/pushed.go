@@ -17,10 +17,17 @@ const (
 // RequestURI stands before the secret in a request_uri (RFC 9126 §2.2).
 const RequestURI = "urn:ietf:params:oauth:request_uri:"
 
+// The response modes of an answer that is one JWT: in the query, or in a form (JARM §2.3).
+const (
+	QueryJWT    = "query.jwt"
+	FormPostJWT = "form_post.jwt"
+)
+
 // Pushed is an authorization request as it was validated when it was pushed (RFC 9126). Nothing of it is judged again.
 type Pushed struct {
 	ClientID      string      `json:"client_id"`
 	RedirectURI   string      `json:"redirect_uri"`
+	ResponseMode  string      `json:"response_mode,omitempty"` // how the answer goes back; "": in plain parameters of the query
 	State         string      `json:"state,omitempty"`
 	Scope         string      `json:"scope"`
 	Resources     []string    `json:"resources,omitempty"`

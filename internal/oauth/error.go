@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -48,6 +49,11 @@ type Return struct {
 	RedirectURI string
 	State       string // as the client sent it; "": it sent none
 	Issuer      string // RFC 9207 §2
+
+	// Seal makes the one JWT of all that the client is told (JARM §2.1); nil: it is told in plain parameters.
+	Seal func(parameters url.Values) (jwt string, err error)
+	// Post takes the JWT to the client by a form (JARM §2.3.3); nil: it goes in the query.
+	Post func(w http.ResponseWriter, jwt string)
 }
 
 // ToClient has the refusal told to the client, by way of the browser (RFC 6749 §4.1.2.1). Only a redirect URI that is

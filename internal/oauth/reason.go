@@ -128,6 +128,7 @@ const (
 	ClusterWithoutScope     Reason = "data_cluster_without_scope"
 	ResponseTypeUnsupported Reason = "response_type_unsupported"
 	ResponseModeUnsupported Reason = "response_mode_unsupported"
+	ResponseModeRefused     Reason = "response_mode_not_registered"
 	RedirectURIUnknown      Reason = "redirect_uri_unknown"
 	ChallengeRefused        Reason = "code_challenge_refused"
 	KeyThumbprint           Reason = "dpop_jkt"
@@ -157,6 +158,7 @@ const (
 	AuthenticationTooWeak Reason = "authentication_too_weak"
 	PersonDenied          Reason = "person_denied"
 	NothingToShare        Reason = "nothing_to_share"
+	LogoutURIUnknown      Reason = "post_logout_redirect_uri_unknown"
 
 	CodeUnknown         Reason = "code_unknown"
 	CodeExpired         Reason = "code_expired"

@@ -86,6 +86,7 @@ var reasons = []Explanation{
 	{ClusterWithoutScope, InvalidScope, 0, "authorization_details asks for a data cluster, and scope for none of the scopes that open it (FDX).", "Ask for the scope that the description names as well, or leave the data cluster out."},
 	{ResponseTypeUnsupported, UnsupportedResponseType, 0, "response_type is not code (FAPI 2.0 Security Profile, 5.3.2.2).", "Send response_type=code."},
 	{ResponseModeUnsupported, InvalidRequest, 0, "response_mode is not one that this server answers with.", "Leave it out, or send one of response_modes_supported."},
+	{ResponseModeRefused, InvalidRequest, 0, "The client is registered for other response modes. Without response_mode a request asks for query.", "Send one of the registered response_modes, or register this one."},
 	{RedirectURIUnknown, InvalidRequest, 0, "redirect_uri is not registered. It is compared character by character: case, slashes, port and query count.", "Send a registered redirect_uri, or register this one."},
 	{ChallengeRefused, InvalidRequest, 0, "The PKCE challenge is missing, malformed, or not of the method S256 (RFC 7636).", "Send code_challenge = BASE64URL(SHA256(code_verifier)) and code_challenge_method=S256."},
 	{KeyThumbprint, InvalidRequest, 0, "dpop_jkt is no thumbprint, or not that of the DPoP proof beside it (RFC 9449, 10.1).", "Send the RFC 7638 SHA-256 thumbprint of the key that will redeem the code, or leave dpop_jkt out and send a proof."},
@@ -115,6 +116,7 @@ var reasons = []Explanation{
 	{AuthenticationTooWeak, UnmetAuthentication, 0, "The person signed in, but in none of the ways that acr_values asks for.", "Ask for one of acr_values_supported, or leave acr_values out."},
 	{PersonDenied, AccessDenied, 0, "The person said no.", "Respect it."},
 	{NothingToShare, AccessDenied, 0, "The request is about accounts, and the person has none that can be shared.", "Send somebody who has; or ask for data of the customer (resourceType CUSTOMER) too."},
+	{LogoutURIUnknown, InvalidRequest, 0, "post_logout_redirect_uri is not registered for the client of id_token_hint or client_id, or there is no such client. It is compared character by character.", "Register it in post_logout_redirect_uris, and send the client_id or an ID token of that client."},
 
 	{CodeUnknown, InvalidGrant, 0, "The code is not one of this client's, or it has been ended: by five wrong tries, or because its grant was withdrawn.", "Send the code as it came in the redirect, once, at most 60 seconds later."},
 	{CodeExpired, InvalidGrant, 0, "The code is older than 60 seconds.", "Redeem the code as soon as it arrives."},

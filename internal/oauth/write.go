@@ -33,15 +33,18 @@ func (p Pages) Serve(h Handler) http.Handler {
 }
 
 // Write answers with err as the RFCs have it: JSON, no-store, and WWW-Authenticate where a protected resource or an
-// Authorization header was concerned; a redirect where the refusal goes to the client; a page where a person asked. Only
-// the members of the JSON are FDX's at its resources.
+// Authorization header was concerned; the way back to the client where the refusal goes there; a page where a person
+// asked. Only the members of the JSON are FDX's at its resources.
 func (p Pages) Write(w http.ResponseWriter, r *http.Request, err error) {
 	e := asError(err)
 	if o := observer(w); o != nil {
 		o.Refused(e)
 	}
 	if e.Client != nil {
-		e.Client.Redirect(w, url.Values{"error": {string(e.Code())}, "error_description": {Printable(e.Description)}})
+		told := url.Values{"error": {string(e.Code())}, "error_description": {Printable(e.Description)}}
+		if err := e.Client.Answer(w, told); err != nil {
+			p.Write(w, r, err) // to the person: what cannot be sealed for the client does not go there in the open
+		}
 		return
 	}
 	for _, field := range e.authenticate() {
@@ -97,22 +100,44 @@ func plainly(status int) string {
 	return "The application asked in a way that is not understood here."
 }
 
-// Redirect sends the browser back to the client with these parameters, the state and the issuer, in the query, behind
-// whatever query the redirect URI has (RFC 6749 §4.1.2, RFC 9207 §2). It is 303, so that no form is sent on (FAPI 2.0
-// Security Profile §5.3.2.2-10).
-func (r Return) Redirect(w http.ResponseWriter, parameters url.Values) {
+// Answer sends the browser back to the client with these parameters, the state and the issuer (RFC 6749 §4.1.2, RFC 9207
+// §2), or with the one JWT that holds them. After an error nothing has been written.
+func (r Return) Answer(w http.ResponseWriter, parameters url.Values) error {
 	parameters.Set("iss", r.Issuer)
 	if r.State != "" {
 		parameters.Set("state", r.State)
 	}
-	separator := "?"
-	if strings.Contains(r.RedirectURI, "?") {
-		separator = "&"
+	if r.Seal == nil {
+		r.redirect(w, parameters)
+		return nil
 	}
+	jwt, err := r.Seal(parameters)
+	switch {
+	case err != nil:
+		return err
+	case r.Post != nil:
+		r.Post(w, jwt)
+	default:
+		r.redirect(w, url.Values{"response": {jwt}})
+	}
+	return nil
+}
+
+// redirect is 303, so that no form is sent on (FAPI 2.0 Security Profile §5.3.2.2-10).
+func (r Return) redirect(w http.ResponseWriter, parameters url.Values) {
 	NoStore(w)
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	w.Header().Set("Location", r.RedirectURI+separator+strings.ReplaceAll(parameters.Encode(), "+", "%20"))
+	w.Header().Set("Location", AddQuery(r.RedirectURI, parameters))
 	w.WriteHeader(http.StatusSeeOther)
+}
+
+// AddQuery puts parameters behind whatever query a URI of a client has (RFC 6749 §3.1.2).
+func AddQuery(uri string, parameters url.Values) string {
+	separator := "?"
+	if strings.Contains(uri, "?") {
+		separator = "&"
+	}
+	return uri + separator + strings.ReplaceAll(parameters.Encode(), "+", "%20")
 }
 
 // WriteJSON writes v as an answer that no cache keeps (RFC 6749 §5.1). An encoding failure can only be a fault of the

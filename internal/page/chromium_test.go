@@ -137,6 +137,10 @@ func TestChromiumKeyboard(t *testing.T) {
 		"connected-stopped": {
 			"stopped", []string{"exactly-0", "history-0", "stop-0", "exactly-1", "history-1", "sign-out"},
 		},
+		"logout":          {"", []string{"sign-out"}},
+		"logout-over":     {"", []string{"continue"}},
+		"answer":          {"", []string{"continue"}},
+		"failure-logout":  {"", []string{"sign-out", "reason"}},
 		"signed-out":      {"", []string{"again"}},
 		"failure-expired": {"", []string{"reason"}},
 	}

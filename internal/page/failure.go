@@ -16,6 +16,7 @@ var kinds = map[oauth.Reason]string{
 	oauth.RequestCrowded:        "link",
 	oauth.NoSuchEndpoint:        "link",
 	oauth.ClientChanged:         "application",
+	oauth.EncryptionKeyMissing:  "application",
 	oauth.FormRefused:           "form",
 	oauth.FormField:             "form",
 	oauth.CrossSite:             "form",
@@ -36,6 +37,8 @@ var kinds = map[oauth.Reason]string{
 func (f Failure) Kind() string {
 	kind, ok := kinds[f.Reason]
 	switch {
+	case f.SignOut != "":
+		return "logout"
 	case ok:
 		return kind
 	case f.Status == http.StatusTooManyRequests:

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"html/template"
 	"slices"
 	"strings"
 	"time"
@@ -152,9 +153,37 @@ const (
 // Ticked tells whether an account is chosen already.
 func (a Accounts) Ticked(id string) bool { return slices.Contains(a.Chosen, id) }
 
+// Answer takes what a client is told to its redirect URI, by a form that sends itself (JARM §2.3.3). Where scripts are
+// switched off the person presses its button.
+type Answer struct {
+	Client   string
+	Target   string // the redirect URI, of http or https
+	Response string // a JWT
+}
+
+// Logout asks whoever is signed in whether to sign out. What an app wants then goes along in the form.
+type Logout struct {
+	Form
+	Over        bool // nobody is signed in: all that is left is to go back to the app
+	Person      string
+	Client      string // name of the app that sent the person here; "": none that is known
+	ClientID    string
+	RedirectURI string // where the browser goes afterwards; "": nowhere
+	State       string
+}
+
 // SignedOut says that nobody is signed in any more.
 type SignedOut struct {
 	Again string // path on this server to go on with; "": none. Anything else than a path is left out.
+}
+
+// Action is the form's attribute of that name. It is written here, since html/template writes some characters of a URI in
+// another way, and a client's server may know only the way in which it registered them.
+func (a Answer) Action() template.HTMLAttr {
+	if !strings.HasPrefix(a.Target, "https://") && !strings.HasPrefix(a.Target, "http://") {
+		return `action=""`
+	}
+	return template.HTMLAttr(`action="` + template.HTMLEscapeString(a.Target) + `"`)
 }
 
 // Onward is Again where it is a path on this server.
@@ -162,6 +191,9 @@ func (s SignedOut) Onward() string { return pathHere(s.Again) }
 
 // Picture is Logo where it is a path on this server.
 func (p Party) Picture() string { return pathHere(p.Logo) }
+
+// Logout is SignOut where it is a path on this server.
+func (f Failure) Logout() string { return pathHere(f.SignOut) }
 
 // pathHere is a path on this server as it is, and "" for all else. Browsers read // and /\\ as the beginning of another
 // host.
@@ -177,12 +209,18 @@ type Failure struct {
 	Reason oauth.Reason
 	Status int
 	ID     string // x-fapi-interaction-id of the response
+
+	// SignOut is set where an app's request to sign the person out is refused: the path on this server where that can be
+	// done all the same. Anything else than a path is left out.
+	SignOut string
 }
 
 func (Login) name() string     { return "login" }
 func (Accounts) name() string  { return "accounts" }
 func (Consent) name() string   { return "consent" }
 func (Connected) name() string { return "connected" }
+func (Answer) name() string    { return "answer" }
+func (Logout) name() string    { return "logout" }
 func (SignedOut) name() string { return "signed-out" }
 func (Failure) name() string   { return "failure" }
 
@@ -190,5 +228,7 @@ func (l Login) problem() Problem    { return l.Problem }
 func (a Accounts) problem() Problem { return a.Problem }
 func (Consent) problem() Problem    { return "" }
 func (Connected) problem() Problem  { return "" }
+func (Answer) problem() Problem     { return "" }
+func (Logout) problem() Problem     { return "" }
 func (SignedOut) problem() Problem  { return "" }
 func (Failure) problem() Problem    { return "" }

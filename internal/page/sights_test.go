@@ -21,6 +21,7 @@ var (
 	// Those of the page of connected apps belong to no interaction.
 	theOwn        = page.Form{Action: "/connected/attempt", Token: "token-of-login"}
 	theStop       = page.Form{Action: "/connected/stop", Token: "token-of-stop"}
+	theTarget     = "https://budget-buddy.example/callback?bank=example"
 	theOwnSignOut = page.Form{Action: "/sign-out", Token: "token-of-sign-out"}
 )
 
@@ -57,6 +58,7 @@ var failures = map[string]page.Failure{
 	"attempts":    {Reason: oauth.RateLimited, Status: http.StatusTooManyRequests},
 	"unavailable": {Reason: oauth.Unavailable, Status: http.StatusServiceUnavailable},
 	"ours":        {Reason: oauth.Internal, Status: http.StatusInternalServerError},
+	"logout":      {Reason: oauth.ParameterRepeated, Status: http.StatusBadRequest, SignOut: "/oauth2/logout"},
 	"request":     {Reason: oauth.ParameterMissing, Status: http.StatusBadRequest},
 }
 
@@ -118,6 +120,12 @@ func sights() map[string]page.Model {
 	once.Client, once.Once, once.Until, once.LookBack = buddy, true, time.Time{}, 60
 	without := once
 	without.Client.Logo = "/logos/missing"
+	logout := page.Logout{
+		Form: theOwnSignOut, Person: "alex", Client: "Budget Buddy", ClientID: "budget-buddy",
+		RedirectURI: "https://budget-buddy.example/bye", State: "a state",
+	}
+	parted := logout
+	parted.Over, parted.Person = true, ""
 	identity := consent
 	identity.Clusters, identity.Scopes, identity.Accounts = nil, []string{"openid"}, nil
 
@@ -127,6 +135,8 @@ func sights() map[string]page.Model {
 		"accounts":  choice, "accounts-nothing": nothing, "accounts-none": none,
 		"consent": consent, "consent-open": open, "consent-everything": everything, "consent-personal": personal,
 		"consent-once": once, "consent-identity": identity, "consent-without-logo": without,
+		"logout": logout, "logout-unasked": page.Logout{Form: theOwnSignOut}, "logout-over": parted,
+		"answer":     page.Answer{Client: "Budget Buddy", Target: theTarget, Response: "eyJhbGciOiJQUzI1NiJ9.e30.c2lnbmF0dXJl"},
 		"signed-out": page.SignedOut{Again: "/login?interaction=interaction-0001"}, "signed-out-for-good": page.SignedOut{},
 	}
 	maps.Copy(all, connected())

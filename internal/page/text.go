@@ -66,6 +66,7 @@ func (c catalogue) functions(brand string) template.FuncMap {
 		"wait":      c.wait,
 		"date":      c.date,
 		"moment":    c.moment,
+		"submit":    func() template.JS { return submit },
 	}
 }
 

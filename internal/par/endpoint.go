@@ -25,7 +25,7 @@ type Endpoint struct {
 	Clients   *client.Authenticator
 	Proofs    dpop.Verifier
 	IDTokens  idtoken.Tokens  // recognise whom a hint means
-	Sealer    response.Sealer // protect ID tokens as clients registered
+	Sealer    response.Sealer // protect answers and ID tokens as clients registered
 	Store     Store
 	Origin    string        // scheme and host of the public URLs, for htu
 	Resources []string      // acceptable resource parameters
@@ -90,9 +90,14 @@ func (e *Endpoint) push(w http.ResponseWriter, r *http.Request, form oauth.Form)
 	return nil
 }
 
-// checkSeal refuses a request for an ID token that could not be made as the client registered: it tells the client before a
-// person has come all the way.
+// checkSeal refuses a request for an answer, or an ID token, that could not be made as the client registered: it tells the
+// client before a person has come all the way.
 func (e *Endpoint) checkSeal(ctx context.Context, c client.Client, p grant.Pushed) error {
+	if p.ResponseMode != "" {
+		if _, err := e.Sealer.Prepare(ctx, c, c.Authorization()); err != nil {
+			return err
+		}
+	}
 	if scope, err := oauth.ParseScope(p.Scope); err != nil || !scope.Has(oauth.OpenID) {
 		return err
 	}

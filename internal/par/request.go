@@ -28,6 +28,10 @@ func (e *Endpoint) judge(c client.Client, form oauth.Form) (grant.Pushed, error)
 	if err := checkKind(c, form); err != nil {
 		return grant.Pushed{}, err
 	}
+	mode, err := modeFor(c, form.Get("response_mode"))
+	if err != nil {
+		return grant.Pushed{}, err
+	}
 	redirectURI, err := redirectURIFor(c, form)
 	if err != nil {
 		return grant.Pushed{}, err
@@ -49,8 +53,8 @@ func (e *Endpoint) judge(c client.Client, form oauth.Form) (grant.Pushed, error)
 		return grant.Pushed{}, err
 	}
 	p := grant.Pushed{
-		ClientID: c.ID, RedirectURI: redirectURI, Scope: scope.String(), Details: details, Resources: resources,
-		CodeChallenge: challenge,
+		ClientID: c.ID, RedirectURI: redirectURI, ResponseMode: mode, Scope: scope.String(), Details: details,
+		Resources: resources, CodeChallenge: challenge,
 	}
 	if err := readOpenID(&p, c, form); err != nil {
 		return grant.Pushed{}, err
@@ -67,9 +71,6 @@ func checkKind(c client.Client, form oauth.Form) error {
 		return oauth.Refuse(oauth.ResponseTypeUnsupported, "response_type must be code")
 	case !c.May("authorization_code"):
 		return oauth.Refuse(oauth.GrantTypeNotRegistered, "the client is not registered for the grant type authorization_code")
-	}
-	if mode := form.Get("response_mode"); mode != "" && mode != "query" {
-		return oauth.Refuse(oauth.ResponseModeUnsupported, "response_mode must be query, or absent")
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"authserver/internal/idtoken"
 	"authserver/internal/jose"
 	"authserver/internal/page"
+	"authserver/internal/par"
 	"authserver/internal/person"
 	"authserver/internal/token"
 )
@@ -18,6 +19,7 @@ import (
 type document struct {
 	Issuer                        string   `json:"issuer"`
 	AuthorizationEndpoint         string   `json:"authorization_endpoint,omitempty"`
+	EndSessionEndpoint            string   `json:"end_session_endpoint,omitempty"` // RP-Initiated Logout §2.1
 	PushEndpoint                  string   `json:"pushed_authorization_request_endpoint,omitempty"`
 	RequirePushedRequests         bool     `json:"require_pushed_authorization_requests,omitempty"`
 	TokenEndpoint                 string   `json:"token_endpoint"`
@@ -28,6 +30,9 @@ type document struct {
 	ScopesSupported               []string `json:"scopes_supported"`
 	ResponseTypesSupported        []string `json:"response_types_supported,omitempty"` // none: left out (RFC 8414 §3.2)
 	ResponseModesSupported        []string `json:"response_modes_supported,omitempty"`
+	AuthorizationSigningAlgs      []string `json:"authorization_signing_alg_values_supported,omitempty"` // JARM §4, as the two below
+	AuthorizationEncryptionAlgs   []string `json:"authorization_encryption_alg_values_supported,omitempty"`
+	AuthorizationEncryptionEncs   []string `json:"authorization_encryption_enc_values_supported,omitempty"`
 	GrantTypesSupported           []string `json:"grant_types_supported"`
 	CodeChallengeMethodsSupported []string `json:"code_challenge_methods_supported,omitempty"`
 	IssParameterSupported         bool     `json:"authorization_response_iss_parameter_supported,omitempty"` // RFC 9207 §3
@@ -101,9 +106,12 @@ func (s *Server) describe() document {
 func (s *Server) describePeoplesWay(d *document) {
 	yes, no := true, false
 	d.AuthorizationEndpoint = s.Issuer + "/oauth2/authorize"
+	d.EndSessionEndpoint = s.Issuer + "/oauth2/logout"
 	d.PushEndpoint = s.Issuer + "/oauth2/par"
 	d.RequirePushedRequests, d.IssParameterSupported = true, true
-	d.ResponseTypesSupported, d.ResponseModesSupported = []string{"code"}, []string{"query"}
+	d.ResponseTypesSupported, d.ResponseModesSupported = []string{"code"}, par.ResponseModes()
+	d.AuthorizationSigningAlgs, d.AuthorizationEncryptionAlgs = jose.Algs(), jose.EncryptionAlgs()
+	d.AuthorizationEncryptionEncs = jose.EncryptionEncs()
 	d.GrantTypesSupported = token.GrantTypes()
 	d.CodeChallengeMethodsSupported = []string{"S256"}
 	d.RequestParameterSupported, d.RequestURIParameterSupported = &yes, &no

@@ -104,14 +104,10 @@ func (s *Server) routes() []route {
 // that reading it does nothing.
 func (s *Server) peoplesRoutes() []route {
 	a := s.Authorization
-	authorization := get(a.Authorize)
-	authorization[http.MethodPost] = a.Authorize // OpenID Connect Core §3.1.2.1
-	whom := get(s.Userinfo.Userinfo)
-	whom[http.MethodPost] = s.Userinfo.Userinfo // OpenID Connect Core §5.3.1
 	return []route{
 		{path: "/oauth2/par", proofs: true, clients: true, methods: post(s.Push.Push)},
-		{path: "/oauth2/userinfo", proofs: true, methods: whom},
-		{path: "/oauth2/authorize", people: true, methods: authorization},
+		{path: "/oauth2/userinfo", proofs: true, methods: getOrPost(s.Userinfo.Userinfo)}, // OpenID Connect Core §5.3.1
+		{path: "/oauth2/authorize", people: true, methods: getOrPost(a.Authorize)},        // OpenID Connect Core §3.1.2.1
 		{path: "/login", people: true, methods: get(a.Login)},
 		{path: "/login/attempt", people: true, methods: post(a.Attempt)},
 		{path: "/login/callback", people: true, methods: get(a.Callback)},
@@ -122,6 +118,7 @@ func (s *Server) peoplesRoutes() []route {
 		{path: "/connected", people: true, methods: get(a.Connected)},
 		{path: "/connected/attempt", people: true, methods: post(a.OwnAttempt)},
 		{path: "/connected/stop", people: true, methods: post(a.Stop)},
+		{path: "/oauth2/logout", people: true, methods: getOrPost(a.Logout)}, // RP-Initiated Logout §2
 		{path: "/sign-out", people: true, methods: post(a.SignOut)},
 		{path: "/signed-out", people: true, methods: get(a.SignedOut)},
 		{path: "/assets/{name}", people: true, methods: get(s.asset)},
@@ -239,13 +236,19 @@ func (s *Server) serve(route route, h oauth.Handler) http.Handler {
 	})
 }
 
-// post and get are the method tables of most routes; whatever answers GET answers HEAD (RFC 9110 §9.1).
+// post, get and getOrPost are the method tables of most routes; whatever answers GET answers HEAD (RFC 9110 §9.1).
 func post(h oauth.Handler) map[string]oauth.Handler {
 	return map[string]oauth.Handler{http.MethodPost: h}
 }
 
 func get(h oauth.Handler) map[string]oauth.Handler {
 	return map[string]oauth.Handler{http.MethodGet: h, http.MethodHead: h}
+}
+
+func getOrPost(h oauth.Handler) map[string]oauth.Handler {
+	methods := get(h)
+	methods[http.MethodPost] = h
+	return methods
 }
 
 // ofClient hands a handler the client that the path names.

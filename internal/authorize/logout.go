@@ -1,0 +1,161 @@
+package authorize
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"authserver/internal/oauth"
+	"authserver/internal/page"
+)
+
+// logoutPage is where apps send a person to sign out (OpenID Connect RP-Initiated Logout 1.0).
+const logoutPage = "/oauth2/logout"
+
+// logoutParameters are what an app may send along, each once, and in how many bytes. What is looked up by its value needs no
+// bound of its own.
+var logoutParameters = []struct {
+	name string
+	most int
+}{{"client_id", oauth.MaxBody}, {"id_token_hint", oauth.MaxBody}, {"post_logout_redirect_uri", oauth.MaxBody}, {"state", 2 << 10}, {"ui_locales", 200}}
+
+// logout is what an app asks for, as far as it may.
+type logout struct {
+	clientID    string // "": nobody says
+	clientName  string // known with a redirectURI only
+	redirectURI string // one of the client's post_logout_redirect_uris, or ""
+	state       string
+	uiLocales   []string
+}
+
+// Logout asks whoever is signed in whether to sign out (RP-Initiated Logout §2). Nothing happens, and nobody is sent anywhere,
+// until the person has pressed the button, whatever an app sent along: so no link of an attacker's ends a session, or makes
+// this server the first half of a link to elsewhere.
+func (e *Endpoint) Logout(w http.ResponseWriter, r *http.Request) error {
+	values, err := valuesOf(r)
+	if err != nil {
+		return e.tellLogout(r, err)
+	}
+	asked, err := e.readLogout(r.Context(), values)
+	if err != nil {
+		return e.tellLogout(r, err)
+	}
+	if r.Method == http.MethodPost { // as a GET the request brings this site's cookies along (SameSite=Lax)
+		return e.sendTo(w, oauth.AddQuery(e.Issuer+logoutPage, asked.parameters()))
+	}
+	var t turn
+	if err := e.readSession(r, &t, e.Now()); err != nil {
+		return err
+	}
+	if t.ticket == "" && asked.redirectURI == "" {
+		return e.sendTo(w, e.Issuer+"/signed-out")
+	}
+	e.Pages.Write(w, e.Pages.Language(asked.uiLocales, r.Header.Get("Accept-Language")), http.StatusOK, page.Logout{
+		Form: e.form(t, forSignOut, "/sign-out"), Over: t.ticket == "", Person: t.session.Name, Client: asked.clientName,
+		ClientID: asked.clientID, RedirectURI: asked.redirectURI, State: asked.state,
+	}, schemeOf(asked.redirectURI))
+	return nil
+}
+
+// readLogout judges what an app sends along. Parameters that nobody knows are ignored.
+func (e *Endpoint) readLogout(ctx context.Context, values url.Values) (l logout, err error) {
+	for _, p := range logoutParameters {
+		switch length := len(values.Get(p.name)); {
+		case len(values[p.name]) > 1:
+			return l, oauth.Refuse(oauth.ParameterRepeated, "%s was sent more than once", p.name)
+		case length > p.most:
+			return l, oauth.Refuse(oauth.ParameterTooLong, "%s has %d bytes; at most %d are taken", p.name, length, p.most)
+		}
+	}
+	l = logout{
+		clientID: values.Get("client_id"), redirectURI: values.Get("post_logout_redirect_uri"), state: values.Get("state"),
+		uiLocales: strings.Fields(values.Get("ui_locales")),
+	}
+	if hint := values.Get("id_token_hint"); hint != "" {
+		if l.clientID, err = e.hinted(hint, l.clientID); err != nil {
+			return l, err
+		}
+	}
+	switch {
+	case l.redirectURI == "": // nobody is told anything
+		return logout{uiLocales: l.uiLocales}, nil
+	case l.clientID == "":
+		return l, oauth.Refuse(oauth.ParameterMissing, "post_logout_redirect_uri needs id_token_hint or client_id beside it")
+	}
+	c, found, err := e.Store.FindClient(ctx, l.clientID)
+	if err == nil && (!found || !slices.Contains(c.Metadata.PostLogoutRedirectURIs, l.redirectURI)) {
+		err = oauth.Refuse(oauth.LogoutURIUnknown, "post_logout_redirect_uri is not one that is registered for the client, compared character by character")
+	}
+	l.clientName = clientName(c)
+	return l, err
+}
+
+// hinted is the client that an ID token was issued to, which client_id must name if it is there (RP-Initiated Logout §2).
+func (e *Endpoint) hinted(idToken, clientID string) (string, error) {
+	hint, err := e.IDTokens.Recognise(idToken)
+	switch {
+	case err != nil:
+		return "", oauth.Refuse(oauth.HintRefused, "id_token_hint is no ID token of %s, or too old to be known", e.Issuer).Because(err)
+	case clientID != "" && clientID != hint.Audience:
+		return "", oauth.Refuse(oauth.HintRefused, "id_token_hint was given to another client than client_id names")
+	}
+	return hint.Audience, nil
+}
+
+// parameters are those of the same request as a GET. What the ID token had to say has been read, so that it does not come to
+// stand in a URL.
+func (l logout) parameters() url.Values {
+	values := url.Values{}
+	for name, value := range map[string]string{
+		"client_id": l.clientID, "post_logout_redirect_uri": l.redirectURI, "state": l.state, "ui_locales": strings.Join(l.uiLocales, " "),
+	} {
+		if value != "" {
+			values.Set(name, value)
+		}
+	}
+	return values
+}
+
+// afterwards is where an app wants the browser to go once nobody is signed in any more, or "". What it may have said no
+// longer keeps nobody from signing out.
+func (e *Endpoint) afterwards(ctx context.Context, form oauth.Form) (string, error) {
+	values := url.Values{}
+	for _, name := range []string{"client_id", "post_logout_redirect_uri", "state"} {
+		values.Set(name, form.Get(name))
+	}
+	asked, err := e.readLogout(ctx, values)
+	switch _, refused := err.(*oauth.Error); {
+	case refused || err == nil && asked.redirectURI == "":
+		return "", nil
+	case err != nil:
+		return "", err
+	case asked.state == "":
+		return asked.redirectURI, nil
+	}
+	return oauth.AddQuery(asked.redirectURI, url.Values{"state": {asked.state}}), nil
+}
+
+// tellLogout has a refusal told on a page from which the person can sign out all the same.
+func (e *Endpoint) tellLogout(r *http.Request, err error) error {
+	refusal, ok := err.(*oauth.Error)
+	if !ok {
+		return err
+	}
+	refusal.Show = func(w http.ResponseWriter, status int) {
+		e.Pages.Write(w, e.Pages.Language(nil, r.Header.Get("Accept-Language")), status, page.Failure{
+			Reason: refusal.Reason, Status: status, ID: oauth.InteractionID(w), SignOut: e.path(logoutPage),
+		})
+	}
+	return refusal
+}
+
+// schemeOf is what a policy says of a place from which a client may send the browser on to anywhere.
+func schemeOf(uri string) string {
+	scheme, _, found := strings.Cut(uri, "://")
+	if !found {
+		return ""
+	}
+	return scheme + ":"
+}

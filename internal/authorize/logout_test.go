@@ -1,0 +1,251 @@
+package authorize
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"authserver/internal/client"
+	"authserver/internal/jose"
+	"authserver/internal/oauth"
+)
+
+// logoutAt is a request to sign out; pairs are its parameters.
+func logoutAt(pairs ...string) string {
+	values := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		values.Add(pairs[i], pairs[i+1])
+	}
+	return issuer + "/oauth2/logout?" + values.Encode()
+}
+
+// LO-01: an app's wish is a question. The person who says yes is signed out and goes where the client registered, with its
+// state; nothing happens before, however often it is asked.
+func TestLogout(t *testing.T) {
+	for wish, want := range map[string]string{
+		logoutAt(): issuer + "/signed-out?connected", logoutAt("client_id", "c1"): issuer + "/signed-out?connected",
+		logoutAt("client_id", "nobody", "state", "x", "logout_hint", "y"):                            issuer + "/signed-out?connected",
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye):                                 bye,
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", "a+b c&d=\"é"):         bye + "?state=a%2Bb%20c%26d%3D%22%C3%A9",
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye+"?a=b", "state", "s"):            bye + "?a=b&state=s",
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", "", "ui_locales", ""):  bye,
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "redirect_uri", "https://evil"): bye,
+	} {
+		h := newHouse(t, issuer)
+		b := h.signedIn("kim")
+		p := h.visit(b, wish)
+		h.visit(b, wish)
+		out := formTo(p, "/sign-out")
+		if out == nil || len(h.memory.sessions) != 1 || !strings.Contains(p.Text, "Signed in as kim.") ||
+			strings.Contains(p.Text, "An app") != strings.Contains(wish, "bye") {
+			t.Fatalf("%s: %s %s", wish, p, p.Text)
+		}
+		h.submit(b, out)
+		if left := b.Exchanges[len(b.Exchanges)-1]; len(h.memory.sessions) != 0 ||
+			left.ResponseHeader.Get("Location") != want && left.URL != want {
+			t.Errorf("%s leads to %s %s", wish, left.URL, left.ResponseHeader)
+		}
+	}
+}
+
+// A browser at which nobody is signed in goes back by the press of a button too: no link leads through this server to
+// elsewhere.
+func TestLogoutOver(t *testing.T) {
+	h := newHouse(t, issuer)
+	b := h.browser()
+	p := h.visit(b, logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", "s"))
+	if p.Location != "" || !strings.Contains(p.Text, "Back to An app") || !strings.Contains(p.Heading, "signed out") {
+		t.Fatalf("%s", p)
+	}
+	if p := h.submit(b, formTo(p, "/sign-out")); p.Location != bye+"?state=s" {
+		t.Errorf("%s", p)
+	}
+	if p := h.visit(b, logoutAt("client_id", "c1")); !strings.HasSuffix(p.Exchange.URL, "/signed-out") {
+		t.Errorf("%s", p)
+	}
+}
+
+// The POST of another site's page comes without this site's cookies, and so is made a GET.
+func TestLogoutPosted(t *testing.T) {
+	h := newHouse(t, issuer)
+	wish := url.Values{"client_id": {"c1"}, "post_logout_redirect_uri": {bye}, "state": {"a b"}, "ui_locales": {"fr en"}, "other": {"x"}}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, logoutAt("state", "of the query"), strings.NewReader(wish.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := h.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	target := answer.Header.Get("Location")
+	if want := logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", "a b", "ui_locales", "fr en"); answer.StatusCode !=
+		http.StatusSeeOther || target != strings.ReplaceAll(want, "+", "%20") {
+		t.Errorf("%d %s", answer.StatusCode, target)
+	}
+	if p := h.visit(h.signedIn("kim"), target); !strings.Contains(p.Text, "Session ouverte : kim.") {
+		t.Errorf("not in the language that the client asked for: %s", p.Text)
+	}
+}
+
+// LO-01: never an open redirector. What is wrong with a request is told on a page, on which the person can sign out all the
+// same.
+func TestLogoutRefused(t *testing.T) {
+	long := strings.Repeat("s", 2049)
+	for wish, reason := range map[string]oauth.Reason{
+		logoutAt("post_logout_redirect_uri", bye):                                                     oauth.ParameterMissing,
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye+"/"):                              oauth.LogoutURIUnknown,
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", strings.ToUpper(bye)):                 oauth.LogoutURIUnknown,
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye+"?a=b&c=d"):                       oauth.LogoutURIUnknown,
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", "https://evil.example"):               oauth.LogoutURIUnknown,
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", "//evil.example"):                     oauth.LogoutURIUnknown,
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", callback):                             oauth.LogoutURIUnknown,
+		logoutAt("client_id", "c2", "post_logout_redirect_uri", bye):                                  oauth.LogoutURIUnknown,
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "post_logout_redirect_uri", bye): oauth.ParameterRepeated,
+		logoutAt("client_id", "c1", "client_id", "c2", "post_logout_redirect_uri", bye):               oauth.ParameterRepeated,
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", "1", "state", "2"):      oauth.ParameterRepeated,
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", long):                   oauth.ParameterTooLong,
+		logoutAt("ui_locales", long):       oauth.ParameterTooLong,
+		logoutAt() + "a;b":                 oauth.BodyMalformed,
+		logoutAt("id_token_hint", "a.b.c"): oauth.HintRefused,
+		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "id_token_hint", "a.b.c"): oauth.HintRefused,
+		logoutAt("id_token_hint", "a.b.c", "id_token_hint", "a.b.c"):                           oauth.ParameterRepeated,
+	} {
+		h := newHouse(t, issuer)
+		b := h.signedIn("kim")
+		p := h.visit(b, wish)
+		h.refused(p, reason)
+		if body := p.Exchange.ResponseBody; strings.Contains(body, "evil") || !strings.Contains(body, `href="/oauth2/logout"`) {
+			t.Errorf("%s: %s", wish, body)
+		}
+		h.submit(b, formTo(h.visit(b, issuer+"/oauth2/logout"), "/sign-out"))
+		if len(h.memory.sessions) != 0 {
+			t.Errorf("%s: still signed in", wish)
+		}
+	}
+}
+
+// The form counts for this person and this browser, and where it leads is judged once more. What the client gave up since
+// the page was made keeps nobody signed in.
+func TestLogoutForms(t *testing.T) {
+	h := newHouse(t, issuer)
+	kim, sam := h.signedIn("kim"), h.signedIn("sam")
+	wish := logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", "s")
+	theirs := formTo(h.visit(sam, wish), "/sign-out")
+	out := formTo(h.visit(kim, wish), "/sign-out")
+	h.refused(h.submit(kim, theirs), oauth.FormRefused)
+	h.refused(h.submit(kim, out, "form_token"), oauth.FormRefused)
+	h.refused(h.submit(kim, out, "ui_locales", "en"), oauth.FormField)
+	kim.Header = http.Header{"Sec-Fetch-Site": {"cross-site"}}
+	h.refused(h.submit(kim, out), oauth.CrossSite)
+	if kim.Header = nil; len(h.memory.sessions) != 2 {
+		t.Fatal("a form that is no page's did something")
+	}
+	for _, bent := range [][]string{
+		{"post_logout_redirect_uri", "https://evil.example"}, {"client_id", "c2"}, {"client_id"}, {"state", strings.Repeat("s", 2049)},
+	} {
+		b := h.signedIn("alex")
+		form := formTo(h.visit(b, wish), "/sign-out")
+		before := len(h.memory.sessions)
+		if p := h.submit(b, form, bent...); p.Location != "" || !strings.Contains(p.Exchange.URL, "/signed-out") || len(h.memory.sessions) != before-1 {
+			t.Errorf("%v leads to %s", bent, p)
+		}
+	}
+	c := h.memory.clients["c1"]
+	c.Metadata.PostLogoutRedirectURIs = nil
+	h.memory.clients["c1"] = c
+	if p := h.submit(kim, out); p.Location != "" || len(h.memory.sessions) != 1 {
+		t.Errorf("%s", p)
+	}
+}
+
+// The browser may be sent on from the client's page to anywhere: Chromium holds form-action against that too.
+func TestLogoutPolicy(t *testing.T) {
+	h := newHouse(t, issuer)
+	for wish, want := range map[string]string{
+		logoutAt(): "form-action 'self';", logoutAt("client_id", "c1", "post_logout_redirect_uri", bye): "form-action 'self' https:;",
+	} {
+		p := h.visit(h.signedIn("kim"), wish)
+		if policy := p.Exchange.ResponseHeader.Get("Content-Security-Policy"); !strings.Contains(policy, want) {
+			t.Errorf("%s: %s", wish, policy)
+		}
+	}
+}
+
+// While the store is down nobody is told that they are signed out, or that their app is unknown.
+func TestLogoutOutage(t *testing.T) {
+	h := newHouse(t, issuer)
+	h.Store = down{h.memory}
+	p := h.visit(h.browser(), logoutAt("client_id", "c1", "post_logout_redirect_uri", bye))
+	if p.Exchange.Status != http.StatusInternalServerError || p.Location != "" {
+		t.Errorf("%s", p)
+	}
+}
+
+// down is a store that finds no client just now.
+type down struct{ Store }
+
+func (down) FindClient(context.Context, string) (client.Client, bool, error) {
+	return client.Client{}, false, errors.New("the database is down")
+}
+
+// LO-01: an ID token says which client asks, also after its time, and must be ours. Beside it client_id may say so too, and
+// nothing else. It does not travel on in a URL.
+func TestLogoutHints(t *testing.T) {
+	h := newHouse(t, issuer)
+	v := newVault(h)
+	forClient := func(id, issuer string, edits ...func(map[string]any)) string {
+		claims := map[string]any{"iss": issuer, "sub": "_kim", "aud": id, "iat": 1, "exp": 2, "auth_time": 1}
+		for _, edit := range edits {
+			edit(claims)
+		}
+		compact, err := v.Sign(jose.PS256, "JWT", claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return compact
+	}
+	hint := forClient("c1", issuer)
+	for name, wish := range map[string]string{
+		"alone":                 logoutAt("id_token_hint", hint, "post_logout_redirect_uri", bye, "state", "s"),
+		"beside the client":     logoutAt("id_token_hint", hint, "client_id", "c1", "post_logout_redirect_uri", bye, "state", "s"),
+		"of whoever was before": logoutAt("id_token_hint", forClient("c1", issuer, func(c map[string]any) { c["sub"] = "_sam" }), "post_logout_redirect_uri", bye, "state", "s"),
+	} {
+		p := h.visit(h.signedIn("kim"), wish)
+		if form := formTo(p, "/sign-out"); form == nil || form.Fields.Get("client_id") != "c1" || form.Fields.Get("post_logout_redirect_uri") != bye ||
+			!strings.Contains(p.Text, "Signed in as kim.") || strings.Contains(p.Exchange.ResponseBody, hint) {
+			t.Errorf("%s: %s", name, p)
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, logoutAt(),
+		strings.NewReader(url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {bye}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := h.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if target := answer.Header.Get("Location"); target != logoutAt("client_id", "c1", "post_logout_redirect_uri", bye) {
+		t.Errorf("%d %s", answer.StatusCode, target)
+	}
+	for name, refused := range map[string]struct {
+		wish   string
+		reason oauth.Reason
+	}{
+		"another client_id":    {logoutAt("id_token_hint", hint, "client_id", "c2", "post_logout_redirect_uri", bye), oauth.HintRefused},
+		"another client's":     {logoutAt("id_token_hint", forClient("c2", issuer), "post_logout_redirect_uri", bye), oauth.LogoutURIUnknown},
+		"another issuer's":     {logoutAt("id_token_hint", forClient("c1", "https://evil.example"), "post_logout_redirect_uri", bye), oauth.HintRefused},
+		"no ID token":          {logoutAt("id_token_hint", forClient("c1", issuer, func(c map[string]any) { delete(c, "sub") })), oauth.HintRefused},
+		"one that was changed": {logoutAt("id_token_hint", hint[:len(hint)-6]+"AAAAAA"), oauth.HintRefused},
+	} {
+		p := h.visit(h.browser(), refused.wish)
+		if h.refused(p, refused.reason); strings.Contains(p.Exchange.ResponseBody, hint) {
+			t.Errorf("%s: the page holds the ID token", name)
+		}
+	}
+}
