@@ -111,7 +111,8 @@ func (r reader) identity(t *testing.T, c *flow.Client, token *flow.Token) flow.J
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := id.Verify(keys); err != nil || id.Claim("aud") != c.ID || id.Claim("at_hash") != hashed("PS256", token.AccessToken) {
+	if err := id.Verify(keys); err != nil || id.Claim("aud") != c.ID ||
+		id.Claim("at_hash") != hashed("PS256", token.AccessToken) {
 		t.Errorf("%v: %v %v", err, id.Header, id.Claims)
 	}
 	return id

@@ -27,10 +27,12 @@ func modulesOfIdentity() []module {
 		{7, "ensure-authorization-request-with-64-char-nonce-success", with(bend("nonce", strings.Repeat("-._~ab0Z", 8)))},
 		{9, "test-claims-parameter-identity-claims", func(p *plan) {
 			for _, c := range []*flow.Client{p.first, p.second} {
-				f := p.flow(c, identified, bend("claims", `{"userinfo":{"name":{"essential":true},"unheard_of":null},"id_token":{"unheard_of":{"essential":true},"auth_time":{"essential":true}}}`))
+				f := p.flow(c, identified, bend("claims", `{"userinfo":{"name":{"essential":true},"unheard_of":null},`+
+					`"id_token":{"unheard_of":{"essential":true},"auth_time":{"essential":true}}}`))
 				e := whom(p.t, c, http.MethodGet, f.token.AccessToken)
 				outcome(p.t, e, "200")
-				if id := identity(p.t, c, f.token); e.JSON()["sub"] != id.Claims["sub"] || e.ResponseHeader.Get("Content-Type") != "application/json" {
+				media := e.ResponseHeader.Get("Content-Type")
+				if id := identity(p.t, c, f.token); e.JSON()["sub"] != id.Claims["sub"] || media != "application/json" {
 					p.t.Errorf("%s, beside %v", e.ResponseBody, id.Claims)
 				}
 			}
@@ -45,7 +47,7 @@ func modulesOfIdentity() []module {
 	}
 }
 
-// checkIdentity: conformance.md §2.3, "ID token": what stands in one, and that nothing else does. A refreshed one has no nonce.
+// checkIdentity: conformance.md §2.3, "ID token": what stands in one, and nothing else. A refreshed one has no nonce.
 func (p *plan) checkIdentity(a *asking, token *flow.Token, refreshed bool) map[string]any {
 	p.t.Helper()
 	id := identity(p.t, a.client, token)
@@ -66,7 +68,8 @@ func (p *plan) checkIdentity(a *asking, token *flow.Token, refreshed bool) map[s
 		p.t.Error("ID token:", diff)
 	}
 	now := p.clock.now()
-	if alg := id.Member("alg"); id.Claim("iss") != p.issuer || id.Claims["aud"] != a.client.ID || id.Claim("sub") == "" || len(id.Claim("sub")) > 255 ||
+	alg, sub := id.Member("alg"), id.Claim("sub")
+	if id.Claim("iss") != p.issuer || id.Claims["aud"] != a.client.ID || sub == "" || len(sub) > 255 ||
 		id.Claim("acr") == "" || id.Member("kid") == "" || !slices.Contains([]string{"PS256", "ES256", "EdDSA"}, alg) ||
 		id.Claim("at_hash") != hashed(alg, token.AccessToken) || !timeOf(p.t, id, "exp").After(now) ||
 		now.Sub(timeOf(p.t, id, "iat")).Abs() > 5*time.Minute || timeOf(p.t, id, "auth_time").After(now) {

@@ -76,12 +76,12 @@ func TestIdentity(t *testing.T) {
 			token := a.by(at[2]).redeem(code)
 			id := identity(t, at[0], token)
 			want := map[string]any{
-				"iss": d.issuer, "sub": alexSubject, "aud": c.ID, "nonce": "n-0S6_WzA2Mj.~", "acr": "urn:authserver:acr:password", "amr": []any{"pwd"},
-				"at_hash": hashed(alg, token.AccessToken), "auth_time": issued(token.Exchange).Claims["auth_time"],
+				"iss": d.issuer, "sub": alexSubject, "aud": c.ID, "nonce": "n-0S6_WzA2Mj.~",
+				"acr": "urn:authserver:acr:password", "amr": []any{"pwd"}, "at_hash": hashed(alg, token.AccessToken), "auth_time": issued(token.Exchange).Claims["auth_time"],
 				"iat": id.Claims["iat"], "exp": id.Claims["exp"],
 			}
-			if diff := cmp.Diff(want, id.Claims); diff != "" || id.Member("alg") != or(alg, "PS256") || flow.Lifetime(id.Claims) != 300 ||
-				d.clock.now().Sub(timeOf(t, id, "iat")).Abs() > time.Minute || token.Scope != "openid fdx:accountbasic:read" {
+			if diff := cmp.Diff(want, id.Claims); diff != "" || id.Member("alg") != or(alg, "PS256") ||
+				flow.Lifetime(id.Claims) != 300 || d.clock.now().Sub(timeOf(t, id, "iat")).Abs() > time.Minute || token.Scope != "openid fdx:accountbasic:read" {
 				t.Errorf("%s %q (-want +got):\n%s", id.Member("alg"), token.Scope, diff)
 			}
 			for i, c := range at {
@@ -98,7 +98,8 @@ func TestIdentity(t *testing.T) {
 			again := identity(t, at[2], refreshed)
 			delete(want, "nonce")
 			want["iat"], want["exp"], want["at_hash"] = again.Claims["iat"], again.Claims["exp"], hashed(alg, refreshed.AccessToken)
-			if diff := cmp.Diff(want, again.Claims); diff != "" || !timeOf(t, again, "iat").After(timeOf(t, id, "iat")) || flow.Lifetime(again.Claims) != 300 {
+			if diff := cmp.Diff(want, again.Claims); diff != "" || flow.Lifetime(again.Claims) != 300 ||
+				!timeOf(t, again, "iat").After(timeOf(t, id, "iat")) {
 				t.Errorf("refreshed (-want +got):\n%s", diff)
 			}
 			narrowed, err := at[0].Refresh(t.Context(), token.RefreshToken, url.Values{"scope": {"fdx:accountbasic:read"}})
@@ -142,7 +143,8 @@ func wantWhom(t testing.TB, c *flow.Client, e *flow.Exchange, alg, subject strin
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := says.Verify(keys); err != nil || says.Member("alg") != alg || e.ResponseHeader.Get("Content-Type") != "application/jwt" {
+		media := e.ResponseHeader.Get("Content-Type")
+		if err := says.Verify(keys); err != nil || says.Member("alg") != alg || media != "application/jwt" {
 			t.Errorf("%v: %v %v", err, says.Header, e.ResponseHeader)
 		}
 		want["iss"], want["aud"] = c.Server.Issuer, c.ID
@@ -166,10 +168,11 @@ func TestWhoIsTold(t *testing.T) {
 	thief := d.recipient(0, withOpenID)
 	refusedFor(t, whom(t, thief, http.MethodGet, family.token.AccessToken), "401 invalid_token", oauth.TokenKey)
 	challenged := do(t, c.Server, &flow.Request{Method: http.MethodGet, URL: d.issuer + "/oauth2/userinfo"})
-	if outcome(t, challenged, "401 invalid_token"); !strings.HasPrefix(challenged.ResponseHeader.Get("WWW-Authenticate"), "DPoP ") {
+	outcome(t, challenged, "401 invalid_token")
+	if !strings.HasPrefix(challenged.ResponseHeader.Get("WWW-Authenticate"), "DPoP ") {
 		t.Errorf("%v", challenged.ResponseHeader)
 	}
-	wantWhom(t, other, whom(t, other, http.MethodGet, family.token.AccessToken), "", one[string](t, d, `SELECT subject FROM person WHERE username = $1`, alex.Username))
+	wantWhom(t, other, whom(t, other, http.MethodGet, family.token.AccessToken), "", subjectOf(t, id))
 	d.disable(alex)
 	refusedFor(t, whom(t, other, http.MethodGet, family.token.AccessToken), "401 invalid_token", oauth.TokenRevoked)
 }
@@ -199,7 +202,8 @@ func TestHints(t *testing.T) {
 	if p := visit(t, elsewhere, meant.url()); p.Form("password") == nil {
 		t.Errorf("somebody else is signed in: %s", p)
 	}
-	if answer := meant.as(kim).answerIn(elsewhere, flow.Approve); answer.Get("error") != "login_required" || answer.Has("code") {
+	answer := meant.as(kim).answerIn(elsewhere, flow.Approve)
+	if answer.Get("error") != "login_required" || answer.Has("code") {
 		t.Errorf("somebody else signs in: %v", answer)
 	}
 	again := ask(t, c, identified, bend("claims", `{"id_token":{"sub":{"value":"`+subjectOf(t, hint)+`"}}}`))
@@ -207,7 +211,8 @@ func TestHints(t *testing.T) {
 		t.Errorf("who is meant signs in: %v", id.Claims)
 	}
 	stranger := d.recipient(0, withOpenID)
-	refusedFor(t, do(t, stranger.Server, stranger.PushRequest(bent(identified, bend("id_token_hint", hint)))), "400 invalid_request", oauth.HintRefused)
+	theirs := stranger.PushRequest(bent(identified, bend("id_token_hint", hint)))
+	refusedFor(t, do(t, stranger.Server, theirs), "400 invalid_request", oauth.HintRefused)
 }
 
 // bent are the parameters of a request with some bent.
@@ -233,15 +238,17 @@ func subjectOf(t testing.TB, compact string) string {
 	return j.Claim("sub")
 }
 
-// TestEssentialACR (IDT-06): an authentication that the server cannot carry out is not promised, whoever asks; one that it can
-// is what the ID token says.
+// TestEssentialACR (IDT-06): an authentication that the server cannot carry out is not promised, whoever asks; one that it
+// can is what the ID token says.
 func TestEssentialACR(t *testing.T) {
 	d := deploy(t, 1, nil)
 	c := d.recipient(0, withOpenID)
 	essential := func(acr string) func(url.Values) {
-		return bends(identified, bend("claims", `{"id_token":{"acr":{"essential":true,"values":["`+acr+`"]}},"userinfo":{"name":null}}`))
+		return bends(identified, bend("claims",
+			`{"id_token":{"acr":{"essential":true,"values":["`+acr+`"]}},"userinfo":{"name":null}}`))
 	}
-	if answer := ask(t, c, essential("urn:example:three-factors")).toldAt(ask(t, c).browser()); answer.Get("error") != "unmet_authentication_requirements" {
+	strong := ask(t, c, essential("urn:example:three-factors"))
+	if answer := strong.toldAt(strong.browser()); answer.Get("error") != "unmet_authentication_requirements" {
 		t.Errorf("%v", answer)
 	}
 	a := ask(t, c, essential("urn:authserver:acr:password"))
@@ -283,18 +290,19 @@ func useIdentity(t *testing.T, d *deployment, m map[string]any) {
 		token := d.family(c, browser, identified, bend("nonce", "n")).token
 		compact, _ := token.Exchange.JSON()["id_token"].(string)
 		id := read(compact, alg, enc, signs)
-		if diff := cmp.Diff(slices.Sorted(slices.Values(list(m, "claims_supported"))), slices.Sorted(maps.Keys(id.Claims))); diff != "" {
+		listed := slices.Sorted(slices.Values(list(m, "claims_supported")))
+		if diff := cmp.Diff(listed, slices.Sorted(maps.Keys(id.Claims))); diff != "" {
 			t.Errorf("claims_supported: %s", diff)
 		}
-		if told := read(whom(t, c, http.MethodGet, token.AccessToken).ResponseBody, alg, enc, signs); told.Claim("sub") != id.Claim("sub") {
+		answer := whom(t, c, http.MethodGet, token.AccessToken)
+		if told := read(answer.ResponseBody, alg, enc, signs); told.Claim("sub") != id.Claim("sub") {
 			t.Errorf("userinfo: %v", told.Claims)
 		}
 	}
-	for _, pair := range [][2]string{{"id_token_signing_alg", "userinfo_signing_alg"}, {"id_token_encryption_alg", "userinfo_encryption_alg"},
-		{"id_token_encryption_enc", "userinfo_encryption_enc"}} {
-		of := list(m, pair[0]+"_values_supported")
-		if diff := cmp.Diff(of, list(m, pair[1]+"_values_supported")); diff != "" || len(of) < 3 {
-			t.Errorf("%s and %s: %v %s", pair[0], pair[1], of, diff)
+	for _, kind := range []string{"_signing_alg", "_encryption_alg", "_encryption_enc"} {
+		of := list(m, "id_token"+kind+"_values_supported")
+		if diff := cmp.Diff(of, list(m, "userinfo"+kind+"_values_supported")); diff != "" || len(of) < 3 {
+			t.Errorf("%s: %v %s", kind, of, diff)
 		}
 	}
 	for _, alg := range list(m, "id_token_signing_alg_values_supported") {
@@ -305,7 +313,8 @@ func useIdentity(t *testing.T, d *deployment, m map[string]any) {
 			use(alg, enc, "ES256")
 		}
 	}
-	if diff := cmp.Diff([]string{"public"}, list(m, "subject_types_supported")); diff != "" || m["claims_parameter_supported"] != true {
+	diff := cmp.Diff([]string{"public"}, list(m, "subject_types_supported"))
+	if diff != "" || m["claims_parameter_supported"] != true {
 		t.Errorf("%v %s", m["claims_parameter_supported"], diff)
 	}
 }

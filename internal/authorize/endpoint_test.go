@@ -23,7 +23,8 @@ const issuer = "https://as.example"
 func TestYes(t *testing.T) {
 	h := newHouse(t, issuer)
 	b := h.browser()
-	h.upTo(b, h.push(func(p *grant.Pushed) { p.Nonce = "a nonce" })+"&nonce=evil&scope=all&redirect_uri=https%3A%2F%2Fevil.example&state=evil", "kim", "accounts")
+	target := h.push(func(p *grant.Pushed) { p.Nonce = "a nonce" })
+	h.upTo(b, target+"&nonce=evil&scope=all&redirect_uri=https%3A%2F%2Fevil.example&state=evil", "kim", "accounts")
 	form := filledIn(h.submit(b, filledIn(b.Page, "kim"), "accounts", "_kim-2"), "kim")
 	h.now = h.now.Add(time.Minute)
 	code := h.told(h.submit(b, form)).Get("code")
@@ -50,8 +51,8 @@ func TestYes(t *testing.T) {
 	}
 }
 
-// Who has no accounts is asked for what is left, and for nothing where that would only be to sign in: then the client is told.
-// Signing in alone, which needs no accounts, is granted when it is all that was asked for.
+// Who has no accounts is asked for what is left, and for nothing where that would only be to sign in: then the client is
+// told. Signing in alone, which needs no accounts, is granted when it is all that was asked for.
 func TestNothingToShare(t *testing.T) {
 	h := newHouse(t, issuer)
 	for _, test := range []struct{ username, asked, want string }{

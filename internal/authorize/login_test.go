@@ -107,7 +107,8 @@ func TestWhomTheClientMeans(t *testing.T) {
 		}
 	}
 	h.told(h.submit(b, other))
-	if answer := h.told(h.submit(b, filledIn(h.visit(b, meant), "alex"))); answer.Get("error") != "login_required" || answer.Has("code") {
+	answer := h.told(h.submit(b, filledIn(h.visit(b, meant), "alex")))
+	if answer.Get("error") != "login_required" || answer.Has("code") {
 		t.Errorf("alex for kim: %v", answer)
 	}
 	again := h.push(func(p *grant.Pushed) { p.Subject = "_kim" })

@@ -88,7 +88,8 @@ func TestIssue(t *testing.T) {
 			t.Fatal(err)
 		}
 		header, claims := read(t, keys, compact)
-		if diff := cmp.Diff(map[string]any{"typ": "JWT", "kid": "k-" + string(test.signs), "alg": string(test.signs)}, header); diff != "" {
+		wantHeader := map[string]any{"typ": "JWT", "kid": "k-" + string(test.signs), "alg": string(test.signs)}
+		if diff := cmp.Diff(wantHeader, header); diff != "" {
 			t.Errorf("%s: the header (-want +got):\n%s", test.registered, diff)
 		}
 		want := map[string]any{

@@ -45,6 +45,9 @@ func (s signs) hint(t *testing.T, clientID, subject string) string {
 	return compact
 }
 
+// acr is a claims parameter about the acr of the ID token.
+func acr(of string) string { return `{"id_token":{"acr":` + of + `}}` }
+
 // TestWhom (IDT-06, AUTHZ-07): what claims and id_token_hint demand of the person and the authentication. All else that
 // claims may hold means nothing.
 func TestWhom(t *testing.T) {
@@ -67,13 +70,13 @@ func TestWhom(t *testing.T) {
 		"a subject":                    {recipient(), "", `{"id_token":{"sub":{"value":"_alex"}}}`, "", whom{nil, "_alex"}},
 		"both":                         {recipient(), s.hint(t, "c1", "_alex"), `{"id_token":{"sub":{"value":"_alex"}}}`, "", whom{nil, "_alex"}},
 		"any subject":                  {recipient(), "", `{"id_token":{"sub":null,"auth_time":{"essential":true}}}`, "", whom{}},
-		"an essential acr":             {recipient(), "", `{"id_token":{"acr":{"essential":true,"value":"high"}}}`, "", whom{[]string{"high"}, ""}},
-		"one of several":               {recipient(), "", `{"id_token":{"acr":{"essential":true,"values":["high","higher"]}}}`, "", whom{[]string{"high", "higher"}, ""}},
-		"any essential acr":            {byDefault, "", `{"id_token":{"acr":{"essential":true}}}`, "", whom{[]string{"registered"}, ""}},
-		"more than what is registered": {byDefault, "", `{"id_token":{"acr":{"essential":true,"value":"high"}}}`, "", whom{[]string{"high"}, ""}},
-		"with acr_values, what is in both": {recipient(), "", `{"id_token":{"acr":{"essential":true,"values":["high","higher"]}}}`, "low higher high",
+		"an essential acr":             {recipient(), "", acr(`{"essential":true,"value":"high"}`), "", whom{[]string{"high"}, ""}},
+		"one of several":               {recipient(), "", acr(`{"essential":true,"values":["high","higher"]}`), "", whom{[]string{"high", "higher"}, ""}},
+		"any essential acr":            {byDefault, "", acr(`{"essential":true}`), "", whom{[]string{"registered"}, ""}},
+		"more than what is registered": {byDefault, "", acr(`{"essential":true,"value":"high"}`), "", whom{[]string{"high"}, ""}},
+		"with acr_values, what is in both": {recipient(), "", acr(`{"essential":true,"values":["high","higher"]}`), "low higher high",
 			whom{[]string{"higher", "high"}, ""}},
-		"a voluntary acr":   {recipient(), "", `{"id_token":{"acr":{"values":["high"]}}}`, "low", whom{[]string{"low"}, ""}},
+		"a voluntary acr":   {recipient(), "", acr(`{"values":["high"]}`), "low", whom{[]string{"low"}, ""}},
 		"null":              {recipient(), "", `{"id_token":{"acr":null},"userinfo":null}`, "low", whom{[]string{"low"}, ""}},
 		"nobody knows them": {recipient(), "", `{"id_token":{"shoe_size":{"essential":true,"value":44}},"userinfo":{"name":null,"sub":{"value":"_kim"}}}`, "", whom{}},
 		"an acr of userinfo, where it can say nothing": {recipient(), "", `{"userinfo":{"acr":{"essential":true,"value":"high"}}}`, "", whom{}},
@@ -85,12 +88,13 @@ func TestWhom(t *testing.T) {
 	}
 }
 
-// TestWhomRefused: a hint that is none of ours for this client, and claims that nobody could meet or that are malformed where
-// they bind, are told at once and not ignored.
+// TestWhomRefused: a hint that is none of ours for this client, and claims that nobody could meet or that are malformed
+// where they bind, are told at once and not ignored.
 func TestWhomRefused(t *testing.T) {
 	s, stranger := newSigns(t), newSigns(t)
 	e := &Endpoint{IDTokens: idtoken.Tokens{Issuer: issuer, Keys: s}}
-	elsewhere, err := idtoken.Tokens{Issuer: "https://other.example"}.Issue(s, client.Client{ID: "c1"}, grant.Grant{Subject: "_alex"}, "", "", noon)
+	elsewhere, err := idtoken.Tokens{Issuer: "https://other.example"}.
+		Issue(s, client.Client{ID: "c1"}, grant.Grant{Subject: "_alex"}, "", "", noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,16 +107,16 @@ func TestWhomRefused(t *testing.T) {
 		"a hint of another issuer":              {elsewhere, "", "", oauth.HintRefused},
 		"a hint of another client's":            {s.hint(t, "c2", "_alex"), "", "", oauth.HintRefused},
 		"a hint, and another subject":           {s.hint(t, "c1", "_alex"), `{"id_token":{"sub":{"value":"_kim"}}}`, "", oauth.HintRefused},
-		"acr_values that are too weak":          {"", `{"id_token":{"acr":{"essential":true,"value":"high"}}}`, "low", oauth.ClaimsRefused},
-		"no acr that would do":                  {"", `{"id_token":{"acr":{"essential":true,"values":[]}}}`, "", oauth.ClaimsRefused},
-		"an empty acr":                          {"", `{"id_token":{"acr":{"essential":true,"values":["high",""]}}}`, "", oauth.ClaimsRefused},
-		"an acr that is two words":              {"", `{"id_token":{"acr":{"essential":true,"value":"high low"}}}`, "", oauth.ClaimsRefused},
-		"too many acrs":                         {"", `{"id_token":{"acr":{"essential":true,"values":["a"` + strings.Repeat(`,"a"`, maxWords) + `]}}}`, "", oauth.ClaimsRefused},
-		"one acr and several":                   {"", `{"id_token":{"acr":{"essential":true,"value":"a","values":["b"]}}}`, "", oauth.ClaimsRefused},
-		"an acr that is no string":              {"", `{"id_token":{"acr":{"essential":true,"value":1}}}`, "", oauth.ClaimsRefused},
-		"acrs that are none":                    {"", `{"id_token":{"acr":{"essential":true,"values":"high"}}}`, "", oauth.ClaimsRefused},
-		"an acr that is essential to no degree": {"", `{"id_token":{"acr":{"essential":"true","value":"high"}}}`, "", oauth.ClaimsRefused},
-		"an acr that is no object":              {"", `{"id_token":{"acr":"high"}}`, "", oauth.ClaimsRefused},
+		"acr_values that are too weak":          {"", acr(`{"essential":true,"value":"high"}`), "low", oauth.ClaimsRefused},
+		"no acr that would do":                  {"", acr(`{"essential":true,"values":[]}`), "", oauth.ClaimsRefused},
+		"an empty acr":                          {"", acr(`{"essential":true,"values":["high",""]}`), "", oauth.ClaimsRefused},
+		"an acr that is two words":              {"", acr(`{"essential":true,"value":"high low"}`), "", oauth.ClaimsRefused},
+		"too many acrs":                         {"", acr(`{"essential":true,"values":["a"` + strings.Repeat(`,"a"`, maxWords) + `]}`), "", oauth.ClaimsRefused},
+		"one acr and several":                   {"", acr(`{"essential":true,"value":"a","values":["b"]}`), "", oauth.ClaimsRefused},
+		"an acr that is no string":              {"", acr(`{"essential":true,"value":1}`), "", oauth.ClaimsRefused},
+		"acrs that are none":                    {"", acr(`{"essential":true,"values":"high"}`), "", oauth.ClaimsRefused},
+		"an acr that is essential to no degree": {"", acr(`{"essential":"true","value":"high"}`), "", oauth.ClaimsRefused},
+		"an acr that is no object":              {"", acr(`"high"`), "", oauth.ClaimsRefused},
 		"two subjects":                          {"", `{"id_token":{"sub":{"values":["_alex","_kim"]}}}`, "", oauth.ClaimsRefused},
 		"a subject without a name":              {"", `{"id_token":{"sub":{"value":""}}}`, "", oauth.ClaimsRefused},
 		"a subject that is no object":           {"", `{"id_token":{"sub":"_alex"}}`, "", oauth.ClaimsRefused},

@@ -110,8 +110,8 @@ func newRoom(t *testing.T, edits ...func(*client.Metadata)) *room {
 	r.Endpoint = userinfo.Endpoint{
 		Issuer: issuer, Store: r.store, Now: now, Sealer: response.Sealer{Signer: r.keys, Keys: sets},
 		Guard: resource.Guard{
-			Origin: issuer, Audiences: []string{issuer, "https://api.example"}, Store: r.store, Proofs: dpop.Verifier{Policy: dpop.NonceOff},
-			Tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: r.keys},
+			Origin: issuer, Audiences: []string{issuer, "https://api.example"}, Store: r.store,
+			Proofs: dpop.Verifier{Policy: dpop.NonceOff}, Tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: r.keys},
 		},
 	}
 	return r
@@ -120,8 +120,8 @@ func newRoom(t *testing.T, edits ...func(*client.Metadata)) *room {
 // token is one that speaks for alex, unless edit says otherwise.
 func (r *room) token(edit func(*accesstoken.Token)) string {
 	r.t.Helper()
-	token := accesstoken.Token{Subject: "_alex", ClientID: "c1", Audience: accesstoken.Audience{"https://api.example"}, GrantID: "grant 1",
-		Scope: "fdx:accountbasic:read openid", Confirmation: accesstoken.Confirmation{JKT: r.holder.DPoPKey.Thumbprint()}}
+	token := accesstoken.Token{Subject: "_alex", ClientID: "c1", GrantID: "grant 1",
+		Audience: accesstoken.Audience{"https://api.example"}, Scope: "fdx:accountbasic:read openid", Confirmation: accesstoken.Confirmation{JKT: r.holder.DPoPKey.Thumbprint()}}
 	if edit != nil {
 		edit(&token)
 	}
@@ -200,7 +200,8 @@ func TestSigned(t *testing.T) {
 
 // encrypted has the client register that answers are signed and encrypted.
 func encrypted(m *client.Metadata) {
-	m.UserinfoSignedResponseAlg, m.UserinfoEncryptedResponseAlg, m.UserinfoEncryptedResponseEnc = "PS256", "RSA-OAEP-256", "A128GCM"
+	m.UserinfoSignedResponseAlg = "PS256"
+	m.UserinfoEncryptedResponseAlg, m.UserinfoEncryptedResponseEnc = "RSA-OAEP-256", "A128GCM"
 }
 
 // TestEncrypted: for the client's key alone, around the signed one. A client that has lost its key is told, and its proof is
@@ -208,7 +209,8 @@ func encrypted(m *client.Metadata) {
 func TestEncrypted(t *testing.T) {
 	r := newRoom(t, encrypted)
 	w := r.ask(r.token(nil), "")
-	jwe, err := oracle.ParseEncryptedCompact(w.Body.String(), []oracle.KeyAlgorithm{oracle.RSA_OAEP_256}, []oracle.ContentEncryption{oracle.A128GCM})
+	jwe, err := oracle.ParseEncryptedCompact(w.Body.String(),
+		[]oracle.KeyAlgorithm{oracle.RSA_OAEP_256}, []oracle.ContentEncryption{oracle.A128GCM})
 	if err != nil {
 		t.Fatal(err, w.Body)
 	}
@@ -216,8 +218,8 @@ func TestEncrypted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]any{"sub": "_alex", "iss": issuer, "aud": "c1"}, r.signedBy(jose.PS256, string(inner))); diff != "" ||
-		w.Header().Get("Content-Type") != "application/jwt" {
+	want := map[string]any{"sub": "_alex", "iss": issuer, "aud": "c1"}
+	if diff := cmp.Diff(want, r.signedBy(jose.PS256, string(inner))); diff != "" || w.Header().Get("Content-Type") != "application/jwt" {
 		t.Errorf("%s %s", w.Header().Get("Content-Type"), diff)
 	}
 	r = newRoom(t, encrypted, func(m *client.Metadata) { m.JWKS = json.RawMessage(`{"keys":[]}`) })
