@@ -41,6 +41,16 @@ func (c *cage) walk() {
 	code := a.told(submit(c.t, b, consent)).Get("code")
 	c.watch("authorization code", code)
 	submit(c.t, b, consent) // once more
+	for _, mode := range []string{"jwt", "form_post.jwt"} {
+		signed := ask(c.t, c.client, bend("response_mode", mode)).as(c.person)
+		code := signed.answerIn(b, flow.Approve).Get("code")
+		compact, err := b.Page.ReadResponse(callback)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.watch("authorization code in a JWT", code)
+		c.watched = append(c.watched, jwtCanary(c.t, "answer by "+mode, compact))
+	}
 	visit(c.t, b, a.url())
 	for _, e := range append(stranger.Exchanges, b.Exchanges...) {
 		route, _, _ := strings.Cut(strings.TrimPrefix(e.URL, c.issuer), "?")
@@ -95,7 +105,7 @@ func (c *cage) goodOfPeople() map[string]turns {
 			return []*flow.Request{c.sending(b, filledIn(formTo(b.Page, "/consent/decision")))}
 		},
 		"/oauth2/logout": func() []*flow.Request {
-			wish := url.Values{"client_id": {c.client.ID}, "post_logout_redirect_uri": {goodbye}, "state": {"of the client"}}
+			wish := url.Values{"id_token_hint": {c.identity}, "post_logout_redirect_uri": {goodbye}, "state": {"of the client"}}
 			target := c.issuer + "/oauth2/logout"
 			return []*flow.Request{{Method: http.MethodPost, URL: target, Form: wish},
 				c.from(accounts, &flow.Request{Method: http.MethodGet, URL: target + "?" + wish.Encode()})}

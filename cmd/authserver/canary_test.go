@@ -131,7 +131,7 @@ var onPurpose = map[string]*regexp.Regexp{
 	"/accounts":                    formToken,
 	"/accounts/choice":             formToken,
 	"/consent":                     formToken,
-	"/consent/decision":            regexp.MustCompile(`Location:\[` + regexp.QuoteMeta(callback) + `\?code=[\w-]{43}&`),
+	"/consent/decision":            regexp.MustCompile(`Location:\[` + regexp.QuoteMeta(callback) + `\?(code=[\w-]{43}&|response=[\w.-]+)|name="response" value="[\w.-]+"`),
 	"/connected":                   regexp.MustCompile(`Set-Cookie:\[own-login=[\w-]{43};|` + formToken.String()),
 	"/connected/attempt":           regexp.MustCompile(`Set-Cookie:\[session=[\w-]{43};|` + formToken.String()),
 	"/oauth2/logout":               formToken,

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"authserver/internal/audit"
 	"authserver/internal/flow"
@@ -102,14 +103,58 @@ func TestLogoutRefusals(t *testing.T) {
 				{Method: http.MethodGet, URL: d.logoutURL(wish)}, {Method: http.MethodPost, URL: d.logoutURL(nil), Form: wish},
 			} {
 				e := knock(t, b, r)
-				if e.Status != http.StatusBadRequest || reasonOf(e) != test.reason || e.ResponseHeader.Get("Location") != "" ||
-					strings.Contains(e.ResponseBody, "evil") || !strings.Contains(e.ResponseBody, `id="sign-out" href="/oauth2/logout"`) {
+				if e.Status != http.StatusBadRequest || reasonOf(e) != test.reason ||
+					e.ResponseHeader.Get("Location") != "" || strings.Contains(e.ResponseBody, "evil") ||
+					!strings.Contains(e.ResponseBody, `id="sign-out" href="/oauth2/logout"`) {
 					t.Errorf("%s: %d %s", r.Method, e.Status, e.ResponseBody)
 				}
 			}
 		})
 	}
 	if p := visit(t, b, d.logoutURL(nil)); formTo(p, "/sign-out") == nil {
+		t.Errorf("%s", p)
+	}
+}
+
+// LO-01: an ID token says which client asks, long after its time, at any replica; it does not come to stand in an address.
+// For another client than client_id names it says nothing, and neither does an encrypted one.
+func TestLogoutByIDToken(t *testing.T) {
+	t.Parallel()
+	d, reads := deploy(t, 2, nil), newReader(t)
+	c, other := d.recipient(0, withOpenID), d.recipient(1)
+	secretive := d.recipient(0, withOpenID, reads.publish, changes{"id_token_encrypted_response_alg": "RSA-OAEP"}.apply)
+	a := ask(t, c, identified)
+	hint := identity(t, c, a.redeem(a.code())).Compact
+	s := ask(t, secretive, identified)
+	sealed, _ := s.redeem(s.code()).Exchange.JSON()["id_token"].(string)
+	d.clock.advance(24 * time.Hour)
+	b := ask(t, c).browser()
+	ask(t, c).upTo(b, "accounts")
+	wish := url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {goodbye}, "state": {"s"}}
+	for _, client := range []string{"", c.ID} {
+		wish.Set("client_id", client)
+		e := knock(t, d.tab(b, 1), &flow.Request{Method: http.MethodPost, URL: d.logoutURL(nil), Form: wish})
+		if target := e.ResponseHeader.Get("Location"); e.Status != http.StatusSeeOther || strings.Contains(target, hint) ||
+			!strings.Contains(target, c.ID) {
+			t.Errorf("%d %s", e.Status, target)
+		}
+		if p := visit(t, d.tab(b, 1), d.logoutURL(wish)); !strings.Contains(p.Text, "a data recipient asks to sign you out") {
+			t.Errorf("%s", p.Text)
+		}
+	}
+	for name, edit := range map[string]func(url.Values){
+		"another client_id": bend("client_id", other.ID), "an encrypted one": bends(bend("id_token_hint", sealed), bend("client_id")),
+		"an access token": bends(bend("id_token_hint", tokenFor(t, c, nil)), bend("client_id")),
+	} {
+		bad := url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {goodbye}}
+		edit(bad)
+		p := visit(t, b, d.logoutURL(bad))
+		refusedPage(t, p, http.StatusBadRequest, oauth.HintRefused)
+		if strings.Contains(p.Exchange.ResponseBody, bad.Get("id_token_hint")) {
+			t.Errorf("%s stands on the page", name)
+		}
+	}
+	if p := submit(t, b, formTo(visit(t, b, d.logoutURL(wish)), "/sign-out")); p.Location != goodbye+"?state=s" {
 		t.Errorf("%s", p)
 	}
 }
@@ -132,8 +177,8 @@ func TestChromiumLogout(t *testing.T) {
 			for name := range wish {
 				fields += `<input type="hidden" name="` + name + `" value="` + wish.Get(name) + `">`
 			}
-			_, _ = w.Write([]byte(`<!DOCTYPE html><html lang="en"><title>The application</title><form method="post" action="` + d.issuer +
-				`/oauth2/logout">` + fields + `<button id="leave">Leave</button></form>`))
+			_, _ = w.Write([]byte(`<!DOCTYPE html><html lang="en"><title>The application</title><form method="post" action="` +
+				d.issuer + `/oauth2/logout">` + fields + `<button id="leave">Leave</button></form>`))
 			return
 		}
 		returned <- r.URL.RequestURI()

@@ -79,7 +79,8 @@ func (v *vault) Recipient(_ context.Context, _ client.Client, alg string) (*jose
 	if v.missing != nil {
 		return nil, v.missing
 	}
-	text, err := json.Marshal(map[string]any{"keys": []any{oracle.JSONWebKey{Key: v.private.Public(), KeyID: "theirs", Use: "enc"}}})
+	public := oracle.JSONWebKey{Key: v.private.Public(), KeyID: "theirs", Use: "enc"}
+	text, err := json.Marshal(map[string]any{"keys": []any{public}})
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,8 @@ func (v *vault) Recipient(_ context.Context, _ client.Client, alg string) (*jose
 func (v *vault) open(t *testing.T, compact string, alg jose.Alg, enc string) (oracle.Header, map[string]any) {
 	t.Helper()
 	if enc != "" {
-		sealed, err := oracle.ParseEncryptedCompact(compact, []oracle.KeyAlgorithm{oracle.RSA_OAEP}, []oracle.ContentEncryption{oracle.ContentEncryption(enc)})
+		sealed, err := oracle.ParseEncryptedCompact(compact, []oracle.KeyAlgorithm{oracle.RSA_OAEP},
+			[]oracle.ContentEncryption{oracle.ContentEncryption(enc)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,8 +129,8 @@ func inMode(mode string) func(*grant.Pushed) {
 	return func(p *grant.Pushed) { p.ResponseMode = mode }
 }
 
-// AZ-24, JARM-01…03, JARM-05: an answer is one JWT and nothing beside it, signed and encrypted as the client registered, and
-// so is a refusal: the person's, and the server's before anybody was asked.
+// AZ-24, JARM-01…03, JARM-05: an answer is one JWT and nothing beside it, signed and encrypted as the client registered,
+// and so is a refusal: the person's, and the server's before anybody was asked.
 func TestSignedAnswers(t *testing.T) {
 	const encrypted = "A256GCM"
 	for _, test := range []struct {
@@ -166,7 +168,9 @@ func TestSignedAnswers(t *testing.T) {
 			if header.KeyID != "our "+string(test.alg) || header.ExtraHeaders["typ"] != "JWT" {
 				t.Errorf("%v %s: header %v", test, name, header)
 			}
-			want := map[string]any{"iss": issuer, "aud": "c1", "iat": float64(h.now.Unix()), "exp": float64(h.now.Unix() + 300), "state": "a state"}
+			want := map[string]any{
+				"iss": issuer, "aud": "c1", "iat": float64(h.now.Unix()), "exp": float64(h.now.Unix() + 300), "state": "a state",
+			}
 			switch code, _ := claims["code"].(string); name {
 			case "yes":
 				want["code"] = code
@@ -210,13 +214,16 @@ func TestPostedAnswers(t *testing.T) {
 	})
 	b := h.browser()
 	state := `"><script>alert('x')</script>&<b>`
-	p := h.submit(b, h.upTo(b, h.push(inMode(grant.FormPostJWT), func(p *grant.Pushed) { p.RedirectURI, p.State = odd, state }), "kim", "decision"))
+	target := h.push(inMode(grant.FormPostJWT), func(p *grant.Pushed) { p.RedirectURI, p.State = odd, state })
+	p := h.submit(b, h.upTo(b, target, "kim", "decision"))
 	form, header := p.Form("response"), p.Exchange.ResponseHeader
 	if form == nil || form.Action != odd || form.Method != http.MethodPost || len(form.Fields) != 1 {
 		t.Fatalf("%+v", form)
 	}
-	if policy := header.Get("Content-Security-Policy"); !strings.Contains(policy, "; script-src 'sha256-") || !strings.Contains(policy, "; form-action https:;") ||
-		strings.Contains(policy, "unsafe") || header.Get("Cache-Control") != "no-store" || header.Get("Referrer-Policy") != "no-referrer" {
+	policy := header.Get("Content-Security-Policy")
+	if !strings.Contains(policy, "; script-src 'sha256-") || !strings.Contains(policy, "; form-action https:;") ||
+		strings.Contains(policy, "unsafe") || header.Get("Cache-Control") != "no-store" ||
+		header.Get("Referrer-Policy") != "no-referrer" {
 		t.Errorf("%v", header)
 	}
 	if n := strings.Count(p.Exchange.ResponseBody, "<script"); n != 1 {
@@ -235,15 +242,14 @@ func TestAnswersThatCannotBeSealed(t *testing.T) {
 		for _, decision := range []string{"approve", "deny"} {
 			h := newHouse(t, issuer)
 			v, b := newVault(h), h.browser()
-			h.register(func(m *client.Metadata) {
-				m.AuthorizationSignedResponseAlg, m.AuthorizationEncryptedResponseAlg, m.AuthorizationEncryptedResponseEnc = "ES256", "RSA-OAEP", "A128CBC-HS256"
-			})
+			h.register(encrypting)
 			form := h.upTo(b, h.push(inMode(mode)), "kim", "decision")
 			before := h.state()
 			v.missing = missing
 			h.refused(h.submit(b, form, "decision", decision), oauth.EncryptionKeyMissing)
 			v.missing = outage{}
-			if p := h.submit(b, form, "decision", decision); p.Exchange.Status != http.StatusServiceUnavailable || p.Location != "" {
+			p := h.submit(b, form, "decision", decision)
+			if p.Exchange.Status != http.StatusServiceUnavailable || p.Location != "" {
 				t.Errorf("an outage: %s", p)
 			}
 			v.missing = nil
@@ -254,17 +260,23 @@ func TestAnswersThatCannotBeSealed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, claims := v.open(t, compact, jose.ES256, "A128CBC-HS256"); (claims["code"] != nil) != (decision == "approve") {
+			_, claims := v.open(t, compact, jose.ES256, "A128CBC-HS256")
+			if (claims["code"] != nil) != (decision == "approve") {
 				t.Errorf("%s: %v", decision, claims)
 			}
 		}
 	}
 	h := newHouse(t, issuer)
 	newVault(h).missing = missing
-	h.register(func(m *client.Metadata) {
-		m.AuthorizationSignedResponseAlg, m.AuthorizationEncryptedResponseAlg, m.AuthorizationEncryptedResponseEnc = "ES256", "RSA-OAEP", "A256GCM"
-	})
-	h.refused(h.visit(h.browser(), h.push(inMode(grant.QueryJWT), func(p *grant.Pushed) { p.Prompt = []string{"none"} })), oauth.EncryptionKeyMissing)
+	h.register(encrypting)
+	unasked := h.push(inMode(grant.QueryJWT), func(p *grant.Pushed) { p.Prompt = []string{"none"} })
+	h.refused(h.visit(h.browser(), unasked), oauth.EncryptionKeyMissing)
+}
+
+// encrypting is the registration of a client that wants its answers encrypted.
+func encrypting(m *client.Metadata) {
+	m.AuthorizationSignedResponseAlg = "ES256"
+	m.AuthorizationEncryptedResponseAlg, m.AuthorizationEncryptedResponseEnc = "RSA-OAEP", "A128CBC-HS256"
 }
 
 // outage is an error of a key host that may do better later.
@@ -281,7 +293,8 @@ func TestAnswersThatCannotBeSigned(t *testing.T) {
 			v, b := newVault(h), h.browser()
 			v.down = errors.New("the signer is broken")
 			p := h.submit(b, h.upTo(b, h.push(inMode(mode)), "kim", "decision"), "decision", decision)
-			if p.Exchange.Status != http.StatusInternalServerError || p.Location != "" || strings.Contains(p.Exchange.ResponseBody, callback) {
+			if p.Exchange.Status != http.StatusInternalServerError || p.Location != "" ||
+				strings.Contains(p.Exchange.ResponseBody, callback) {
 				t.Errorf("%s %s: %s", mode, decision, p)
 			}
 		}

@@ -19,7 +19,10 @@ const logoutPage = "/oauth2/logout"
 var logoutParameters = []struct {
 	name string
 	most int
-}{{"client_id", oauth.MaxBody}, {"id_token_hint", oauth.MaxBody}, {"post_logout_redirect_uri", oauth.MaxBody}, {"state", 2 << 10}, {"ui_locales", 200}}
+}{
+	{"client_id", oauth.MaxBody}, {"id_token_hint", oauth.MaxBody}, {"post_logout_redirect_uri", oauth.MaxBody},
+	{"state", 2 << 10}, {"ui_locales", 200},
+}
 
 // logout is what an app asks for, as far as it may.
 type logout struct {
@@ -86,7 +89,8 @@ func (e *Endpoint) readLogout(ctx context.Context, values url.Values) (l logout,
 	}
 	c, found, err := e.Store.FindClient(ctx, l.clientID)
 	if err == nil && (!found || !slices.Contains(c.Metadata.PostLogoutRedirectURIs, l.redirectURI)) {
-		err = oauth.Refuse(oauth.LogoutURIUnknown, "post_logout_redirect_uri is not one that is registered for the client, compared character by character")
+		err = oauth.Refuse(oauth.LogoutURIUnknown,
+			"post_logout_redirect_uri is not one that is registered for the client, compared character by character")
 	}
 	l.clientName = clientName(c)
 	return l, err
@@ -97,7 +101,8 @@ func (e *Endpoint) hinted(idToken, clientID string) (string, error) {
 	hint, err := e.IDTokens.Recognise(idToken)
 	switch {
 	case err != nil:
-		return "", oauth.Refuse(oauth.HintRefused, "id_token_hint is no ID token of %s, or too old to be known", e.Issuer).Because(err)
+		refusal := oauth.Refuse(oauth.HintRefused, "id_token_hint is no ID token of %s, or too old to be known", e.Issuer)
+		return "", refusal.Because(err)
 	case clientID != "" && clientID != hint.Audience:
 		return "", oauth.Refuse(oauth.HintRefused, "id_token_hint was given to another client than client_id names")
 	}
@@ -109,7 +114,8 @@ func (e *Endpoint) hinted(idToken, clientID string) (string, error) {
 func (l logout) parameters() url.Values {
 	values := url.Values{}
 	for name, value := range map[string]string{
-		"client_id": l.clientID, "post_logout_redirect_uri": l.redirectURI, "state": l.state, "ui_locales": strings.Join(l.uiLocales, " "),
+		"client_id": l.clientID, "post_logout_redirect_uri": l.redirectURI, "state": l.state,
+		"ui_locales": strings.Join(l.uiLocales, " "),
 	} {
 		if value != "" {
 			values.Set(name, value)

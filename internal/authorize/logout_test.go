@@ -22,17 +22,26 @@ func logoutAt(pairs ...string) string {
 	return issuer + "/oauth2/logout?" + values.Encode()
 }
 
+// back is where an app wants the person to come back to, and toBye the wish of c1, which has registered bye.
+const back = "post_logout_redirect_uri"
+
+func toBye(more ...string) string {
+	return logoutAt(append([]string{"client_id", "c1", back, bye}, more...)...)
+}
+
 // LO-01: an app's wish is a question. The person who says yes is signed out and goes where the client registered, with its
 // state; nothing happens before, however often it is asked.
 func TestLogout(t *testing.T) {
+	const nowhere = issuer + "/signed-out?connected"
 	for wish, want := range map[string]string{
-		logoutAt(): issuer + "/signed-out?connected", logoutAt("client_id", "c1"): issuer + "/signed-out?connected",
-		logoutAt("client_id", "nobody", "state", "x", "logout_hint", "y"):                            issuer + "/signed-out?connected",
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye):                                 bye,
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", "a+b c&d=\"é"):         bye + "?state=a%2Bb%20c%26d%3D%22%C3%A9",
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye+"?a=b", "state", "s"):            bye + "?a=b&state=s",
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", "", "ui_locales", ""):  bye,
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "redirect_uri", "https://evil"): bye,
+		logoutAt():                  nowhere,
+		logoutAt("client_id", "c1"): nowhere,
+		logoutAt("client_id", "nobody", "state", "x", "logout_hint", "y"): nowhere,
+		toBye():                       bye,
+		toBye("state", "a+b c&d=\"é"): bye + "?state=a%2Bb%20c%26d%3D%22%C3%A9",
+		logoutAt("client_id", "c1", back, bye+"?a=b", "state", "s"): bye + "?a=b&state=s",
+		toBye("state", "", "ui_locales", ""):                        bye,
+		toBye("redirect_uri", "https://evil"):                       bye,
 	} {
 		h := newHouse(t, issuer)
 		b := h.signedIn("kim")
@@ -56,7 +65,7 @@ func TestLogout(t *testing.T) {
 func TestLogoutOver(t *testing.T) {
 	h := newHouse(t, issuer)
 	b := h.browser()
-	p := h.visit(b, logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", "s"))
+	p := h.visit(b, toBye("state", "s"))
 	if p.Location != "" || !strings.Contains(p.Text, "Back to An app") || !strings.Contains(p.Heading, "signed out") {
 		t.Fatalf("%s", p)
 	}
@@ -68,23 +77,30 @@ func TestLogoutOver(t *testing.T) {
 	}
 }
 
+// postLogout sends a wish as a form, and returns where that leads.
+func (h *house) postLogout(wish url.Values) (target string) {
+	h.Helper()
+	r, err := http.NewRequestWithContext(h.Context(), http.MethodPost, logoutAt("state", "of the query"),
+		strings.NewReader(wish.Encode()))
+	if err != nil {
+		h.Fatal(err)
+	}
+	answer, err := h.RoundTrip(r)
+	if err != nil || answer.StatusCode != http.StatusSeeOther {
+		h.Fatal(err, answer)
+	}
+	_ = answer.Body.Close()
+	return answer.Header.Get("Location")
+}
+
 // The POST of another site's page comes without this site's cookies, and so is made a GET.
 func TestLogoutPosted(t *testing.T) {
 	h := newHouse(t, issuer)
-	wish := url.Values{"client_id": {"c1"}, "post_logout_redirect_uri": {bye}, "state": {"a b"}, "ui_locales": {"fr en"}, "other": {"x"}}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, logoutAt("state", "of the query"), strings.NewReader(wish.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := h.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = answer.Body.Close()
-	target := answer.Header.Get("Location")
-	if want := logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", "a b", "ui_locales", "fr en"); answer.StatusCode !=
-		http.StatusSeeOther || target != strings.ReplaceAll(want, "+", "%20") {
-		t.Errorf("%d %s", answer.StatusCode, target)
+	target := h.postLogout(url.Values{
+		"client_id": {"c1"}, back: {bye}, "state": {"a b"}, "ui_locales": {"fr en"}, "other": {"x"},
+	})
+	if want := toBye("state", "a b", "ui_locales", "fr en"); target != strings.ReplaceAll(want, "+", "%20") {
+		t.Error(target)
 	}
 	if p := h.visit(h.signedIn("kim"), target); !strings.Contains(p.Text, "Session ouverte : kim.") {
 		t.Errorf("not in the language that the client asked for: %s", p.Text)
@@ -96,29 +112,30 @@ func TestLogoutPosted(t *testing.T) {
 func TestLogoutRefused(t *testing.T) {
 	long := strings.Repeat("s", 2049)
 	for wish, reason := range map[string]oauth.Reason{
-		logoutAt("post_logout_redirect_uri", bye):                                                     oauth.ParameterMissing,
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye+"/"):                              oauth.LogoutURIUnknown,
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", strings.ToUpper(bye)):                 oauth.LogoutURIUnknown,
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye+"?a=b&c=d"):                       oauth.LogoutURIUnknown,
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", "https://evil.example"):               oauth.LogoutURIUnknown,
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", "//evil.example"):                     oauth.LogoutURIUnknown,
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", callback):                             oauth.LogoutURIUnknown,
-		logoutAt("client_id", "c2", "post_logout_redirect_uri", bye):                                  oauth.LogoutURIUnknown,
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "post_logout_redirect_uri", bye): oauth.ParameterRepeated,
-		logoutAt("client_id", "c1", "client_id", "c2", "post_logout_redirect_uri", bye):               oauth.ParameterRepeated,
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", "1", "state", "2"):      oauth.ParameterRepeated,
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", long):                   oauth.ParameterTooLong,
-		logoutAt("ui_locales", long):       oauth.ParameterTooLong,
-		logoutAt() + "a;b":                 oauth.BodyMalformed,
-		logoutAt("id_token_hint", "a.b.c"): oauth.HintRefused,
-		logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "id_token_hint", "a.b.c"): oauth.HintRefused,
-		logoutAt("id_token_hint", "a.b.c", "id_token_hint", "a.b.c"):                           oauth.ParameterRepeated,
+		logoutAt(back, bye):                                          oauth.ParameterMissing,
+		logoutAt("client_id", "c1", back, bye+"/"):                   oauth.LogoutURIUnknown,
+		logoutAt("client_id", "c1", back, strings.ToUpper(bye)):      oauth.LogoutURIUnknown,
+		logoutAt("client_id", "c1", back, bye+"?a=b&c=d"):            oauth.LogoutURIUnknown,
+		logoutAt("client_id", "c1", back, "https://evil.example"):    oauth.LogoutURIUnknown,
+		logoutAt("client_id", "c1", back, "//evil.example"):          oauth.LogoutURIUnknown,
+		logoutAt("client_id", "c1", back, callback):                  oauth.LogoutURIUnknown,
+		logoutAt("client_id", "c2", back, bye):                       oauth.LogoutURIUnknown,
+		toBye(back, bye):                                             oauth.ParameterRepeated,
+		logoutAt("client_id", "c1", "client_id", "c2", back, bye):    oauth.ParameterRepeated,
+		toBye("state", "1", "state", "2"):                            oauth.ParameterRepeated,
+		toBye("state", long):                                         oauth.ParameterTooLong,
+		logoutAt("ui_locales", long):                                 oauth.ParameterTooLong,
+		logoutAt() + "a;b":                                           oauth.BodyMalformed,
+		logoutAt("id_token_hint", "a.b.c"):                           oauth.HintRefused,
+		toBye("id_token_hint", "a.b.c"):                              oauth.HintRefused,
+		logoutAt("id_token_hint", "a.b.c", "id_token_hint", "a.b.c"): oauth.ParameterRepeated,
 	} {
 		h := newHouse(t, issuer)
 		b := h.signedIn("kim")
 		p := h.visit(b, wish)
 		h.refused(p, reason)
-		if body := p.Exchange.ResponseBody; strings.Contains(body, "evil") || !strings.Contains(body, `href="/oauth2/logout"`) {
+		body := p.Exchange.ResponseBody
+		if strings.Contains(body, "evil") || !strings.Contains(body, `href="/oauth2/logout"`) {
 			t.Errorf("%s: %s", wish, body)
 		}
 		h.submit(b, formTo(h.visit(b, issuer+"/oauth2/logout"), "/sign-out"))
@@ -133,7 +150,7 @@ func TestLogoutRefused(t *testing.T) {
 func TestLogoutForms(t *testing.T) {
 	h := newHouse(t, issuer)
 	kim, sam := h.signedIn("kim"), h.signedIn("sam")
-	wish := logoutAt("client_id", "c1", "post_logout_redirect_uri", bye, "state", "s")
+	wish := toBye("state", "s")
 	theirs := formTo(h.visit(sam, wish), "/sign-out")
 	out := formTo(h.visit(kim, wish), "/sign-out")
 	h.refused(h.submit(kim, theirs), oauth.FormRefused)
@@ -145,12 +162,13 @@ func TestLogoutForms(t *testing.T) {
 		t.Fatal("a form that is no page's did something")
 	}
 	for _, bent := range [][]string{
-		{"post_logout_redirect_uri", "https://evil.example"}, {"client_id", "c2"}, {"client_id"}, {"state", strings.Repeat("s", 2049)},
+		{back, "https://evil.example"}, {"client_id", "c2"}, {"client_id"}, {"state", strings.Repeat("s", 2049)},
 	} {
 		b := h.signedIn("alex")
 		form := formTo(h.visit(b, wish), "/sign-out")
 		before := len(h.memory.sessions)
-		if p := h.submit(b, form, bent...); p.Location != "" || !strings.Contains(p.Exchange.URL, "/signed-out") || len(h.memory.sessions) != before-1 {
+		p := h.submit(b, form, bent...)
+		if p.Location != "" || !strings.Contains(p.Exchange.URL, "/signed-out") || len(h.memory.sessions) != before-1 {
 			t.Errorf("%v leads to %s", bent, p)
 		}
 	}
@@ -166,7 +184,7 @@ func TestLogoutForms(t *testing.T) {
 func TestLogoutPolicy(t *testing.T) {
 	h := newHouse(t, issuer)
 	for wish, want := range map[string]string{
-		logoutAt(): "form-action 'self';", logoutAt("client_id", "c1", "post_logout_redirect_uri", bye): "form-action 'self' https:;",
+		logoutAt(): "form-action 'self';", toBye(): "form-action 'self' https:;",
 	} {
 		p := h.visit(h.signedIn("kim"), wish)
 		if policy := p.Exchange.ResponseHeader.Get("Content-Security-Policy"); !strings.Contains(policy, want) {
@@ -179,7 +197,7 @@ func TestLogoutPolicy(t *testing.T) {
 func TestLogoutOutage(t *testing.T) {
 	h := newHouse(t, issuer)
 	h.Store = down{h.memory}
-	p := h.visit(h.browser(), logoutAt("client_id", "c1", "post_logout_redirect_uri", bye))
+	p := h.visit(h.browser(), toBye())
 	if p.Exchange.Status != http.StatusInternalServerError || p.Location != "" {
 		t.Errorf("%s", p)
 	}
@@ -209,38 +227,32 @@ func TestLogoutHints(t *testing.T) {
 		return compact
 	}
 	hint := forClient("c1", issuer)
+	sams := forClient("c1", issuer, func(claims map[string]any) { claims["sub"] = "_sam" })
+	nobodys := forClient("c1", issuer, func(claims map[string]any) { delete(claims, "sub") })
+	elsewhere := forClient("c1", "https://evil.example")
 	for name, wish := range map[string]string{
-		"alone":                 logoutAt("id_token_hint", hint, "post_logout_redirect_uri", bye, "state", "s"),
-		"beside the client":     logoutAt("id_token_hint", hint, "client_id", "c1", "post_logout_redirect_uri", bye, "state", "s"),
-		"of whoever was before": logoutAt("id_token_hint", forClient("c1", issuer, func(c map[string]any) { c["sub"] = "_sam" }), "post_logout_redirect_uri", bye, "state", "s"),
+		"alone":                 logoutAt("id_token_hint", hint, back, bye, "state", "s"),
+		"beside the client":     logoutAt("id_token_hint", hint, "client_id", "c1", back, bye, "state", "s"),
+		"of whoever was before": logoutAt("id_token_hint", sams, back, bye, "state", "s"),
 	} {
 		p := h.visit(h.signedIn("kim"), wish)
-		if form := formTo(p, "/sign-out"); form == nil || form.Fields.Get("client_id") != "c1" || form.Fields.Get("post_logout_redirect_uri") != bye ||
+		form := formTo(p, "/sign-out")
+		if form == nil || form.Fields.Get("client_id") != "c1" || form.Fields.Get(back) != bye ||
 			!strings.Contains(p.Text, "Signed in as kim.") || strings.Contains(p.Exchange.ResponseBody, hint) {
 			t.Errorf("%s: %s", name, p)
 		}
 	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, logoutAt(),
-		strings.NewReader(url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {bye}}.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := h.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = answer.Body.Close()
-	if target := answer.Header.Get("Location"); target != logoutAt("client_id", "c1", "post_logout_redirect_uri", bye) {
-		t.Errorf("%d %s", answer.StatusCode, target)
+	if target := h.postLogout(url.Values{"id_token_hint": {hint}, back: {bye}}); target != toBye() {
+		t.Error(target)
 	}
 	for name, refused := range map[string]struct {
 		wish   string
 		reason oauth.Reason
 	}{
-		"another client_id":    {logoutAt("id_token_hint", hint, "client_id", "c2", "post_logout_redirect_uri", bye), oauth.HintRefused},
-		"another client's":     {logoutAt("id_token_hint", forClient("c2", issuer), "post_logout_redirect_uri", bye), oauth.LogoutURIUnknown},
-		"another issuer's":     {logoutAt("id_token_hint", forClient("c1", "https://evil.example"), "post_logout_redirect_uri", bye), oauth.HintRefused},
-		"no ID token":          {logoutAt("id_token_hint", forClient("c1", issuer, func(c map[string]any) { delete(c, "sub") })), oauth.HintRefused},
+		"another client_id":    {logoutAt("id_token_hint", hint, "client_id", "c2", back, bye), oauth.HintRefused},
+		"another client's":     {logoutAt("id_token_hint", forClient("c2", issuer), back, bye), oauth.LogoutURIUnknown},
+		"another issuer's":     {logoutAt("id_token_hint", elsewhere, back, bye), oauth.HintRefused},
+		"no ID token":          {logoutAt("id_token_hint", nobodys), oauth.HintRefused},
 		"one that was changed": {logoutAt("id_token_hint", hint[:len(hint)-6]+"AAAAAA"), oauth.HintRefused},
 	} {
 		p := h.visit(h.browser(), refused.wish)

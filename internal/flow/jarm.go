@@ -19,8 +19,8 @@ const (
 	maxResponseLife = 10 * time.Minute
 )
 
-// leaves tells whether the page takes the browser back to a client: by a redirect elsewhere, or by a form that a browser with
-// JavaScript would send by itself (JARM §2.3.3).
+// leaves tells whether the page takes the browser back to a client: by a redirect elsewhere, or by a form that a browser
+// with JavaScript would send by itself (JARM §2.3.3).
 func (p *Page) leaves() bool { return p.Location != "" || p.Form("response") != nil }
 
 // ReadResponse takes the redirect, or the form, apart that brings the browser back to redirectURI with one JWT and nothing

@@ -16,7 +16,8 @@ const back = "https://client.example/cb"
 // TestReadResponse: one JWT and nothing beside it, at the redirect_uri and nowhere else.
 func TestReadResponse(t *testing.T) {
 	form := func(action string, fields url.Values) *Page {
-		return &Page{Exchange: &Exchange{Status: 200}, Forms: []*Form{{Method: http.MethodPost, Action: action, Fields: fields}}}
+		forms := []*Form{{Method: http.MethodPost, Action: action, Fields: fields}}
+		return &Page{Exchange: &Exchange{Status: 200}, Forms: forms}
 	}
 	response := url.Values{"response": {"a.b.c"}}
 	for name, page := range map[string]*Page{

@@ -2,6 +2,7 @@ package oauth_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -44,7 +45,7 @@ func TestReturn(t *testing.T) {
 	if diff := cmp.Diff(want, sealed); diff != "" {
 		t.Error(diff)
 	}
-	r.Post = func(w http.ResponseWriter, jwt string) { _, _ = w.Write([]byte("a form with " + jwt)) }
+	r.Post = func(w http.ResponseWriter, jwt string) { _, _ = io.WriteString(w, "a form with "+jwt) }
 	if posted := told(r); posted.Code != http.StatusOK || posted.Header().Get("Location") != "" ||
 		posted.Body.String() != "a form with a.b.c" {
 		t.Errorf("form_post.jwt: %d %s", posted.Code, posted.Body)
@@ -61,11 +62,13 @@ func TestReturn(t *testing.T) {
 
 // What cannot be sealed goes to the client in no other way: whoever asked is told of our fault.
 func TestReturnUnsealed(t *testing.T) {
-	for _, post := range []func(http.ResponseWriter, string){nil, func(w http.ResponseWriter, _ string) { w.WriteHeader(http.StatusOK) }} {
+	posted := func(w http.ResponseWriter, _ string) { w.WriteHeader(http.StatusOK) }
+	for _, post := range []func(http.ResponseWriter, string){nil, posted} {
 		w := told(oauth.Return{RedirectURI: redirectURI, State: "a state", Issuer: "https://as.example", Post: post,
 			Seal: func(url.Values) (string, error) { return "a.b.c", errors.New("the signer is broken") }})
-		if w.Code != http.StatusInternalServerError || w.Header().Get("Location") != "" ||
-			w.Body.String() != `{"error":"server_error","error_description":"the server failed","error_uri":"https://as.example/errors/server_error"}`+"\n" {
+		want := `{"error":"server_error","error_description":"the server failed",` +
+			`"error_uri":"https://as.example/errors/server_error"}` + "\n"
+		if w.Code != http.StatusInternalServerError || w.Header().Get("Location") != "" || w.Body.String() != want {
 			t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// TestAnswer: AZ-25. The form has the answer and nothing else, goes to the redirect URI and nowhere else, and sends itself by
-// the one script that the policy lets run.
+// TestAnswer: AZ-25. The form has the answer and nothing else, goes to the redirect URI and nowhere else, and sends itself
+// by the one script that the policy lets run.
 func TestAnswer(t *testing.T) {
 	for _, l := range page.Languages() {
 		response := write(t, l, sights()["answer"], "https:")
@@ -36,7 +36,8 @@ func TestAnswer(t *testing.T) {
 		if diff := cmp.Diff(map[string]string{"response": "eyJhbGciOiJQUzI1NiJ9.e30.c2lnbmF0dXJl"}, fields); diff != "" {
 			t.Error(diff)
 		}
-		if attribute(forms[0], "action") != theTarget || attribute(forms[0], "method") != "post" || d.byID("continue") == nil {
+		if attribute(forms[0], "action") != theTarget || attribute(forms[0], "method") != "post" ||
+			d.byID("continue") == nil {
 			t.Errorf("the form: %v", forms[0].Attr)
 		}
 		active := d.all(func(n *html.Node) bool { return n.DataAtom == atom.Style || n.DataAtom == atom.Iframe })
@@ -77,7 +78,9 @@ func TestAnswerTargets(t *testing.T) {
 			t.Errorf("%s changes the page", target)
 		}
 	}
-	for _, target := range []string{"javascript:alert(1)", "data:text/html,x", "vbscript:x", "//evil.example", " https://c.example", ""} {
+	for _, target := range []string{
+		"javascript:alert(1)", "data:text/html,x", "vbscript:x", "//evil.example", " https://c.example", "",
+	} {
 		d := read(t, write(t, "en", page.Answer{Target: target}, "https:"))
 		if action := attribute(d.elements(atom.Form)[0], "action"); action != "" {
 			t.Errorf("%s became %s", target, action)

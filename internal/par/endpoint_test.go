@@ -252,7 +252,8 @@ func TestPushWithoutKeyForTheAnswer(t *testing.T) {
 	for _, mode := range []string{"jwt", "query.jwt", "form_post.jwt"} {
 		b := newBench(t)
 		m := &b.client.Metadata
-		m.AuthorizationSignedResponseAlg, m.AuthorizationEncryptedResponseAlg, m.AuthorizationEncryptedResponseEnc = "ES256", "RSA-OAEP", "A256GCM"
+		m.AuthorizationSignedResponseAlg = "ES256"
+		m.AuthorizationEncryptedResponseAlg, m.AuthorizationEncryptedResponseEnc = "RSA-OAEP", "A256GCM"
 		r := b.good()
 		r.Form.Set("response_mode", mode)
 		b.send(r, "400 invalid_request", oauth.EncryptionKeyMissing)
