@@ -26,6 +26,14 @@
 // tabs, and several requests, live side by side; the page's URL says only which cookie to read. Its session says who is
 // signed in, and is a new one after each login. A form token binds each form to session, interaction, person and page.
 //
+// An answer goes back in the mode that was pushed: in plain parameters, or as one JWT, signed and encrypted as the client
+// registered (JARM), in the query or by a form that sends itself. What it takes to make that is found before the answer is
+// kept. Where the client has no key any more the person is told, the request stays open, and nothing is said in the open.
+//
+// An app may send people here to sign out (OpenID Connect RP-Initiated Logout 1.0). They are always asked, and go where the
+// app registered by the press of a button alone, also when nobody is signed in: a redirect that needs none would be the first
+// half of anybody's link to elsewhere. What is wrong with such a request keeps nobody from signing out.
+//
 // A refusal goes to the client only when the redirect URI comes from a request that was pushed, and is registered still.
 // Until then, and for everything that is wrong with the browser itself, it is a page. The answer is given once: whoever
 // comes second is told that it was.

@@ -9,6 +9,8 @@
 // the log record and in the metric, and Reasons generates the page behind the error_uri. At the resources of FDX, whose
 // errors have other members, it is the code.
 //
+// What a client is told by way of a browser, a refusal too, goes through Return.Answer: in plain parameters, or as one JWT.
+//
 // How much a description may say (the rule of the house): before a client is proven, only what the request, the public
 // metadata and the clock say. Whatever depends on our records is uniform in text until the signature has verified.
 package oauth

@@ -23,8 +23,9 @@
 //
 // Of claims only what binds this server is read (OpenID Connect Core §5.5.1): an essential acr of the ID token joins
 // acr_values, and a sub with a value means one person, as id_token_hint does. All other claims are voluntary, and there is
-// no more to say of a person than is said anyway. A request for openid is refused when the ID token could not be encrypted
-// as the client registered: nobody is sent on the way in vain.
+// no more to say of a person than is said anyway. A request for openid, or for an answer of one JWT (JARM), is refused when
+// the ID token or the answer could not be encrypted as the client registered: nobody is sent on the way in vain. A client that
+// registered response_modes is held to them; one that registered none may ask for any.
 //
 // Refused are: request_uri within a request or its object, every response_type but code, PKCE other than S256, a
 // redirect_uri that is not registered to the letter, scopes beyond the registration, and those of client registration,

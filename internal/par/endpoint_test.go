@@ -247,6 +247,26 @@ func TestPushWithoutKey(t *testing.T) {
 	b.send(signed, "201", "") // no key is needed to sign
 }
 
+// JARM-05: so is an answer of one JWT that could not be encrypted as registered. A plain one needs no key.
+func TestPushWithoutKeyForTheAnswer(t *testing.T) {
+	for _, mode := range []string{"jwt", "query.jwt", "form_post.jwt"} {
+		b := newBench(t)
+		m := &b.client.Metadata
+		m.AuthorizationSignedResponseAlg, m.AuthorizationEncryptedResponseAlg, m.AuthorizationEncryptedResponseEnc = "ES256", "RSA-OAEP", "A256GCM"
+		r := b.good()
+		r.Form.Set("response_mode", mode)
+		b.send(r, "400 invalid_request", oauth.EncryptionKeyMissing)
+		if len(b.spent) != 0 || b.pushes != 0 {
+			t.Errorf("%d uses spent, %d pushes counted", len(b.spent), b.pushes)
+		}
+		b.send(b.good(), "201", "")
+		b = newBench(t)
+		r = b.good()
+		r.Form.Set("response_mode", mode)
+		b.send(r, "201", "") // no key is needed to sign
+	}
+}
+
 // PR-39: the limit is one client's, and counts what is kept: not who has not proven to be it, nor who replays what it sent.
 func TestPushLimit(t *testing.T) {
 	b := newBench(t)
