@@ -289,7 +289,7 @@ func TestAccountsOfAFile(t *testing.T) {
 	if got := offered(); !slices.Equal(got, []string{"two"}) {
 		t.Errorf("offered %v while the file is broken", got)
 	}
-	if log := d.logs.String(); strings.Count(log, "accounts file not read again") != 1 || strings.Contains(log, "0004021") {
+	if log := d.logs.String(); strings.Count(log, "accounts file not read again") != 1 || strings.Contains(log, "30004021") {
 		t.Errorf("%s", log)
 	}
 }

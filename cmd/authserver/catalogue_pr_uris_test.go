@@ -27,6 +27,7 @@ func attacksOnDetails() []attack {
 			fdx(`"durationType":"ONE_TIME","resources":[]`),
 			fdx(`"durationType":"ONE_TIME","resources":[{"resourceType":"ACCOUNT","dataClusters":["ROOT"]}]`)),
 		{"PR-22", hugeDetails},
+		{"PR-40", twoOfAType},
 		refusedDetails("PR-43", oauth.DetailsMember, fdx(`"durationType":"TIME_BOUND","durationPeriod":-1,`+resources),
 			fdx(`"durationType":"TIME_BOUND","durationPeriod":0,`+resources),
 			fdx(`"durationType":"PERSISTENT","durationPeriod":100000,`+resources),

@@ -62,7 +62,9 @@ func attacksOnRefresh() []attack {
 		}},
 		{"RT-09", refreshedAtOnce},
 		{"RT-10", refreshedAfterRestart},
+		{"RT-11", refreshedWider},
 		{"RT-12", refreshedUnderAnotherKey},
+		{"RT-13", notRefreshed},
 		{"RT-14", refreshedAtTheEnd},
 	}
 }

@@ -22,8 +22,6 @@ var later = map[string]string{
 	"DP-48": "mutual TLS",
 	"CC-06": "JWT bearer", "CC-07": "JWT bearer", "CC-08": "JWT bearer", "CC-09": "JWT bearer", "CC-10": "JWT bearer",
 	"CC-11": "JWT bearer", "CC-13": "JWT bearer",
-	"PR-40": "authorization details",
-	"RT-11": "authorization details", "RT-13": "authorization details",
 	"DR-23": "mutual TLS", "DR-24": "a load of its own",
 }
 

@@ -227,7 +227,7 @@ func unavailable(t *testing.T, c *AccountsCallback, cause string) {
 	}
 	said := refusal.Cause.Error()
 	told := func(part string) bool { return strings.Contains(said, part) }
-	if !slices.ContainsFunc(strings.Split(cause, "|"), told) || told(bankToken) || told("4021") || len(said) > 500 ||
+	if !slices.ContainsFunc(strings.Split(cause, "|"), told) || told(bankToken) || told("30004021") || len(said) > 500 ||
 		strings.Contains(refusal.Description, said) {
 		t.Errorf("the cause is %q, want %q; the public sentence %q", said, cause, refusal.Description)
 	}

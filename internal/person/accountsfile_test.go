@@ -90,7 +90,7 @@ func TestAccountsFile(t *testing.T) {
 	write(t, path, `{"people": [{"username": "kim", "accounts": [{"id": "acc-1", "name": "Everyday", "number": 30004021}]}]}`, noon.Add(2*time.Second))
 	ask(last, 1)
 	ask(last, 1) // said once
-	if !strings.Contains(log.String(), "people[0].accounts[0].number must be a string") || strings.Contains(log.String(), "4021") {
+	if !strings.Contains(log.String(), "people[0].accounts[0].number must be a string") || strings.Contains(log.String(), "30004021") {
 		t.Errorf("%s", log)
 	}
 	if err := os.Remove(path); err != nil {

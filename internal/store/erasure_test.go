@@ -38,7 +38,7 @@ func tell(t *testing.T, conn *pgx.Conn, words ...string) []string {
 func settle(t *testing.T, s *store.Store, username, account string, n int) {
 	t.Helper()
 	p, name := request(), fmt.Sprint(username, "' request ", n)
-	p.LoginHint = username
+	p.LoginHint, p.Subject = username, "_"+username
 	if err := s.Push(t.Context(), hash(name), p); err != nil {
 		t.Fatal(err)
 	}
