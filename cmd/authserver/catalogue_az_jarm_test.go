@@ -112,7 +112,7 @@ func signedAnswers(t *testing.T, d *deployment) {
 		})
 		for _, mode := range []string{"jwt", "query.jwt"} {
 			a := ask(t, c, bend("response_mode", mode))
-			b := a.browser()
+			b := flow.NewBrowser(d.server((i + 1) % 3)) // another replica than the push went to
 			answer := a.answerAt(b, a.url()+"&response_mode=query&state=evil", flow.Approve)
 			_ = a.redeem(answer.Get("code"))
 			signed, err := flow.Decode(strings.TrimPrefix(b.Page.Location, callback+"?response="))
