@@ -37,7 +37,6 @@ CREATE TABLE interaction (
     request_id bytea NOT NULL REFERENCES pushed_request (id) ON DELETE CASCADE,
     opened_at  timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
-    came_with  bytea CHECK (octet_length(came_with) = 32), -- the session that the browser had when it came, alive or not
     subject    text NOT NULL DEFAULT '', -- empty: nobody has signed in yet
     accounts   text[],                   -- null: none have been chosen yet
     departure  bytea CHECK (octet_length(departure) = 32) -- the state that an upstream will bring back

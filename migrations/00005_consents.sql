@@ -1,5 +1,9 @@
 -- +goose Up
 
+-- The session that the browser had when it came, alive or not. A database may have the column already: for a time the step
+-- before this one made it.
+ALTER TABLE interaction ADD COLUMN IF NOT EXISTS came_with bytea CHECK (octet_length(came_with) = 32);
+
 -- A grant is the record of a consent (FDX, ConsentGrant). Grants of before share no data of FDX any more: nobody was asked
 -- in its words.
 ALTER TABLE authorization_grant
@@ -60,3 +64,4 @@ ALTER TABLE authorization_grant
     DROP COLUMN details,
     DROP COLUMN updated_at,
     DROP COLUMN used_at;
+ALTER TABLE interaction DROP COLUMN came_with;

@@ -178,6 +178,15 @@ func TestAccountsAreAwayAndComeBack(t *testing.T) {
 		}
 		bank.set(bothAccounts)
 		a.redeem(a.told(submit(t, b, yes)).Get("code"))
+
+		bank.set(failure) // which keeps nobody from stopping
+		if p := visit(t, b, d.issuer+"/connected"); formTo(p, "/connected/stop") == nil {
+			t.Errorf("%s", p)
+		}
+		bank.set(bothAccounts)
+	}
+	if n := strings.Count(d.logs.String(), `"lacks":"`); n != 2 {
+		t.Errorf("%d records of pages without names, want 2", n)
 	}
 	if n := strings.Count(d.logs.String(), `"reason":"accounts_unavailable"`); n != 8 {
 		t.Errorf("%d records, want 8", n)

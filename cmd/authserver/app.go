@@ -17,6 +17,7 @@ import (
 	"authserver/internal/consent"
 	"authserver/internal/dcr"
 	"authserver/internal/dpop"
+	"authserver/internal/grant"
 	"authserver/internal/idtoken"
 	"authserver/internal/introspect"
 	"authserver/internal/jose"
@@ -45,6 +46,7 @@ const (
 	_ = uint64(replay.MaxAhead - client.MaxAssertionLifetime)
 	_ = uint64(replay.MaxAhead - tokenLifetime)
 	_ = uint64(replay.MaxAhead - client.MaxTokenLifetime)
+	_ = uint64(replay.MaxBehind - grant.InteractionStep)
 )
 
 // A signing key is in every verifier's copy of the key set before it signs, and stays until its last token is dead, on

@@ -114,6 +114,11 @@ func TestWhatPeopleDoIsAudited(t *testing.T) {
 	d.expect(c, replayed.redemption(code), "400 invalid_grant")
 	submit(t, b, formTo(ask(t, c).upToPage(b, "accounts"), "/sign-out"))
 	ask(t, c).answerIn(b, flow.Deny)
+	unwanted := ask(t, c)
+	stopped := fmt.Sprint(claimsOf(t, unwanted.redeem(unwanted.codeIn(b)).AccessToken)["grant_id"])
+	stop := formTo(visit(t, b, d.issuer+"/connected"), "/connected/stop")
+	submit(t, b, stop)
+	submit(t, b, stop) // which changes nothing
 
 	says, scope := claimsOf(t, token.AccessToken), "fdx:accountbasic:read"
 	subject, granted := fmt.Sprint(says["sub"]), fmt.Sprint(says["grant_id"])
@@ -131,6 +136,9 @@ func TestWhatPeopleDoIsAudited(t *testing.T) {
 		{Event: audit.PersonSignedOut, Actor: audit.Person, Subject: subject},
 		{Event: audit.PersonSignedIn, Actor: audit.Person, Subject: subject},
 		{Event: audit.GrantDenied, Actor: audit.Person, Subject: subject},
+		{Event: audit.GrantApproved, Actor: audit.Person, Subject: subject, GrantID: stopped, Scope: scope},
+		{Event: audit.TokenIssued, Subject: subject, GrantID: stopped, GrantType: "authorization_code", Scope: scope},
+		{Event: audit.GrantRevoked, Actor: audit.Person, Subject: subject, GrantID: stopped},
 	}
 	for i := range want {
 		want[i].Peer = "127.0.0.1"

@@ -162,19 +162,10 @@ func (l *clientListCmd) Run(ctx context.Context, out *streams, src *sources) err
 	if l.JSON {
 		list = &clientArray{jsonArray{w: out.Stdout}}
 	}
-	for after := ""; ; {
+	return printAll(list, func(after string) ([]store.ListedClient, string, error) {
 		page, err := o.store.Clients(ctx, after, pageSize, l.All)
-		if err != nil {
-			return err
-		}
-		if err := list.page(page); err != nil {
-			return err
-		}
-		if len(page) < pageSize {
-			return list.end()
-		}
-		after = page[len(page)-1].ID
-	}
+		return page, lastOf(page).ID, err
+	})
 }
 
 type clientDeleteCmd struct {

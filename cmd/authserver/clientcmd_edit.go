@@ -57,7 +57,7 @@ func (c *clientCreateCmd) Run(ctx context.Context, out *streams, src *sources) e
 		token = "" // nobody has it
 	}
 	if c.ID == "" {
-		record.ID = client.NewID()
+		record.ID = oauth.NewID()
 	} else if err := client.CheckID(c.ID); err != nil {
 		return exitError{exitUsage, err.Error()}
 	}

@@ -185,6 +185,32 @@ type listing[Record any] interface {
 	end() error
 }
 
+// printAll prints records page by page, so that it does not matter how many there are. next lists a page of them, from the
+// first behind an id on, and the last id of it.
+func printAll[Record any](list listing[Record], next func(after string) (page []Record, last string, err error)) error {
+	for after := ""; ; {
+		page, last, err := next(after)
+		if err != nil {
+			return err
+		}
+		if err := list.page(page); err != nil {
+			return err
+		}
+		if len(page) < pageSize {
+			return list.end()
+		}
+		after = last
+	}
+}
+
+// lastOf is the last record of a page; zero when that is empty.
+func lastOf[Record any](page []Record) (last Record) {
+	if len(page) > 0 {
+		last = page[len(page)-1]
+	}
+	return last
+}
+
 // clientTable prints a line for each client, under one head.
 type clientTable struct {
 	w      io.Writer

@@ -69,19 +69,10 @@ func (l *consentListCmd) Run(ctx context.Context, out *streams, src *sources) er
 	if l.JSON {
 		list = &consentArray{jsonArray{w: out.Stdout}, now}
 	}
-	for after := ""; ; {
+	return printAll(list, func(after string) ([]grant.Consent, string, error) {
 		page, err := o.store.ListConsents(ctx, filter, after, pageSize, now)
-		if err != nil {
-			return err
-		}
-		if err := list.page(page); err != nil {
-			return err
-		}
-		if len(page) < pageSize {
-			return list.end()
-		}
-		after = page[len(page)-1].ID
-	}
+		return page, lastOf(page).ID, err
+	})
 }
 
 // filter refuses a client and a person who do not exist: an empty list would read as if they had no consents.

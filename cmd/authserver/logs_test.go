@@ -16,7 +16,7 @@ import (
 
 // logFields are all that a request's record may hold, beside time, level and msg.
 var logFields = []string{"interaction_id", "method", "route", "status", "bytes", "ms", "peer",
-	"client_id", "grant_type", "scope", "token_jti", "reason", "description", "cause"}
+	"client_id", "grant_type", "scope", "token_jti", "lacks", "reason", "description", "cause"}
 
 // checkRecords holds every record to the allow-list.
 func checkRecords(t *testing.T, logs string) {

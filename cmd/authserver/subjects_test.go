@@ -5,13 +5,14 @@ import (
 
 	"authserver/internal/client"
 	"authserver/internal/flow"
+	"authserver/internal/oauth"
 	"authserver/internal/person"
 )
 
 // CC-03 of the requirements, RFC 9700 §4.15: no person's subject is a client_id, whoever chose that.
 func TestSubjectsOfPeopleAreNoClients(t *testing.T) {
 	for range 1000 {
-		if subject, id := person.NewSubject(), client.NewID(); client.CheckID(subject) == nil || id[0] == '_' {
+		if subject, id := person.NewSubject(), oauth.NewID(); client.CheckID(subject) == nil || id[0] == '_' {
 			t.Fatalf("%s could be a client, or %s a person", subject, id)
 		}
 	}

@@ -1,7 +1,6 @@
 package authorize
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"time"
@@ -30,7 +29,7 @@ func (e *Endpoint) Connected(w http.ResponseWriter, r *http.Request) error {
 	case t.session.Subject == "":
 		return e.askOwn(w, r, t, now)
 	}
-	model, err := e.connected(r.Context(), t, now)
+	model, err := e.connected(w, r, t, now)
 	if err != nil {
 		return err
 	}
@@ -41,21 +40,23 @@ func (e *Endpoint) Connected(w http.ResponseWriter, r *http.Request) error {
 
 // connected is the page's model. Where the bank's accounts cannot be read just now their names are missing: nobody is kept
 // from stopping because of that.
-func (e *Endpoint) connected(ctx context.Context, t turn, now time.Time) (page.Connected, error) {
+func (e *Endpoint) connected(w http.ResponseWriter, r *http.Request, t turn, now time.Time) (page.Connected, error) {
 	model := page.Connected{SignOut: e.form(t, forSignOut, "/sign-out"), Person: t.session.Name}
-	consents, err := e.Store.Consents(ctx, t.session.Subject, mostOver+1, now)
+	consents, err := e.Store.Consents(r.Context(), t.session.Subject, mostOver+1, now)
 	if err != nil {
 		return model, err
 	}
 	var accounts []person.Account
 	if e.Accounts != nil && slices.ContainsFunc(consents, func(c grant.Consent) bool { return len(c.Accounts) > 0 }) {
-		accounts, _ = e.Accounts.Accounts(ctx, t.session.Subject)
+		if accounts, err = e.Accounts.Accounts(r.Context(), t.session.Subject); err != nil {
+			oauth.Note(w, oauth.FieldLacks, err.Error())
+		}
 	}
 	clients := map[string]client.Client{}
 	for _, c := range consents {
 		registered, known := clients[c.ClientID]
 		if !known {
-			if registered, _, err = e.Store.FindClient(ctx, c.ClientID); err != nil {
+			if registered, _, err = e.Store.FindClient(r.Context(), c.ClientID); err != nil {
 				return model, err
 			}
 			clients[c.ClientID] = registered
@@ -108,6 +109,7 @@ func (e *Endpoint) Stop(w http.ResponseWriter, r *http.Request) error {
 	target := e.Issuer + connectedPage
 	if became == grant.Ended {
 		oauth.Note(w, oauth.FieldEvent, audit.GrantRevoked)
+		oauth.Note(w, oauth.FieldActor, audit.Person)
 		oauth.Note(w, oauth.FieldSubject, g.Subject)
 		oauth.Note(w, oauth.FieldClient, g.ClientID)
 		oauth.Note(w, oauth.FieldGrantID, g.ID)

@@ -164,10 +164,12 @@ func TestOwnUpstream(t *testing.T) {
 	first := away(b, "/connected")
 	back := away(b, "/connected")
 	away(other, "/connected")
+	anybodys := issuer + "/login/callback?" + url.Values{"code": {"x"}, "state": {ownDeparture{"", h.now, false}.state()}}.Encode()
 	for name, stranger := range map[string]struct {
 		b    *flow.Browser
 		back string
 	}{
+		"a browser without a secret, with the state of none": {h.browser(), anybodys},
 		"another browser": {h.browser(), back}, "another that has left too": {other, back}, "an earlier departure": {b, first},
 		"no state": {b, issuer + "/login/callback?code=x&state=connected"}, "a forged state": {b, back + "x"},
 	} {
@@ -178,15 +180,38 @@ func TestOwnUpstream(t *testing.T) {
 	if p := h.visit(b, strings.Replace(back, "code=x&", "", 1)); p.Exchange.Status != http.StatusForbidden || up.times != 0 {
 		t.Errorf("what is no answer: %s", p) // and has used nothing up
 	}
-	if p := h.visit(b, back); formTo(p, "/sign-out") == nil || len(h.memory.sessions) != 1 || up.times != 1 {
+	as, err := url.Parse(issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := b.Jar.Cookies(as)
+	if p := h.visit(b, back); formTo(p, "/sign-out") == nil || len(h.memory.sessions) != 1 || up.times != 1 || up.wished.Fresh {
 		t.Errorf("%s, %d sessions", p, len(h.memory.sessions))
 	}
-	if p := h.visit(b, back); up.times != 1 {
+	for _, c := range before { // as a browser has them that sends the same twice at once
+		b.Jar.SetCookies(as, []*http.Cookie{{Name: c.Name, Value: c.Value, Path: "/", Secure: true}})
+	}
+	if p := h.visit(b, back); formTo(p, "/sign-out") == nil || up.times != 1 {
 		t.Errorf("a second time: %s", p)
 	}
 	h.submit(b, formTo(h.visit(b, issuer+"/connected"), "/sign-out"))
-	if away(b, "/connected?anew=1"); len(up.wished.Prompt) != 1 || up.wished.Prompt[0] != "login" {
-		t.Errorf("whoever has signed out is asked for %v", up.wished.Prompt)
+	h.now = h.now.Add(time.Minute)
+	back = away(b, "/connected?anew=1")
+	if !up.wished.Fresh || !up.wished.Since.Equal(h.now) {
+		t.Errorf("of whoever has signed out is asked %+v", up.wished)
+	}
+	up.wished = person.Wish{}
+	fresh := strings.Replace(back, url.QueryEscape(freshly), "", 1)
+	if p := h.visit(b, fresh); fresh == back || up.times != 1 || len(h.memory.sessions) != 0 {
+		t.Errorf("a departure that is bent is good: %s", p)
+	}
+	if h.visit(b, back); up.times != 2 || !up.wished.Fresh || !up.wished.Since.Equal(h.now) {
+		t.Errorf("of whoever comes back is wanted %+v", up.wished)
+	}
+	h.submit(b, formTo(b.Page, "/sign-out"))
+	back = away(b, "/connected")
+	if h.now = h.now.Add(grant.InteractionStep); h.visit(b, back).Exchange.Status < 400 || up.times != 2 {
+		t.Error("a departure is good for ever")
 	}
 }
 

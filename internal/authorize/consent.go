@@ -92,7 +92,7 @@ func (e *Endpoint) approve(w http.ResponseWriter, r *http.Request, t turn, now t
 	p, offer, code := t.interaction.Request, t.offer(), oauth.NewSecret()
 	approval := grant.Approval{
 		Grant: grant.Grant{
-			ID: grant.NewID(), ClientID: p.ClientID, Subject: t.session.Subject,
+			ID: oauth.NewID(), ClientID: p.ClientID, Subject: t.session.Subject,
 			Scope: offer.scope.String(), Resources: p.Resources, Details: offer.details, Accounts: ids(chosen),
 			AuthTime: t.session.AuthTime, ACR: t.session.ACR, AMR: t.session.AMR,
 			CreatedAt: now, ExpiresAt: e.until(t, now),

@@ -14,6 +14,7 @@ import (
 	"authserver/internal/oauth"
 	"authserver/internal/page"
 	"authserver/internal/person"
+	"authserver/internal/replay"
 	"authserver/internal/response"
 )
 
@@ -32,6 +33,9 @@ type Store interface {
 	// Depart keeps what an upstream's answer must bear; Return finds it once.
 	Depart(ctx context.Context, id, departure []byte, now time.Time) (bool, error)
 	Return(ctx context.Context, id, departure []byte, now time.Time) (grant.Interaction, bool, error)
+
+	// Spend uses up a departure of somebody who comes of their own accord.
+	Spend(ctx context.Context, s replay.Spend) (replay.Outcome, error)
 
 	// Recognise finds a person of the upstream, or adds one with the new subject.
 	Recognise(ctx context.Context, who person.Identity, name, newSubject string, now time.Time) (person.Person, error)

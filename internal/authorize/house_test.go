@@ -19,6 +19,7 @@ import (
 	"authserver/internal/oauth"
 	"authserver/internal/page"
 	"authserver/internal/person"
+	"authserver/internal/replay"
 )
 
 const (
@@ -51,7 +52,7 @@ func newHouse(t *testing.T, issuer string) *house {
 	}
 	h := &house{T: t, now: time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC), routes: http.NewServeMux(), memory: &memory{
 		clients: map[string]client.Client{}, requests: map[string]*request{}, interactions: map[string]*interaction{},
-		sessions: map[string]person.Session{},
+		sessions: map[string]person.Session{}, spent: map[replay.Use]bool{},
 	}}
 	h.memory.clients["c1"] = client.Client{ID: "c1", Metadata: client.Metadata{ClientName: "An app",
 		RedirectURIs: []string{callback}, PostLogoutRedirectURIs: []string{bye, bye + "?a=b"}}}

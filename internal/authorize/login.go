@@ -181,7 +181,7 @@ func (e *Endpoint) Callback(w http.ResponseWriter, r *http.Request) error {
 	if len(query["state"]) != 1 {
 		return oauth.Refuse(oauth.InteractionUnknown, "the answer of the login service bears no state")
 	}
-	if handle == ownDepartures {
+	if handle == own {
 		return e.returnOwn(w, r, state, now)
 	}
 	t, err := e.find(w, r, handle, now)

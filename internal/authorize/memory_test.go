@@ -9,6 +9,7 @@ import (
 	"authserver/internal/fdx"
 	"authserver/internal/grant"
 	"authserver/internal/person"
+	"authserver/internal/replay"
 )
 
 // memory is a store that forgets. What may happen it asks the rules of grant and person, as the real one does.
@@ -20,6 +21,7 @@ type memory struct {
 	approvals    []grant.Approval
 	gone         bool // everybody: disabled
 	consents     []grant.Consent
+	spent        map[replay.Use]bool
 }
 
 type request struct {
@@ -134,6 +136,16 @@ func (m *memory) RevokeGrant(_ context.Context, id string, by grant.Owner, c gra
 		return consent.Grant, became, nil
 	}
 	return grant.Grant{}, grant.NoGrant, nil
+}
+
+func (m *memory) Spend(_ context.Context, s replay.Spend) (replay.Outcome, error) {
+	for _, u := range s.Uses {
+		if m.spent[u] {
+			return replay.Outcome{Replayed: u.Kind}, nil
+		}
+		m.spent[u] = true
+	}
+	return replay.Outcome{}, nil
 }
 
 func (m *memory) Recognise(_ context.Context, who person.Identity, name, _ string, _ time.Time) (person.Person, error) {

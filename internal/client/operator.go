@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"authserver/internal/oauth"
 )
 
 // AudienceRule is what the aud of a client's assertions may be.
@@ -32,16 +30,6 @@ const maxServes = 20
 
 // chosenID is a client_id that an operator may choose: it stands in URLs as it is, and looks like no other.
 var chosenID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._~:@-]{0,127}$`)
-
-// NewID makes a client_id of 256 random bits, of those that an operator could choose: one that begins with a dash would be a
-// flag on a command line.
-func NewID() string {
-	for {
-		if id := oauth.NewSecret().Reveal(); CheckID(id) == nil {
-			return id
-		}
-	}
-}
 
 // CheckID tells what is wrong with a client_id that the operator has chosen.
 func CheckID(id string) error {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/oauth"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -82,7 +84,7 @@ func TestTokensMayBeUnbound(t *testing.T) {
 func TestNewID(t *testing.T) {
 	seen := map[string]bool{}
 	for range 2000 { // one random text in 64 begins with a dash, another with an underscore
-		id := NewID()
+		id := oauth.NewID()
 		if err := CheckID(id); err != nil || len(id) != 43 || seen[id] {
 			t.Fatalf("%q: %v", id, err)
 		}

@@ -84,7 +84,7 @@ func (e *Endpoint) Register(w http.ResponseWriter, r *http.Request) error {
 	}
 	token := oauth.NewSecret()
 	c := client.Client{
-		ID:                    client.NewID(),
+		ID:                    oauth.NewID(),
 		IssuedAt:              now,
 		Metadata:              metadata,
 		RegistrationTokenHash: token.Hash(),

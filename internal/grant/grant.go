@@ -10,7 +10,7 @@ import (
 
 // Grant is what a person has allowed a client.
 type Grant struct {
-	ID        string // 256 random bits; no secret, but nobody guesses one
+	ID        string // of oauth.NewID; no secret, but nobody guesses one
 	ClientID  string
 	Subject   string
 	Scope     string
@@ -25,15 +25,6 @@ type Grant struct {
 	UsedAt    *time.Time // when it last gave a token, or a resource asked about one, to the minute; nil: not yet
 	ExpiresAt time.Time
 	RevokedAt *time.Time
-}
-
-// NewID makes an id of 256 random bits. None begins with a dash, which would be a flag on an operator's command line.
-func NewID() string {
-	for {
-		if id := oauth.NewSecret().Reveal(); id[0] != '-' {
-			return id
-		}
-	}
 }
 
 // Alive tells whether tokens of the grant are worth something at now.

@@ -14,7 +14,7 @@ type Change struct {
 	Event         Event
 	Why           Why
 	Actor         audit.Actor
-	By            string         // client_id of an Actor Client; "": the actor says enough
+	By            string         // client_id, where a client made it happen, itself or by what it let happen; "": none did
 	Revocation    fdx.Revocation // of Revoked, in the words of FDX
 	InteractionID string         // x-fapi-interaction-id of the request; "": there was none
 }

@@ -20,6 +20,16 @@ func NewSecret() Secret {
 	return Secret(base64.RawURLEncoding.EncodeToString(b[:]))
 }
 
+// NewID makes an id of 256 random bits, for what is no secret. It begins with a letter or a digit: a dash would be a flag on a
+// command line, and an underscore begins the subjects of people (RFC 9700 §4.15).
+func NewID() string {
+	for {
+		if id := NewSecret().Reveal(); id[0] != '-' && id[0] != '_' {
+			return id
+		}
+	}
+}
+
 // Reveal is the secret itself.
 func (s Secret) Reveal() string { return string(s) }
 

@@ -173,11 +173,13 @@ const (
 	FieldGrant  Field = "grant_type"
 	FieldScope  Field = "scope"
 	FieldToken  Field = "token_jti"
+	FieldLacks  Field = "lacks" // what the answer had to do without, and why
 
 	FieldTokenType  Field = "token_type"
 	FieldTokenState Field = "token_state" // an introspection's answer: active or inactive
 	FieldEvent      Field = "event"       // what the request changed, of package audit; told after the change is committed
 	FieldOutcome    Field = "outcome"     // of the event, if it was not a success
+	FieldActor      Field = "actor"       // who made the event happen, where the event alone does not say
 	FieldRegistrar  Field = "registrar"   // the client that registered another
 	FieldSubject    Field = "subject"     // the person it is about; audited only, so that the log of requests names nobody
 	FieldGrantID    Field = "grant_id"    // what the person approved

@@ -26,6 +26,7 @@ const (
 	Assertion   Kind = "assertion"    // owner: client_id (RFC 7523 §3); signed time: exp
 	Proof       Kind = "proof"        // owner: key thumbprint (RFC 9449 §11.1); signed time: iat
 	AccessToken Kind = "access_token" // the deny-list; owner: the issuer; signed time: exp
+	Departure   Kind = "departure"    // to an upstream, for nobody's client; signed time: of leaving
 )
 
 // Use is one thing that may be used once.

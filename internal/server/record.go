@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -119,7 +120,7 @@ func (r *Record) keep(e *entry, req *http.Request) {
 		slog.Float64("ms", float64(took.Microseconds())/1000),
 		slog.String("peer", e.peer),
 	}
-	for _, f := range []oauth.Field{oauth.FieldClient, oauth.FieldGrant, oauth.FieldScope, oauth.FieldToken} {
+	for _, f := range []oauth.Field{oauth.FieldClient, oauth.FieldGrant, oauth.FieldScope, oauth.FieldToken, oauth.FieldLacks} {
 		if v := e.notes[f]; v != "" {
 			attrs = append(attrs, slog.String(string(f), v))
 		}
@@ -144,7 +145,7 @@ func (e *entry) audit(now time.Time) audit.Record {
 		Time:          now,
 		Event:         event,
 		Outcome:       audit.Outcome(e.notes[oauth.FieldOutcome]),
-		Actor:         actor(event),
+		Actor:         cmp.Or(audit.Actor(e.notes[oauth.FieldActor]), actor(event)),
 		InteractionID: e.id,
 		Peer:          e.peer,
 		ClientID:      e.notes[oauth.FieldClient],
@@ -157,7 +158,8 @@ func (e *entry) audit(now time.Time) audit.Record {
 	}
 }
 
-// actor is who made it happen with a request: the person for what only a person can do, otherwise the client.
+// actor is who made it happen with a request that does not say: the person for what only a person can do, otherwise the
+// client.
 func actor(e audit.Event) audit.Actor {
 	switch e {
 	case audit.PersonSignedIn, audit.PersonSignedOut, audit.GrantApproved, audit.GrantDenied:

@@ -9,12 +9,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// changeColumns are those of an entry in the history of a grant, whose id stands first.
+const changeColumns = `grant_id, at, event, why, actor, by, reason, initiator, interaction_id`
+
+// changeValues are those of changeColumns, behind of: the grant's id, or whose grants they are.
+func changeValues(of string, c grant.Change) []any {
+	return []any{of, c.At, c.Event, c.Why, c.Actor, c.By, c.Revocation.Reason, c.Revocation.Initiator, c.InteractionID}
+}
+
 // record adds a change to the history of a grant, in the transaction of the change itself.
 func record(ctx context.Context, tx pgx.Tx, grantID string, c grant.Change) error {
-	_, err := tx.Exec(ctx, `
-		INSERT INTO grant_change (grant_id, at, event, why, actor, by, reason, initiator, interaction_id)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		grantID, c.At, c.Event, c.Why, c.Actor, c.By, c.Revocation.Reason, c.Revocation.Initiator, c.InteractionID)
+	_, err := tx.Exec(ctx, `INSERT INTO grant_change (`+changeColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		changeValues(grantID, c)...)
 	return err
 }
 
@@ -105,8 +111,7 @@ func readHistory(ctx context.Context, tx pgx.Tx, consents []grant.Consent) error
 		ids = append(ids, consents[i].ID)
 	}
 	rows, _ := tx.Query(ctx, `
-		SELECT grant_id, at, event, why, actor, by, reason, initiator, interaction_id
-		FROM grant_change WHERE grant_id = ANY($1) ORDER BY id`, ids)
+		SELECT `+changeColumns+` FROM grant_change WHERE grant_id = ANY($1) ORDER BY id`, ids)
 	var id string
 	var c grant.Change
 	_, err := pgx.ForEachRow(rows, []any{&id, &c.At, &c.Event, &c.Why, &c.Actor, &c.By, &c.Revocation.Reason,
@@ -125,8 +130,7 @@ func revokeAll(ctx context.Context, tx pgx.Tx, subject string, c grant.Change) e
 			UPDATE authorization_grant SET revoked_at = $2, updated_at = $2
 			WHERE subject = $1 AND revoked_at IS NULL AND expires_at > $2 RETURNING id
 		)
-		INSERT INTO grant_change (grant_id, at, event, why, actor, by, reason, initiator, interaction_id)
-		SELECT id, $2, $3, $4, $5, $6, $7, $8, $9 FROM revoked`,
-		subject, c.At, c.Event, c.Why, c.Actor, c.By, c.Revocation.Reason, c.Revocation.Initiator, c.InteractionID)
+		INSERT INTO grant_change (`+changeColumns+`) SELECT id, $2, $3, $4, $5, $6, $7, $8, $9 FROM revoked`,
+		changeValues(subject, c)...)
 	return err
 }

@@ -37,8 +37,8 @@ func (s *Store) FindPerson(ctx context.Context, username string) (person.Person,
 	return s.findPerson(ctx, "username", username)
 }
 
-// FindSubject finds a person by subject, also a disabled one: people of an upstream have no other name here. It is for the
-// operator: nobody signs in by it.
+// FindSubject finds a person by subject, also a disabled one: people of an upstream have no other name here. It is
+// for the operator and for the sources of accounts: nobody signs in by it.
 func (s *Store) FindSubject(ctx context.Context, subject string) (person.Person, bool, error) {
 	return s.findPerson(ctx, "subject", subject)
 }
