@@ -91,6 +91,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 	if err != nil {
 		return nil, err
 	}
+	origins := []string{origin}
 	a := &app{config: c, store: st, keys: signing, health: &server.Health{}, metrics: server.NewMetrics(version), log: log, now: now}
 	st.Observe(a.metrics)
 	proofs := dpop.Verifier{Policy: c.noncePolicy, Nonces: nonces}
@@ -98,14 +99,14 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 	identities := idtoken.Tokens{Issuer: c.issuer, Keys: signing}
 	clients := &client.Authenticator{
 		Issuer:         c.issuer,
-		Origin:         origin,
+		Origins:        origins,
 		TokenEndpoints: []string{c.issuer + "/oauth2/token", c.issuer + "/oauth/token"},
 		Records:        client.NewRecords(st, st),
 		KeySets:        client.NewKeySets(client.NewFetcher(c.vetting), st, a.metrics, log, now),
 	}
 	sealer := response.Sealer{Signer: signing, Keys: clients.KeySets}
 	a.guard = resource.Guard{
-		Origin: origin, Audiences: append([]string{c.issuer}, c.resources...), Tokens: tokens, Proofs: proofs, Store: st,
+		Origins: origins, Audiences: append([]string{c.issuer}, c.resources...), Tokens: tokens, Proofs: proofs, Store: st,
 	}
 	a.server = &server.Server{
 		Issuer: c.issuer,
@@ -117,7 +118,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 			Attempts: server.NewLimit(c.registrationLimit),
 		},
 		Token: &token.Endpoint{
-			Clients: clients, Proofs: proofs, Tokens: tokens, IDTokens: identities, Sealer: sealer, Store: st, Origin: origin,
+			Clients: clients, Proofs: proofs, Tokens: tokens, IDTokens: identities, Sealer: sealer, Store: st, Origins: origins,
 			Resources: c.resources, Lifetime: tokenLifetime, Now: now,
 		},
 		Introspection: &introspect.Endpoint{

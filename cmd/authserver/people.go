@@ -56,7 +56,7 @@ func (a *app) wirePeople(
 	a.server.Authorization = endpoint
 	a.server.Logos = client.NewLogos(c.vetting, a.store, a.log, a.now)
 	a.server.Push = &par.Endpoint{
-		Clients: clients, Proofs: proofs, IDTokens: identities, Sealer: sealer, Store: a.store, Origin: a.guard.Origin,
+		Clients: clients, Proofs: proofs, IDTokens: identities, Sealer: sealer, Store: a.store, Origins: a.guard.Origins,
 		Resources: c.resources, Arrival: c.parExpiresIn, Pushes: server.NewLimit(c.parLimit), Now: a.now,
 	}
 	a.server.Userinfo = &userinfo.Endpoint{Issuer: c.issuer, Guard: a.guard, Sealer: sealer, Store: a.store, Now: a.now}

@@ -49,15 +49,15 @@ type assertion struct {
 	expires    time.Time
 }
 
-// readAssertion checks the claims of an assertion that came to the URL called against the public metadata and the clock
-// (RFC 7523 §3, OpenID Connect Core §9). It runs before any look-up, so it may say exactly what is wrong.
-func (a *Authenticator) readAssertion(claims jose.Object, called string, now time.Time) (assertion, error) {
+// readAssertion checks the claims of an assertion that came to a path against the public metadata and the clock (RFC 7523
+// §3, OpenID Connect Core §9). It runs before any look-up, so it may say exactly what is wrong.
+func (a *Authenticator) readAssertion(claims jose.Object, path string, now time.Time) (assertion, error) {
 	iss, _, err := claims.String("iss")
 	sub, _, err2 := claims.String("sub")
 	if err != nil || err2 != nil || sub == "" || iss != sub || len(sub) > maxClientID {
 		return assertion{}, oauth.Refuse(oauth.AssertionSubject, "iss and sub must both be the client_id, as strings")
 	}
-	atEndpoint, err := a.checkAudience(claims, called)
+	atEndpoint, err := a.checkAudience(claims, path)
 	if err != nil {
 		return assertion{}, err
 	}
@@ -75,14 +75,14 @@ func (a *Authenticator) readAssertion(claims jose.Object, called string, now tim
 // checkAudience compares aud with the issuer, byte by byte, and with the endpoints that a client of IssuerOrEndpoint may
 // name instead: the one that was called, and the token endpoint (RFC 7523 §3, RFC 9126 §2). An array is refused even when
 // it holds the issuer: an assertion that names two servers can be played at both.
-func (a *Authenticator) checkAudience(claims jose.Object, called string) (atEndpoint bool, err error) {
+func (a *Authenticator) checkAudience(claims jose.Object, path string) (atEndpoint bool, err error) {
 	aud, present, err := claims.String("aud")
 	var got string
 	raw, _ := claims.Raw("aud")
 	switch {
 	case err == nil && present && aud == a.Issuer:
 		return false, nil
-	case err == nil && present && (aud == called || slices.Contains(a.TokenEndpoints, aud)):
+	case err == nil && present && (slices.Contains(a.TokenEndpoints, aud) || a.isCalled(path, aud)):
 		return true, nil
 	case !present:
 		got = "nothing"
@@ -98,6 +98,11 @@ func (a *Authenticator) checkAudience(claims jose.Object, called string) (atEndp
 		got = "another value"
 	}
 	return false, a.wrongAudience(got)
+}
+
+// isCalled tells whether a URL is one of the path that was called.
+func (a *Authenticator) isCalled(path, url string) bool {
+	return slices.ContainsFunc(a.Origins, func(origin string) bool { return origin+path == url })
 }
 
 const anEndpoint = "the URL of an endpoint"

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"authserver/internal/certificate"
 	"authserver/internal/jose"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
@@ -20,9 +21,10 @@ const maxTrials = 10
 
 // Authenticator proves which client a request comes from.
 type Authenticator struct {
-	Issuer         string   // the audience of an assertion (FAPI 2.0 Security Profile §5.3.2.1-8)
-	Origin         string   // scheme and host of the public URLs
-	TokenEndpoints []string // with the endpoint that is called, what IssuerOrEndpoint lets a client name instead
+	Issuer         string              // the audience of an assertion (FAPI 2.0 Security Profile §5.3.2.1-8)
+	Origins        []string            // scheme and host of the public URLs, and of those of mutual TLS
+	TokenEndpoints []string            // with the endpoint that is called, what IssuerOrEndpoint lets a client name instead
+	Anchors        certificate.Anchors // of tls_client_auth; nil: mutual TLS is not offered
 	Records        *Records
 	KeySets        *KeySets
 }
@@ -43,7 +45,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, form 
 	if err != nil {
 		return Caller{}, err
 	}
-	says, err := a.readAssertion(token.Unverified(), a.Origin+r.URL.EscapedPath(), now)
+	says, err := a.readAssertion(token.Unverified(), r.URL.EscapedPath(), now)
 	if err != nil {
 		return Caller{}, err
 	}

@@ -156,7 +156,7 @@ func newBench(t testing.TB, v Vetting, clients ...Client) *bench {
 	}
 	b.Authenticator = &Authenticator{
 		Issuer:         issuer,
-		Origin:         issuer,
+		Origins:        []string{issuer},
 		TokenEndpoints: []string{issuer + "/oauth2/token", issuer + "/oauth/token"},
 		Records:        NewRecords(b.registry, b.registry),
 		KeySets:        NewKeySets(NewFetcher(v), b.shelf, b.watch, slog.New(slog.NewTextHandler(b.log, nil)), b.clock.now),

@@ -117,7 +117,7 @@ func newRoom(t *testing.T) *room {
 	plain.Details = nil
 	r.store.consents["plain"] = plain
 	r.Endpoint = consent.Endpoint{
-		Guard: resource.Guard{Origin: issuer, Audiences: []string{issuer}, Tokens: r.tokens, Proofs: dpop.Verifier{Policy: dpop.NonceOff}, Store: r.store},
+		Guard: resource.Guard{Origins: []string{issuer}, Audiences: []string{issuer}, Tokens: r.tokens, Proofs: dpop.Verifier{Policy: dpop.NonceOff}, Store: r.store},
 		Store: r.store, Bank: "First Example", Issuer: issuer, Now: now,
 	}
 	return r

@@ -14,6 +14,6 @@
 // Nonces are stateless: an HMAC over a step of time under a key derived from the key-encryption keys. All replicas and
 // endpoints share them; the step before and the step after this clock's are accepted too.
 //
-// htu is compared with the endpoint's configured URL, never with the Host header, after the normalisation of RFC 3986
-// §6.2.2 and §6.2.3. Refused on purpose: a nonce as a licence for an old iat.
+// htu is compared with the endpoint's configured URLs (it has a second one where mutual TLS has aliases), never with the Host
+// header, after the normalisation of RFC 3986 §6.2.2 and §6.2.3. Refused on purpose: a nonce as a licence for an old iat.
 package dpop

@@ -60,7 +60,7 @@ func FuzzVerify(f *testing.F) {
 	}
 	hash := sha256.Sum256([]byte(accessToken))
 	f.Fuzz(func(t *testing.T, header, claims string, how uint8) {
-		signer, r := int(how%4), dpop.Request{Method: "POST", URL: endpoint}
+		signer, r := int(how%4), dpop.Request{Method: "POST", URLs: []string{endpoint}}
 		v := verifier(t, policies[how/4%3], keys...)
 		if how/12%2 == 1 {
 			r.AccessToken = accessToken

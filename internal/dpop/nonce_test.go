@@ -159,7 +159,7 @@ func TestNonceIsAskedForLast(t *testing.T) {
 			refused(t, err, test.want)
 		})
 	}
-	atResource := dpop.Request{Method: "POST", URL: endpoint, AccessToken: "token"}
+	atResource := dpop.Request{Method: "POST", URLs: []string{endpoint}, AccessToken: "token"}
 	_, err := required(t).Verify(sent(p.proof(t, with("nonce", nil))), atResource, now)
 	refused(t, err, oauth.ProofTokenHash)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,8 +50,17 @@ type Proof struct {
 // Request is what a proof must speak of.
 type Request struct {
 	Method      string
-	URL         string // the endpoint's URL from the configuration
-	AccessToken string // "" at the authorization server's own endpoints
+	URLs        []string // the endpoint's URLs from the configuration; a refusal names the first
+	AccessToken string   // "" at the authorization server's own endpoints
+}
+
+// Of is what a proof of the request r must speak of: its path at one of the origins, each scheme and host of a public URL.
+func Of(r *http.Request, origins []string) Request {
+	about := Request{Method: r.Method}
+	for _, origin := range origins {
+		about.URLs = append(about.URLs, origin+r.URL.EscapedPath())
+	}
+	return about
 }
 
 // Has tells whether a request bears a DPoP header at all.
@@ -61,7 +71,7 @@ func (v Verifier) Verify(h http.Header, r Request, now time.Time) (Proof, error)
 	values := h.Values("DPoP")
 	switch {
 	case len(values) == 0:
-		return Proof{}, oauth.Refuse(oauth.ProofMissing, "a DPoP header with a proof for %s is needed", r.URL)
+		return Proof{}, oauth.Refuse(oauth.ProofMissing, "a DPoP header with a proof for %s is needed", r.URLs[0])
 	case len(values) > 1 || strings.Contains(values[0], ","):
 		return Proof{}, oauth.Refuse(oauth.ProofRepeated, "there must be exactly one DPoP header with one proof")
 	}
@@ -112,8 +122,8 @@ func (v Verifier) judge(claims jose.Object, thumbprint string, r Request, now ti
 	if text["htm"] != r.Method {
 		return replay.Use{}, oauth.Refuse(oauth.ProofMethod, "DPoP: htm must be %s", r.Method)
 	}
-	if !sameURL(text["htu"], r.URL) {
-		return replay.Use{}, oauth.Refuse(oauth.ProofURI, "DPoP: htu must be %s", r.URL)
+	if !slices.ContainsFunc(r.URLs, func(url string) bool { return sameURL(text["htu"], url) }) {
+		return replay.Use{}, oauth.Refuse(oauth.ProofURI, "DPoP: htu must be %s", r.URLs[0])
 	}
 	iat, err := checkTimes(claims, now)
 	if err != nil {

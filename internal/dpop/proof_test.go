@@ -27,7 +27,7 @@ const endpoint = "https://as.example/oauth2/token"
 
 var (
 	now     = time.Unix(1_760_000_000, 0)
-	atToken = dpop.Request{Method: "POST", URL: endpoint}
+	atToken = dpop.Request{Method: "POST", URLs: []string{endpoint}}
 	keys    = [][]byte{[]byte("0123456789abcdef0123456789abcdef"), []byte("fedcba9876543210fedcba9876543210")}
 )
 

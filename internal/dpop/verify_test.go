@@ -218,7 +218,7 @@ func TestAccessTokenHash(t *testing.T) {
 	hash := sha256.Sum256([]byte(token))
 	other := sha256.Sum256([]byte(token + "x"))
 	p := ecProver(t)
-	atResource := dpop.Request{Method: "POST", URL: endpoint, AccessToken: token}
+	atResource := dpop.Request{Method: "POST", URLs: []string{endpoint}, AccessToken: token}
 	if _, err := required(t).Verify(sent(p.proof(t, with("ath", b64(hash[:])))), atResource, now); err != nil {
 		t.Error(err)
 	}
@@ -274,14 +274,14 @@ func TestPublishedProofs(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			v := verifier(t, test.policy, keys...)
-			r := dpop.Request{Method: test.method, URL: test.url, AccessToken: test.token}
+			r := dpop.Request{Method: test.method, URLs: []string{test.url}, AccessToken: test.token}
 			proof, err := v.Verify(sent(test.proof), r, time.Unix(test.at, 0))
 			if err != nil || proof.Thumbprint != test.jkt {
 				t.Fatalf("%s, want %s: %v", proof.Thumbprint, test.jkt, err)
 			}
 			_, err = v.Verify(sent(test.proof), r, time.Unix(test.at+61, 0))
 			refused(t, err, oauth.ProofStale)
-			_, err = v.Verify(sent(test.proof), dpop.Request{Method: test.method, URL: endpoint, AccessToken: test.token}, time.Unix(test.at, 0))
+			_, err = v.Verify(sent(test.proof), dpop.Request{Method: test.method, URLs: []string{endpoint}, AccessToken: test.token}, time.Unix(test.at, 0))
 			refused(t, err, oauth.ProofURI) // DP-20: only the configured URL counts
 		})
 	}

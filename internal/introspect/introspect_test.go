@@ -135,7 +135,7 @@ func newBench(t *testing.T) *bench {
 	}}
 	b.c1, b.c2 = b.register(server, "c1"), b.register(server, "c2")
 	clients := &client.Authenticator{
-		Issuer: issuer, Origin: issuer, Records: client.NewRecords(b.store, b.store),
+		Issuer: issuer, Origins: []string{issuer}, Records: client.NewRecords(b.store, b.store),
 		KeySets: client.NewKeySets(client.NewFetcher(client.Vetting{}), nil, nil, slog.New(slog.DiscardHandler), now),
 	}
 	endpoint := &introspect.Endpoint{

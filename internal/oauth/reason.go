@@ -82,6 +82,8 @@ const (
 	ClientAuthMissing   Reason = "client_authentication_missing"
 	ClientAuthAmbiguous Reason = "client_authentication_ambiguous"
 	ClientAuthMethod    Reason = "client_authentication_method"
+	CertificateRefused  Reason = "certificate_refused"
+	CertificateMissing  Reason = "certificate_missing"
 
 	AssertionType      Reason = "assertion_type"
 	AssertionMalformed Reason = "assertion_malformed"

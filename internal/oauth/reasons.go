@@ -37,9 +37,11 @@ var reasons = []Explanation{
 	{ParameterMissing, InvalidRequest, 0, "A required parameter is absent or empty.", "Send the parameter that the description names. Beside a request object it does not count: put it inside."},
 	{ParameterInQuery, InvalidRequest, 0, "A parameter of the protocol stood in the request URI, where it ends up in logs.", "Move it into the body."},
 
-	{ClientAuthMissing, InvalidClient, 0, "The request bears no client authentication.", "Send client_assertion and client_assertion_type (private_key_jwt)."},
+	{ClientAuthMissing, InvalidClient, 0, "The request bears no client authentication.", "Send client_assertion and client_assertion_type (private_key_jwt); or, where mutual TLS is offered, client_id over a connection with the registered certificate."},
 	{ClientAuthAmbiguous, InvalidRequest, 0, "The request uses more than one way of client authentication (RFC 6749, 2.3).", "Use only the registered one."},
-	{ClientAuthMethod, InvalidClient, 0, "The request authenticates with a shared secret. This server keeps no client secrets.", "Use private_key_jwt."},
+	{ClientAuthMethod, InvalidClient, 0, "The request authenticates with a shared secret. This server keeps no client secrets.", "Use private_key_jwt, or a certificate where mutual TLS is offered."},
+	{CertificateRefused, InvalidClient, 0, "The client certificate cannot be used: it is not valid at this time, its key is too weak, or the proxy in front of this server forwarded it in a way that cannot be read.", "Connect with a certificate that is valid now, with an RSA key of 2048 bits or more, or one on P-256, P-384, P-521 or Ed25519. What a proxy forwards is for the operator to mend."},
+	{CertificateMissing, InvalidRequest, 0, "The request needs a client certificate, and the connection has none: this client is registered for tokens that are bound to its certificate, or this server wants one with every call. A DPoP proof does not stand in for it.", "Connect with the certificate to an endpoint of mtls_endpoint_aliases in the metadata, or to the one that the operator names."},
 
 	{AssertionType, InvalidClient, 0, "client_assertion_type is not the one of JWT assertions.", "Send urn:ietf:params:oauth:client-assertion-type:jwt-bearer."},
 	{AssertionMalformed, InvalidClient, 0, "client_assertion is not one compact JWS with a strict JSON payload.", "Send header.payload.signature, each part base64url without padding, no member twice, and no header that changes the meaning of the signature."},

@@ -27,7 +27,7 @@ type Endpoint struct {
 	IDTokens  idtoken.Tokens  // recognise whom a hint means
 	Sealer    response.Sealer // protect answers and ID tokens as clients registered
 	Store     Store
-	Origin    string        // scheme and host of the public URLs, for htu
+	Origins   []string      // scheme and host of the public URLs, and of those of mutual TLS, for htu
 	Resources []string      // acceptable resource parameters
 	Arrival   time.Duration // from the push to the browser's first visit
 	Pushes    oauth.Limit   // of one client
@@ -115,7 +115,7 @@ func (e *Endpoint) key(r *http.Request, form oauth.Form, now time.Time) (jkt str
 	if !dpop.Has(r.Header) {
 		return jkt, nil, nil
 	}
-	proof, err := e.Proofs.Verify(r.Header, dpop.Request{Method: r.Method, URL: e.Origin + r.URL.EscapedPath()}, now)
+	proof, err := e.Proofs.Verify(r.Header, dpop.Of(r, e.Origins), now)
 	if err != nil {
 		return "", nil, err
 	}

@@ -64,10 +64,10 @@ func newBench(t testing.TB) *bench {
 	now := func() time.Time { return noon }
 	b.Endpoint = &Endpoint{
 		Clients: &client.Authenticator{
-			Issuer: issuer, Origin: issuer, Records: client.NewRecords(b, b),
+			Issuer: issuer, Origins: []string{issuer}, Records: client.NewRecords(b, b),
 			KeySets: client.NewKeySets(client.NewFetcher(client.Vetting{}), nil, nil, slog.New(slog.DiscardHandler), now),
 		},
-		Proofs: dpop.Verifier{Policy: dpop.NonceOff}, Store: b, Origin: issuer, Arrival: 90 * time.Second, Pushes: b,
+		Proofs: dpop.Verifier{Policy: dpop.NonceOff}, Store: b, Origins: []string{issuer}, Arrival: 90 * time.Second, Pushes: b,
 		Now: now,
 	}
 	b.Sealer = response.Sealer{Keys: b.Clients.KeySets}

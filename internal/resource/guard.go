@@ -22,7 +22,7 @@ type Store interface {
 
 // Guard stands before the protected resources of this server.
 type Guard struct {
-	Origin    string   // scheme and host of the public URLs, for htu
+	Origins   []string // scheme and host of the public URLs, and of those of mutual TLS, for htu
 	Audiences []string // a token for any of these is for us
 	Tokens    accesstoken.Tokens
 	Proofs    dpop.Verifier
@@ -79,9 +79,9 @@ func (g Guard) verify(r *http.Request, now time.Time, anyOf []string) (Admission
 	if err := g.checkUse(r, token); err != nil {
 		return Admission{}, err
 	}
-	proof, err := g.Proofs.Verify(r.Header, dpop.Request{
-		Method: r.Method, URL: g.Origin + r.URL.EscapedPath(), AccessToken: compact,
-	}, now)
+	about := dpop.Of(r, g.Origins)
+	about.AccessToken = compact
+	proof, err := g.Proofs.Verify(r.Header, about, now)
 	if err != nil {
 		return Admission{}, err
 	}

@@ -91,7 +91,7 @@ func TestAdmitAsksForTheGrant(t *testing.T) {
 			r.Header.Set("DPoP", proof)
 			r.Header.Set("Authorization", "DPoP "+compact)
 			store := &memory{denied: test.denied, err: test.err}
-			guard := resource.Guard{Origin: issuer, Audiences: []string{issuer}, Tokens: tokens,
+			guard := resource.Guard{Origins: []string{issuer}, Audiences: []string{issuer}, Tokens: tokens,
 				Proofs: dpop.Verifier{Policy: dpop.NonceOff}, Store: store}
 			_, err = guard.Admit(r, noon, "a:read")
 			refusal, refused := errors.AsType[*oauth.Error](err)

@@ -21,6 +21,7 @@ var floors = map[string]struct {
 	"authserver/internal/leaveout":          {0, "tests that a machine cannot play"},
 	"authserver/internal/replay":            {1, "what may be used once, as pure rules"},
 	"authserver/internal/fdx":               {1, "FDX vocabulary, pure"},
+	"authserver/internal/certificate":       {1, "the client certificate of a request"},
 	"authserver/internal/grant":             {2, "the life of an authorization, as pure rules over what FDX and others can grant"},
 	"authserver/internal/client":            {2, "who is calling"},
 	"authserver/internal/keys":              {2, "the server's signing keys"},

@@ -43,7 +43,7 @@ type Endpoint struct {
 	IDTokens  idtoken.Tokens
 	Sealer    response.Sealer // protect ID tokens as clients registered
 	Store     Store
-	Origin    string        // scheme and host of the public URLs, for htu
+	Origins   []string      // scheme and host of the public URLs, and of those of mutual TLS, for htu
 	Resources []string      // acceptable resource parameters; the first is the default audience
 	Lifetime  time.Duration // of an access token, where the operator has set none for the client
 	Now       func() time.Time
@@ -143,7 +143,7 @@ func (e *Endpoint) bind(r *http.Request, c client.Client, grantType string, now 
 	if missing && c.TokensMayBeUnbound() && grantType == clientCredentials {
 		return binding{}, nil
 	}
-	proof, err := e.Proofs.Verify(r.Header, dpop.Request{Method: r.Method, URL: e.Origin + r.URL.EscapedPath()}, now)
+	proof, err := e.Proofs.Verify(r.Header, dpop.Of(r, e.Origins), now)
 	switch {
 	case err != nil && missing: // which another record might have allowed
 		return binding{}, e.Clients.Records.Doubt(r.Context(), c, err)

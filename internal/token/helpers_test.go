@@ -150,12 +150,12 @@ func newBench(t *testing.T, edits ...func(*bench)) *bench {
 	now := func() time.Time { return noon }
 	b.endpoint = &token.Endpoint{
 		Clients: &client.Authenticator{
-			Issuer: issuer, Origin: issuer, Records: client.NewRecords(b.registry, b.registry),
+			Issuer: issuer, Origins: []string{issuer}, Records: client.NewRecords(b.registry, b.registry),
 			KeySets: client.NewKeySets(client.NewFetcher(client.Vetting{}), nil, nil, slog.New(slog.DiscardHandler), now),
 		},
 		Proofs: dpop.Verifier{Policy: dpop.NonceOff},
 		Tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: signing()}, IDTokens: idtoken.Tokens{Issuer: issuer, Keys: signing()},
-		Store: b.grants, Origin: issuer, Resources: []string{api, files}, Lifetime: 5 * time.Minute, Now: now,
+		Store: b.grants, Origins: []string{issuer}, Resources: []string{api, files}, Lifetime: 5 * time.Minute, Now: now,
 	}
 	b.endpoint.Sealer = response.Sealer{Signer: signing(), Keys: b.endpoint.Clients.KeySets}
 	s := &flow.Server{Issuer: issuer, HTTP: &http.Client{Transport: b}, Now: now}

@@ -110,7 +110,7 @@ func newRoom(t *testing.T, edits ...func(*client.Metadata)) *room {
 	r.Endpoint = userinfo.Endpoint{
 		Issuer: issuer, Store: r.store, Now: now, Sealer: response.Sealer{Signer: r.keys, Keys: sets},
 		Guard: resource.Guard{
-			Origin: issuer, Audiences: []string{issuer, "https://api.example"}, Store: r.store,
+			Origins: []string{issuer}, Audiences: []string{issuer, "https://api.example"}, Store: r.store,
 			Proofs: dpop.Verifier{Policy: dpop.NonceOff}, Tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: r.keys},
 		},
 	}
