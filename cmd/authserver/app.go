@@ -102,7 +102,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		Origins:        origins,
 		TokenEndpoints: []string{c.issuer + "/oauth2/token", c.issuer + "/oauth/token"},
 		Records:        client.NewRecords(st, st),
-		KeySets:        client.NewKeySets(client.NewFetcher(c.vetting), st, a.metrics, log, now),
+		KeySets:        client.NewKeySets(client.NewFetcher(c.vetting), st.SaveKeySet, a.metrics, log, now),
 	}
 	sealer := response.Sealer{Signer: signing, Keys: clients.KeySets}
 	a.guard = resource.Guard{

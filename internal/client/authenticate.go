@@ -124,7 +124,7 @@ func (a *Authenticator) candidates(ctx context.Context, token *jose.JWS, id stri
 	case registered != "" && registered != token.Header().Alg:
 		return c, nil, "registered for another token_endpoint_auth_signing_alg", nil
 	}
-	keys, why = a.KeySets.keys(ctx, c, token.Header(), registered, now)
+	keys, why = a.KeySets.keys(ctx, c.KeySource(), token.Header(), registered, now)
 	return c, keys, why, nil
 }
 

@@ -3,7 +3,6 @@ package client
 import (
 	"time"
 
-	"authserver/internal/jose"
 	"authserver/internal/oauth"
 )
 
@@ -57,9 +56,10 @@ func (c Client) Scope() oauth.Scope {
 	return s
 }
 
-// inlineKeys are the keys of the registered jwks.
-func (c Client) inlineKeys() (jose.KeySet, error) {
-	return jose.ParseKeySet(c.Metadata.JWKS, MaxKeys)
+// KeySource is where the client's keys are.
+func (c Client) KeySource() KeySource {
+	return KeySource{Owner: OfClient, ID: c.ID, Version: c.Version, JWKS: c.Metadata.JWKS, JWKSURI: c.Metadata.JWKSURI,
+		Last: c.LastKeySet}
 }
 
 // PrivateKeyJWT is the client authentication method that this server offers (OpenID Connect Core §9).

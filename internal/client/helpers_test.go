@@ -159,7 +159,7 @@ func newBench(t testing.TB, v Vetting, clients ...Client) *bench {
 		Origins:        []string{issuer},
 		TokenEndpoints: []string{issuer + "/oauth2/token", issuer + "/oauth/token"},
 		Records:        NewRecords(b.registry, b.registry),
-		KeySets:        NewKeySets(NewFetcher(v), b.shelf, b.watch, slog.New(slog.NewTextHandler(b.log, nil)), b.clock.now),
+		KeySets:        NewKeySets(NewFetcher(v), b.shelf.SaveKeySet, b.watch, slog.New(slog.NewTextHandler(b.log, nil)), b.clock.now),
 	}
 	return b
 }

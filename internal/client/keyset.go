@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,10 +29,27 @@ const (
 	retryEvery = 5 * time.Second
 )
 
-// KeySetSaver stores the last good set of a client beside its record, without changing the record's version.
-type KeySetSaver interface {
-	SaveKeySet(ctx context.Context, clientID string, set FetchedKeySet) error
+// KeySource is where somebody's keys are: in the record, or behind a jwks_uri. The zero KeySource has none.
+type KeySource struct {
+	Owner   Owner
+	ID      string // of the owner; of one kind no two share one
+	Version int64  // of the record, for the keys that stand in it
+	JWKS    json.RawMessage
+	JWKSURI string         // "": the keys stand in the record
+	Last    *FetchedKeySet // the last good set from a jwks_uri, or nil
 }
+
+// Owner is what sort of owner a KeySource has, in the words of the log.
+type Owner string
+
+// The owners of key sets that this server verifies with.
+const (
+	OfClient Owner = "client"
+	OfIssuer Owner = "issuer" // of assertions that are grants (RFC 7523 §2.1)
+)
+
+// SaveKeySet stores the last good set of an owner beside its record, without changing the record's version.
+type SaveKeySet func(ctx context.Context, id string, set FetchedKeySet) error
 
 // Observer is told of the key sets that stand behind a jwks_uri, for the metrics. It must not block.
 type Observer interface {
@@ -41,26 +59,27 @@ type Observer interface {
 	ServedStale()
 }
 
-// KeySets are the key sets of clients, inline and remote, parsed and kept.
+// KeySets are the key sets of owners of one kind, inline and remote, parsed and kept.
 type KeySets struct {
 	fetcher *Fetcher
-	saver   KeySetSaver
+	save    SaveKeySet
 	told    Observer
 	log     *slog.Logger
 	now     func() time.Time
 	cache   *otter.Cache[string, *keySet]
 }
 
-// NewKeySets keeps the sets of up to 4,096 clients.
-func NewKeySets(f *Fetcher, s KeySetSaver, o Observer, log *slog.Logger, now func() time.Time) *KeySets {
-	return &KeySets{fetcher: f, saver: s, told: o, log: log, now: now, cache: otter.Must(&otter.Options[string, *keySet]{MaximumSize: maxRecords})}
+// NewKeySets keeps the sets of up to 4,096 owners.
+func NewKeySets(f *Fetcher, save SaveKeySet, o Observer, log *slog.Logger, now func() time.Time) *KeySets {
+	return &KeySets{fetcher: f, save: save, told: o, log: log, now: now, cache: otter.Must(&otter.Options[string, *keySet]{MaximumSize: maxRecords})}
 }
 
-// keySet is one client's keys. For a jwks_uri it remembers when to ask again.
+// keySet is one owner's keys. For a jwks_uri it remembers when to ask again.
 type keySet struct {
-	clientID string
-	version  int64  // of the record that inline keys came from
-	uri      string // "": inline
+	owner   Owner
+	id      string
+	version int64  // of the record that inline keys came from
+	uri     string // "": inline
 
 	mu        sync.Mutex
 	set       jose.KeySet
@@ -71,24 +90,27 @@ type keySet struct {
 	flight    chan struct{}
 }
 
-// Verify returns the claims of a token if one of the client's keys signed it, with the algorithm that the client registered
-// for such tokens; "": any. The error tells of our records and of the client's host: it is for the log.
-func (k *KeySets) Verify(ctx context.Context, c Client, token *jose.JWS, registered jose.Alg, now time.Time) (
+// Verify returns the claims of a token if one of the source's keys signed it, with the algorithm that its owner registered
+// for such tokens; "": any. The error tells of our records and of the owner's host: it is for the log. There is one signature
+// check in any case, with a decoy where there is no key, so that time does not tell of them.
+func (k *KeySets) Verify(ctx context.Context, from KeySource, token *jose.JWS, registered jose.Alg, now time.Time) (
 	jose.Object, error) {
-	if registered != "" && registered != token.Header().Alg {
-		return jose.Object{}, fmt.Errorf("signed with %s, registered for %s", token.Header().Alg, registered)
+	var keys []*jose.Key
+	why := fmt.Sprintf("signed with %s, registered for %s", token.Header().Alg, registered)
+	if registered == "" || registered == token.Header().Alg {
+		keys, why = k.keys(ctx, from, token.Header(), registered, now)
 	}
-	keys, why := k.keys(ctx, c, token.Header(), registered, now)
 	if len(keys) == 0 {
+		_, _ = token.Verify(decoy(token.Header().Alg))
 		return jose.Object{}, errors.New(why)
 	}
 	return token.Verify(keys...)
 }
 
-// keys are the client's keys that may have signed a token with this header, or the private reason why there are none.
-func (k *KeySets) keys(ctx context.Context, c Client, h jose.Header, registered jose.Alg, now time.Time) (
+// keys are those of the source that may have signed a token with this header, or the private reason why there are none.
+func (k *KeySets) keys(ctx context.Context, from KeySource, h jose.Header, registered jose.Alg, now time.Time) (
 	keys []*jose.Key, why string) {
-	s := k.find(c)
+	s := k.find(from)
 	usable := k.look(ctx, s, now, func(set jose.KeySet) bool {
 		keys = set.Select(h, registered, maxTrials)
 		return len(keys) > 0
@@ -122,32 +144,32 @@ func (k *KeySets) look(ctx context.Context, s *keySet, now time.Time, choose fun
 	return usable
 }
 
-// find returns the kept set of a client, made anew when its record names other keys. Requests that come together get the
-// same one, so that they share its fetch.
-func (k *KeySets) find(c Client) *keySet {
-	if s, ok := k.cache.GetIfPresent(c.ID); ok && s.serves(c) {
+// find returns the kept set of a source, made anew when its owner's record names other keys. Requests that come together get
+// the same one, so that they share its fetch.
+func (k *KeySets) find(from KeySource) *keySet {
+	if s, ok := k.cache.GetIfPresent(from.ID); ok && s.serves(from) {
 		return s
 	}
-	s, _ := k.cache.Compute(c.ID, func(kept *keySet, found bool) (*keySet, otter.ComputeOp) {
-		if found && kept.serves(c) {
+	s, _ := k.cache.Compute(from.ID, func(kept *keySet, found bool) (*keySet, otter.ComputeOp) {
+		if found && kept.serves(from) {
 			return kept, otter.CancelOp
 		}
-		return newKeySet(c), otter.WriteOp
+		return newKeySet(from), otter.WriteOp
 	})
 	return s
 }
 
 // serves tells whether the set is the one that the record names.
-func (s *keySet) serves(c Client) bool {
-	return s.uri == c.Metadata.JWKSURI && (s.uri != "" || s.version == c.Version)
+func (s *keySet) serves(from KeySource) bool {
+	return s.uri == from.JWKSURI && (s.uri != "" || s.version == from.Version)
 }
 
 // newKeySet begins with what the record holds: its inline keys, or the last good set.
-func newKeySet(c Client) *keySet {
-	s := &keySet{clientID: c.ID, version: c.Version, uri: c.Metadata.JWKSURI}
+func newKeySet(from KeySource) *keySet {
+	s := &keySet{owner: from.Owner, id: from.ID, version: from.Version, uri: from.JWKSURI}
 	if s.uri == "" {
-		s.set, _ = c.inlineKeys() // registration refused a set that does not parse
-	} else if last := c.LastKeySet; last != nil && last.URI == s.uri {
+		s.set, _ = jose.ParseKeySet(from.JWKS, MaxKeys) // a record with a set that does not parse was refused
+	} else if last := from.Last; last != nil && last.URI == s.uri {
 		if set, err := jose.ParseKeySet(last.Raw, MaxKeys); err == nil {
 			s.set, s.fetchedAt, s.expires = set, last.At, last.At.Add(defaultMaxAge)
 		}
@@ -244,16 +266,21 @@ func (k *KeySets) fly(ctx context.Context, s *keySet, done chan struct{}) {
 	s.mu.Unlock()
 
 	if err != nil {
-		k.log.Warn("client key set not fetched", "client_id", s.clientID, "cause", err.Error())
+		k.warn(s, "key set not fetched", "cause", err.Error())
 		return
 	}
 	if slices.ContainsFunc(set.Skipped, func(skipped jose.Skipped) bool { return skipped.Defect.Kind == jose.PrivateKey }) {
 		// The database holds no secret of anybody in clear, not even one that its owner publishes.
-		k.log.Warn("client publishes a private or symmetric key, which is not used; its key set is not stored",
-			"client_id", s.clientID)
+		k.warn(s, "publishes a private or symmetric key, which is not used; its key set is not stored")
 		return
 	}
-	if err := k.saver.SaveKeySet(ctx, s.clientID, FetchedKeySet{URI: s.uri, Raw: got.raw, At: at}); err != nil {
-		k.log.Warn("client key set not stored", "client_id", s.clientID, "cause", err.Error())
+	if err := k.save(ctx, s.id, FetchedKeySet{URI: s.uri, Raw: got.raw, At: at}); err != nil {
+		k.warn(s, "key set not stored", "cause", err.Error())
 	}
+}
+
+// warn logs what is wrong with somebody's set.
+func (k *KeySets) warn(s *keySet, what string, details ...any) {
+	owner := string(s.owner)
+	k.log.Warn(owner+" "+what, append([]any{owner + "_id", s.id}, details...)...)
 }

@@ -107,7 +107,7 @@ func TestVerify(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		claims, err := b.KeySets.Verify(t.Context(), c, token, jose.Alg(registered), b.clock.now())
+		claims, err := b.KeySets.Verify(t.Context(), c.KeySource(), token, jose.Alg(registered), b.clock.now())
 		if a, _, _ := claims.String("a"); (a == "b") != (err == nil) {
 			t.Errorf("%q and %v", a, err)
 		}
@@ -150,7 +150,7 @@ func (b *bench) together(n int, s signer) (found int64) {
 	for range n {
 		all.Go(func() {
 			<-start
-			keys, _ := b.KeySets.keys(b.t.Context(), c, h, "", now)
+			keys, _ := b.KeySets.keys(b.t.Context(), c.KeySource(), h, "", now)
 			answers.Add(int64(len(keys)))
 		})
 	}

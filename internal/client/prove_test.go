@@ -105,7 +105,7 @@ func TestSharedKid(t *testing.T) {
 	}
 }
 
-// TestDecoy: an assertion for a client that does not exist costs a verification all the same. What it costs shows in its
+// TestDecoy: an assertion for a client, or of an issuer, that does not exist costs a verification all the same. What it costs shows in its
 // allocations; the clock would tell it less exactly.
 func TestDecoy(t *testing.T) {
 	for _, s := range []signer{ecSigner(""), rsaSigner(""), edSigner("")} {
@@ -121,14 +121,20 @@ func TestDecoy(t *testing.T) {
 		verifying := testing.AllocsPerRun(50, func() { _, _ = token.Verify(key) })
 		parsing := testing.AllocsPerRun(50, func() { decoy(alg) })
 		b, form := newBench(t, Vetting{}), bodyOf(s.assertion("nobody", t0))
-		with := testing.AllocsPerRun(50, func() { _, _ = b.request(form) })
-		table := decoys[alg]
-		decoys[alg] = "" // no key, so there is nothing to verify with
-		unparsed := testing.AllocsPerRun(50, func() { decoy(alg) })
-		without := testing.AllocsPerRun(50, func() { _, _ = b.request(form) })
-		decoys[alg] = table
-		if spent := with - without - (parsing - unparsed); spent < verifying/2 {
-			t.Errorf("CA-61 %s: an unknown client costs %v allocations beyond the reading of the decoy, a verification costs %v", alg, spent, verifying)
+		for whose, check := range map[string]func(){
+			"an unknown client":  func() { _, _ = b.request(form) },
+			"an unknown source":  func() { _, _ = b.KeySets.Verify(t.Context(), KeySource{}, token, "", t0) },
+			"another registered": func() { _, _ = b.KeySets.Verify(t.Context(), KeySource{}, token, "another", t0) },
+		} {
+			with := testing.AllocsPerRun(50, check)
+			table := decoys[alg]
+			decoys[alg] = "" // no key, so there is nothing to verify with
+			unparsed := testing.AllocsPerRun(50, func() { decoy(alg) })
+			without := testing.AllocsPerRun(50, check)
+			decoys[alg] = table
+			if spent := with - without - (parsing - unparsed); spent < verifying/2 {
+				t.Errorf("CA-61 %s: %s costs %v allocations beyond the reading of the decoy, a verification costs %v", alg, whose, spent, verifying)
+			}
 		}
 	}
 }

@@ -16,7 +16,7 @@ const maxKids = 5
 // for an hour while its host is down. No set at all is a temporary error; a set without such a key a refusal, which rests on
 // the client's record and so belongs before Records.Doubt.
 func (k *KeySets) Recipient(ctx context.Context, c Client, alg string) (*jose.Recipient, error) {
-	s := k.find(c)
+	s := k.find(c.KeySource())
 	var found *jose.Recipient
 	var missing error
 	var kids string

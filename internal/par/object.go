@@ -41,7 +41,7 @@ func (e *Endpoint) open(ctx context.Context, c client.Client, object string, for
 	if err != nil {
 		return opened, err
 	}
-	claims, err := e.Clients.KeySets.Verify(ctx, c, token, jose.Alg(c.Metadata.RequestObjectSigningAlg), now)
+	claims, err := e.Clients.KeySets.Verify(ctx, c.KeySource(), token, jose.Alg(c.Metadata.RequestObjectSigningAlg), now)
 	if err != nil {
 		return opened, refuse(oauth.RequestObjectSignature, "no registered key of the client made the signature: "+
 			"check kid, the registered keys and request_object_signing_alg").Because(err)
