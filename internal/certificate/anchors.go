@@ -18,7 +18,7 @@ type Anchors interface {
 type Authorities struct{ roots *x509.CertPool }
 
 // ParseAuthorities reads the certificates of authorities, PEM blocks one after the other. Error: there is none, or one of
-// them is no certificate of an authority with a key that is strong enough.
+// them cannot be read or is no certificate of an authority with a key that is strong enough.
 func ParseAuthorities(text []byte) (Authorities, error) {
 	pool, n := x509.NewCertPool(), 0
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
@@ -35,10 +35,9 @@ func ParseAuthorities(text []byte) (Authorities, error) {
 			return Authorities{}, errorf("block %d has a key that is too weak", n)
 		}
 		pool.AddCert(c)
-		text = rest
 	}
-	if n == 0 || len(bytes.TrimSpace(text)) > 0 {
-		return Authorities{}, errorf("the file must be PEM blocks of certificates, and nothing after them")
+	if begun := bytes.Count(text, []byte("-----BEGIN ")); n == 0 || n != begun { // package pem passes over what it cannot read
+		return Authorities{}, errorf("%d of %d PEM blocks can be read; there must be at least one", n, begun)
 	}
 	return Authorities{pool}, nil
 }
