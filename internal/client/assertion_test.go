@@ -56,7 +56,7 @@ func TestAssertionAccepted(t *testing.T) {
 				form += "&" + body("client_id", test.clientID)
 			}
 			caller, err := b.request(form)
-			if err != nil || caller.Client.ID != "c1" || caller.Client.Version != 1 || caller.Use.Kind != replay.Assertion {
+			if err != nil || caller.Client.ID != "c1" || caller.Client.Version != 1 || caller.Uses[0].Kind != replay.Assertion {
 				t.Errorf("%v %v", caller, err)
 			}
 			if len(b.registry.spends) > 0 {
@@ -152,7 +152,7 @@ func TestAssertionRefused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t, Vetting{}, inline("c1", ec))
 			caller, err := b.request(bodyOf(ec.assertion("c1", t0, test.edits...)), "Host", "evil.example", "X-Forwarded-Host", "evil.example")
-			if got := reason(t, err); got != test.want || caller.Client.ID != "" || caller.Use != (replay.Use{}) {
+			if got := reason(t, err); got != test.want || caller.Client.ID != "" || caller.Uses != nil {
 				t.Errorf("%s, want %s: %v", got, test.want, err)
 			}
 			if b.registry.looks > 0 {

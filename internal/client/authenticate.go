@@ -29,13 +29,13 @@ type Authenticator struct {
 	KeySets        *KeySets
 }
 
-// Caller is a proven client, and the use of its assertion that is still to be spent.
+// Caller is a client, and what proved it, if that is good for one use and still to be spent.
 type Caller struct {
 	Client Client
-	Use    replay.Use
+	Uses   []replay.Use
 }
 
-// Authenticate returns the client that the request's assertion proves. It changes nothing: the caller spends the Use,
+// Authenticate returns the client that the request's assertion proves. It changes nothing: the caller spends the Uses,
 // with whatever else the request bears, through Records.Spend.
 func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, form oauth.Form, now time.Time) (Caller, error) {
 	if err := onlyAssertion(r, form); err != nil {
@@ -59,7 +59,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, form 
 	if says.atEndpoint && c.AssertionAudience != IssuerOrEndpoint {
 		return Caller{}, a.Records.Doubt(ctx, c, a.wrongAudience(anEndpoint))
 	}
-	return Caller{Client: c, Use: replay.NewUse(replay.Assertion, c.ID, says.jti, says.expires)}, nil
+	return Caller{Client: c, Uses: []replay.Use{replay.NewUse(replay.Assertion, c.ID, says.jti, says.expires)}}, nil
 }
 
 // onlyAssertion refuses every other way of client authentication, and more than one at once (RFC 6749 §2.3).

@@ -74,11 +74,11 @@ func FuzzAuthenticate(f *testing.F) {
 		want, use := judge(b, compact, path, clientID)
 		switch {
 		case err == nil:
-			if want != "" || caller.Use != use {
+			if want != "" || !slices.Equal(caller.Uses, []replay.Use{use}) {
 				t.Fatalf("%s %s (%s) proves %s; by RFC 7523 %q", header, claims, compact, caller.Client.ID, want)
 			}
 			agree(t, caller, compact, signers)
-		case caller.Client.ID != "" || caller.Use != (replay.Use{}):
+		case caller.Client.ID != "" || caller.Uses != nil:
 			t.Fatalf("%v: a refused assertion proves %v", err, caller)
 		case want == "" || (want == unproven) != (reason(t, err) == oauth.ClientNotProven):
 			t.Fatalf("%s %s (%s): %v; by RFC 7523 %q", header, claims, compact, err, want)

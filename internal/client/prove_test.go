@@ -3,6 +3,7 @@ package client
 import (
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func TestNotProven(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			caller, err := b.request(bodyOf(test.by.assertion(test.clientID, t0, test.edits...)))
-			if reason(t, err) != oauth.ClientNotProven || caller.Client.ID != "" || caller.Use != (replay.Use{}) {
+			if reason(t, err) != oauth.ClientNotProven || caller.Client.ID != "" || caller.Uses != nil {
 				t.Fatalf("%v %v", caller, err)
 			}
 			w := httptest.NewRecorder()
@@ -152,8 +153,8 @@ func TestAssertionUse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := replay.NewUse(replay.Assertion, id, "the same", t0.Add(time.Minute)); caller.Use != want {
-			t.Errorf("CA-31 %s: %v, want %v", id, caller.Use, want)
+		if want := replay.NewUse(replay.Assertion, id, "the same", t0.Add(time.Minute)); !slices.Equal(caller.Uses, []replay.Use{want}) {
+			t.Errorf("CA-31 %s: %v, want %v", id, caller.Uses, want)
 		}
 		if err := b.Records.Spend(t.Context(), caller); err != nil {
 			t.Errorf("CA-32 %s: %v", id, err)
@@ -169,8 +170,8 @@ func TestAssertionUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	second, err := b.request(bodyOf(k1.assertion("c1", t0, with("jti", "again"), with("iat", t0.Unix()-1))))
-	if err != nil || first.Use != second.Use {
-		t.Errorf("CA-56 %v %v %v", first.Use, second.Use, err)
+	if err != nil || !slices.Equal(first.Uses, second.Uses) {
+		t.Errorf("CA-56 %v %v %v", first.Uses, second.Uses, err)
 	}
 }
 

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"authserver/internal/replay"
@@ -58,7 +59,7 @@ func (r *Records) Spend(ctx context.Context, by Caller, more ...replay.Use) erro
 	outcome, err := r.spender.Spend(ctx, replay.Spend{
 		ClientID:      by.Client.ID,
 		ClientVersion: by.Client.Version,
-		Uses:          append([]replay.Use{by.Use}, more...),
+		Uses:          slices.Concat(by.Uses, more),
 	})
 	if err != nil {
 		return err

@@ -45,19 +45,19 @@ func TestRecordsAreKept(t *testing.T) {
 
 func TestSpend(t *testing.T) {
 	b := newBench(t, Vetting{}, inline("c1", ecSigner("")))
-	caller := Caller{Client: Client{ID: "c1", Version: 1}, Use: replay.NewUse(replay.Assertion, "c1", "j1", t0)}
+	caller := Caller{Client: Client{ID: "c1", Version: 1}, Uses: []replay.Use{replay.NewUse(replay.Assertion, "c1", "j1", t0)}}
 	proof := replay.NewUse(replay.Proof, "jkt", "j2", t0)
 	if err := b.Records.Spend(t.Context(), caller, proof); err != nil {
 		t.Fatal(err)
 	}
-	want := []replay.Spend{{ClientID: "c1", ClientVersion: 1, Uses: []replay.Use{caller.Use, proof}}}
+	want := []replay.Spend{{ClientID: "c1", ClientVersion: 1, Uses: []replay.Use{caller.Uses[0], proof}}}
 	if diff := cmp.Diff(want, b.registry.spends); diff != "" {
 		t.Error(diff)
 	}
 	if err := b.Records.Spend(t.Context(), caller); reason(t, err) != oauth.AssertionReplayed {
 		t.Error(err)
 	}
-	next := Caller{Client: caller.Client, Use: replay.NewUse(replay.Assertion, "c1", "j3", t0)}
+	next := Caller{Client: caller.Client, Uses: []replay.Use{replay.NewUse(replay.Assertion, "c1", "j3", t0)}}
 	if err := b.Records.Spend(t.Context(), next, proof); reason(t, err) != oauth.ProofReplayed {
 		t.Error(err)
 	}
