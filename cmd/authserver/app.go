@@ -72,7 +72,8 @@ type app struct {
 	log     *slog.Logger
 	now     func() time.Time
 
-	certificate *certificate // nil: a proxy ends TLS
+	certificate       *keyPair // nil: a proxy ends TLS
+	mutualCertificate *keyPair // of the listener for mutual TLS; nil: there is none
 
 	offset atomic.Int64 // of this clock to the database's, in nanoseconds
 }
@@ -92,6 +93,14 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		return nil, err
 	}
 	origins := []string{origin}
+	if c.mtls.url != "" {
+		alias, err := originOf(c.mtls.url)
+		if err != nil {
+			return nil, err
+		}
+		origins = append(origins, alias)
+	}
+	vouchers := c.mtls.anchors(log)
 	a := &app{config: c, store: st, keys: signing, health: &server.Health{}, metrics: server.NewMetrics(version), log: log, now: now}
 	st.Observe(a.metrics)
 	proofs := dpop.Verifier{Policy: c.noncePolicy, Nonces: nonces}
@@ -128,10 +137,14 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		Consents: &consent.Endpoint{
 			Guard: a.guard, Store: st, Bank: c.brand.Name, Issuer: c.issuer, Now: now,
 		},
-		Nonces:  nonces,
-		Proxies: c.trustedProxies,
-		Record:  &server.Record{Log: log, Trail: trail, Metrics: a.metrics, Now: now},
-		Now:     now,
+		Nonces:    nonces,
+		Proxies:   c.trustedProxies,
+		MutualTLS: server.MutualTLS{Methods: c.mtls.methods(), URL: c.mtls.url, Header: c.mtls.header},
+		Record:    &server.Record{Log: log, Trail: trail, Metrics: a.metrics, Now: now},
+		Now:       now,
+	}
+	if c.mtls.required {
+		a.server.MutualTLS.Demand = vouchers
 	}
 	if err := a.wirePeople(clients, proofs, identities, sealer); err != nil {
 		return nil, err
@@ -142,9 +155,8 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		{Name: "keys", Shared: true, Run: func(context.Context) error { return signing.Fresh() }},
 	}
 	readings := server.Readings{Health: a.health, SigningKeys: a.signingKeys, Database: func() server.Database { return server.Database(st.Pool()) }}
-	if c.certFile != "" {
-		a.certificate = &certificate{certFile: c.certFile, keyFile: c.keyFile, log: log}
-		readings.CertificateExpiry = a.certificate.expiry
+	if a.openCertificates(); a.certificate != nil || a.mutualCertificate != nil {
+		readings.CertificateExpiry = a.certificateExpiry
 	}
 	a.metrics.Read(readings)
 	return a, nil
@@ -168,11 +180,11 @@ func (a *app) checkClock(context.Context) error {
 	return nil
 }
 
-// listeners are the sockets of a replica.
-type listeners struct{ public, management net.Listener }
+// listeners are the sockets of a replica; mutual, where machines show certificates, only if it is configured.
+type listeners struct{ public, mutual, management net.Listener }
 
 func (l listeners) close() {
-	for _, one := range []net.Listener{l.public, l.management} {
+	for _, one := range []net.Listener{l.public, l.mutual, l.management} {
 		if one != nil {
 			_ = one.Close()
 		}
@@ -185,10 +197,15 @@ func (a *app) run(ctx context.Context, l listeners) error {
 	if a.certificate != nil {
 		public.TLSConfig = tlsConfig(a.certificate)
 	}
+	mutual := a.httpServer(a.server.MachineHandler())
 	management := a.httpServer(server.Management(a.health, a.metrics, version))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(public, l.public) })
 	group.Go(func() error { return serve(management, l.management) })
+	if l.mutual != nil {
+		mutual.TLSConfig = mutualTLSConfig(a.mutualCertificate)
+		group.Go(func() error { return serve(mutual, l.mutual) })
+	}
 	group.Go(func() error { a.every(ctx, sweepEvery, "sweep", a.sweep); return nil })
 	group.Go(func() error { a.every(ctx, clockEvery, "clock", a.measureClock); return nil })
 	group.Go(func() error { a.every(ctx, keys.RefreshEvery, "keys", a.keys.Refresh); return nil })
@@ -199,7 +216,10 @@ func (a *app) run(ctx context.Context, l listeners) error {
 		time.Sleep(a.config.drainDelay)
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 		defer cancel()
-		return errors.Join(public.Shutdown(patience), management.Shutdown(patience))
+		var ending errgroup.Group
+		ending.Go(func() error { return public.Shutdown(patience) })
+		ending.Go(func() error { return mutual.Shutdown(patience) })
+		return errors.Join(ending.Wait(), management.Shutdown(patience))
 	})
 	return group.Wait()
 }

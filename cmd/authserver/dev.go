@@ -122,6 +122,7 @@ func (d *devCmd) fillIn() {
 	s.fillInConsent()
 	s.LoginLimit = or(s.LoginLimit, "0")
 	s.LoginAddressLimit = or(s.LoginAddressLimit, "0")
+	s.fillInMTLS()
 	s.fillInLogin(loginBuiltin)
 	s.fillInAccounts()
 }
@@ -178,7 +179,7 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// listen opens both sockets. A management address that nobody chose gives way when it is taken, so that two dev servers
+// listen opens the sockets. A management address that nobody chose gives way when it is taken, so that two dev servers
 // run side by side.
 func (d *devCmd) listen(c config) (l listeners, err error) {
 	if l.public, err = net.Listen("tcp", c.listen); err != nil {
@@ -187,6 +188,9 @@ func (d *devCmd) listen(c config) (l listeners, err error) {
 	l.management, err = net.Listen("tcp", c.managementListen)
 	if err != nil && d.Settings.ManagementListen == "" {
 		l.management, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	if err == nil && c.mtls.listen != "" {
+		l.mutual, err = net.Listen("tcp", c.mtls.listen)
 	}
 	if err != nil {
 		l.close()

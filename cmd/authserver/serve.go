@@ -58,11 +58,16 @@ func (s *serveCmd) configure(problems []string) (config, error) {
 	if s.Settings.KeyEncryptionKey == "" {
 		problems = append(problems, "key-encryption-key is missing; make one with: openssl rand -base64 32")
 	}
+	if c.mtls.listen != "" && c.mtls.certFile == "" {
+		problems = append(problems, lacksCertificate)
+	}
 	if c.gate == dcr.Token && c.initialAccessToken == "" {
 		problems = append(problems, "registration is token, and there is no initial-access-token")
 	}
 	return c, problemsError(problems)
 }
+
+const lacksCertificate = "mtls-listen needs mtls-cert-file and mtls-key-file, or tls-cert-file and tls-key-file"
 
 // fillInForServe sets the defaults of serve: whatever opens something has to be said.
 func (s *settings) fillInForServe() {
@@ -81,6 +86,7 @@ func (s *settings) fillInForServe() {
 	s.fillInConsent()
 	s.LoginLimit = or(s.LoginLimit, "10")
 	s.LoginAddressLimit = or(s.LoginAddressLimit, "100")
+	s.fillInMTLS()
 	s.fillInLogin(loginOff)
 	s.fillInAccounts()
 }
@@ -106,16 +112,19 @@ func listen(c config) (l listeners, err error) {
 	if l.public, err = net.Listen("tcp", c.listen); err != nil {
 		return l, err
 	}
-	if l.management, err = net.Listen("tcp", c.managementListen); err != nil {
-		return l, errors.Join(err, l.public.Close())
+	if l.management, err = net.Listen("tcp", c.managementListen); err == nil && c.mtls.listen != "" {
+		l.mutual, err = net.Listen("tcp", c.mtls.listen)
 	}
-	return l, nil
+	if err != nil {
+		l.close()
+	}
+	return l, err
 }
 
 // announce says what clients must know and what is switched off, so that nobody has to guess.
 func announce(log *slog.Logger, c config) {
 	log.Info("serving", "version", version, "issuer", c.issuer, "metadata", metadataURL(c.issuer), "htu", c.issuer+"/oauth2/token",
-		"listen", c.listen, "management", c.managementListen, "off", switchedOff(c))
+		"listen", c.listen, "mtls_listen", c.mtls.listen, "management", c.managementListen, "off", switchedOff(c))
 	if c.login == loginBuiltin {
 		log.Warn("people sign in with a password that is kept here: there is no second factor and no recovery, attempts are limited and "+
 			"nothing more, and acr never says more than a password", "setting", "AUTHSERVER_LOGIN", "instead", "AUTHSERVER_LOGIN_OIDC_ISSUER")
@@ -130,6 +139,7 @@ func switchedOff(c config) []string {
 		name string
 	}{
 		{c.certFile == "", "TLS (a proxy in front must end it)"},
+		{!c.mtls.offered(), "mutual TLS (see AUTHSERVER_MTLS_LISTEN)"},
 		{c.gate == dcr.Closed, "registration over the network"},
 		{c.noncePolicy != dpop.NonceRequired, "the demand for nonces in DPoP proofs"},
 		{c.keyRotation == 0, "automatic rotation of signing keys"},

@@ -168,7 +168,7 @@ func TestServe(t *testing.T) {
 	p.must("config", "validate")
 	s := p.start()
 	for _, want := range []string{`"msg":"serving"`, `"issuer":"` + p.issuer + `"`, `"metadata":"` + p.issuer + `/.well-known/oauth-authorization-server"`,
-		`"htu":"` + p.issuer + `/oauth2/token"`, `"off":["demo people","registration over the network","login (no person can say yes; see AUTHSERVER_LOGIN)"]`} {
+		`"htu":"` + p.issuer + `/oauth2/token"`, `"off":["demo people","mutual TLS (see AUTHSERVER_MTLS_LISTEN)","registration over the network","login (no person can say yes; see AUTHSERVER_LOGIN)"]`} {
 		if !strings.Contains(s.stderr.String(), want) {
 			t.Errorf("the boot log has no %s: %s", want, s.stderr)
 		}

@@ -32,8 +32,9 @@ type settings struct {
 	Listen             string `placeholder:"HOST:PORT" help:"Where the public endpoints listen."`
 	ManagementListen   string `placeholder:"HOST:PORT" help:"Where health and metrics listen."`
 	databaseSettings   `embed:""`
-	TLSCertFile        string       `name:"tls-cert-file" placeholder:"FILE" help:"PEM certificate chain; read again when it changes."`
-	TLSKeyFile         string       `name:"tls-key-file" placeholder:"FILE" help:"PEM private key of the certificate."`
+	TLSCertFile        string `name:"tls-cert-file" placeholder:"FILE" help:"PEM certificate chain; read again when it changes."`
+	TLSKeyFile         string `name:"tls-key-file" placeholder:"FILE" help:"PEM private key of the certificate."`
+	mtlsSettings       `embed:""`
 	Registration       string       `placeholder:"open|token|closed" help:"Who may register clients."`
 	InitialAccessToken oauth.Secret `placeholder:"TOKEN" help:"Opens registration under token; at least 22 characters."`
 	metadataSettings   `embed:""`
@@ -75,6 +76,7 @@ type config struct {
 	databaseURL        oauth.Secret
 	encryptionKeys     keys.EncryptionKeys
 	certFile, keyFile  string
+	mtls               mutualTLS
 	gate               dcr.Gate
 	initialAccessToken oauth.Secret
 	vetting            client.Vetting
@@ -117,6 +119,7 @@ func (s settings) understand(loopback bool) (config, []string) {
 		databaseURL:        s.DatabaseURL,
 		certFile:           s.TLSCertFile,
 		keyFile:            s.TLSKeyFile,
+		mtls:               u.mutualTLS(s),
 		gate:               dcr.Gate(u.oneOf("registration", s.Registration, "open", "token", "closed")),
 		initialAccessToken: s.InitialAccessToken,
 		scopes:             u.scopes(s.Scopes),

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"log/slog"
@@ -134,8 +133,7 @@ func (u *understanding) accountsURL(s accountsSettings, loopback bool) {
 // openCallback makes the callback, whose certificate is read again when its file changes.
 func (s accountsSource) openCallback(people person.People, log *slog.Logger) (*person.AccountsCallback, error) {
 	if s.certFile != "" {
-		pair := &certificate{certFile: s.certFile, keyFile: s.keyFile, log: log}
-		s.callback.Certificate = func() (*tls.Certificate, error) { return pair.get(nil) }
+		s.callback.Certificate = newKeyPair(s.certFile, s.keyFile, log).get
 	}
 	return person.NewAccountsCallback(s.callback, people)
 }

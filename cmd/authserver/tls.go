@@ -6,11 +6,13 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"authserver/internal/certificate"
 )
 
 // tlsConfig is TLS 1.2 and 1.3, and for 1.2 exactly the suites that BCP 195 recommends (FAPI 2.0 Security Profile
 // §5.2.2-1).
-func tlsConfig(c *certificate) *tls.Config {
+func tlsConfig(pair *keyPair) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		CipherSuites: []uint16{
@@ -19,49 +21,127 @@ func tlsConfig(c *certificate) *tls.Config {
 			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 		},
-		GetCertificate: c.get,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.get() },
 		NextProtos:     []string{"h2", "http/1.1"},
 	}
 }
 
-// certificate is the server's certificate, read again when its file changes.
-type certificate struct {
-	certFile, keyFile string
-	log               *slog.Logger
+// mutualTLSConfig asks for a client certificate and takes any, or none: a handler says in JSON what is wrong with it. Which
+// authorities are trusted is told nobody. No session is resumed: what one handshake proved must not outlive the anchors of
+// that day, and a full handshake is cheap for who shows a certificate.
+func mutualTLSConfig(pair *keyPair) *tls.Config {
+	config := tlsConfig(pair)
+	config.ClientAuth = tls.RequestClientCert
+	config.SessionTicketsDisabled = true
+	return config
+}
 
-	mu      sync.Mutex
-	changed time.Time
-	loaded  *tls.Certificate
+// watched is what a file says, read again when the file changes. While it cannot be read, what it said before serves.
+type watched[T any] struct {
+	name string // for the log
+	file string
+	read func() (T, error)
+	log  *slog.Logger
+
+	mu     sync.Mutex
+	seen   os.FileInfo // nil: never read
+	loaded T
+}
+
+func (w *watched[T]) get() (T, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	info, err := os.Stat(w.file)
+	if err == nil && w.seen != nil && info.ModTime().Equal(w.seen.ModTime()) && info.Size() == w.seen.Size() {
+		return w.loaded, nil
+	}
+	var fresh T
+	if err == nil {
+		fresh, err = w.read()
+	}
+	if err != nil {
+		if w.seen == nil {
+			return fresh, err
+		}
+		w.log.Warn(w.name+" not read again", "file", w.file, "cause", err.Error())
+		return w.loaded, nil
+	}
+	w.loaded, w.seen = fresh, info
+	return w.loaded, nil
+}
+
+// keyPair is a certificate of ours and its key, read again when the certificate's file changes.
+type keyPair struct{ watched[*tls.Certificate] }
+
+func newKeyPair(certFile, keyFile string, log *slog.Logger) *keyPair {
+	return &keyPair{watched[*tls.Certificate]{name: "certificate", file: certFile, log: log, read: func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+		return &pair, err
+	}}}
 }
 
 // expiry is when the certificate ends; the beginning of time for one that cannot be read.
-func (c *certificate) expiry() time.Time {
-	loaded, err := c.get(nil)
+func (p *keyPair) expiry() time.Time {
+	loaded, err := p.get()
 	if err != nil {
 		return time.Unix(0, 0)
 	}
 	return loaded.Leaf.NotAfter
 }
 
-// get returns the certificate for a handshake. While a new pair cannot be read, the last good one serves.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	info, err := os.Stat(c.certFile)
-	if err == nil && info.ModTime().Equal(c.changed) {
-		return c.loaded, nil
-	}
-	var pair tls.Certificate
-	if err == nil {
-		pair, err = tls.LoadX509KeyPair(c.certFile, c.keyFile)
-	}
+// anchors are the authorities that vouch for clients, read again when their file changes: who is taken out of it vouches for
+// nobody from the next request on.
+type anchors struct {
+	watched[certificate.Authorities]
+}
+
+func newAnchors(file string, log *slog.Logger) *anchors {
+	return &anchors{watched[certificate.Authorities]{
+		name: "authorities of clients", file: file, log: log,
+		read: func() (certificate.Authorities, error) { return readAuthorities(file) },
+	}}
+}
+
+// Verify makes anchors a certificate.Anchors.
+func (a *anchors) Verify(c certificate.Certificate, now time.Time) error {
+	authorities, err := a.get()
 	if err != nil {
-		if c.loaded == nil {
-			return nil, err
-		}
-		c.log.Warn("certificate not read again", "cause", err.Error())
-		return c.loaded, nil
+		return err
 	}
-	c.loaded, c.changed = &pair, info.ModTime()
-	return c.loaded, nil
+	return authorities.Verify(c, now)
+}
+
+// anchors are those of the configuration: nil where no client can show a certificate, and nobody where none is named.
+func (m mutualTLS) anchors(log *slog.Logger) certificate.Anchors {
+	switch {
+	case !m.offered():
+		return nil
+	case m.caFile == "":
+		return certificate.Authorities{}
+	}
+	return newAnchors(m.caFile, log)
+}
+
+// openCertificates finds the certificates that the listeners show.
+func (a *app) openCertificates() {
+	if c := a.config; c.certFile != "" {
+		a.certificate = newKeyPair(c.certFile, c.keyFile, a.log)
+	}
+	if m := a.config.mtls; m.listen != "" {
+		a.mutualCertificate = newKeyPair(m.certFile, m.keyFile, a.log)
+	}
+}
+
+// certificateExpiry is when the first of them ends.
+func (a *app) certificateExpiry() time.Time {
+	var first time.Time
+	for _, pair := range []*keyPair{a.certificate, a.mutualCertificate} {
+		if pair == nil {
+			continue
+		}
+		if end := pair.expiry(); first.IsZero() || end.Before(first) {
+			first = end
+		}
+	}
+	return first
 }

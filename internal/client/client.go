@@ -62,5 +62,9 @@ func (c Client) KeySource() KeySource {
 		Last: c.LastKeySet}
 }
 
-// PrivateKeyJWT is the client authentication method that this server offers (OpenID Connect Core §9).
-const PrivateKeyJWT = "private_key_jwt"
+// The methods of client authentication: the first is always offered, the others where a client can show a certificate.
+const (
+	PrivateKeyJWT           = "private_key_jwt"             // OpenID Connect Core §9
+	TLSClientAuth           = "tls_client_auth"             // RFC 8705 §2.1
+	SelfSignedTLSClientAuth = "self_signed_tls_client_auth" // RFC 8705 §2.2
+)

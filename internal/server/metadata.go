@@ -54,6 +54,8 @@ type document struct {
 	IntrospectionEncryptionAlgs   []string `json:"introspection_encryption_alg_values_supported"` // RFC 9701 §7
 	IntrospectionEncryptionEncs   []string `json:"introspection_encryption_enc_values_supported"` // RFC 9701 §7
 	DPoPSigningAlgValuesSupported []string `json:"dpop_signing_alg_values_supported"`
+	CertificateBoundTokens        bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"` // RFC 8705 §3.3
+	MutualTLSAliases              aliases  `json:"mtls_endpoint_aliases,omitempty"`                      // RFC 8705 §5
 	*identity                              // nil: nobody can sign in
 }
 
@@ -73,7 +75,7 @@ type identity struct {
 
 // describe makes the document from what this server has.
 func (s *Server) describe() document {
-	methods, algs := []string{client.PrivateKeyJWT}, jose.Algs()
+	methods, algs := append([]string{client.PrivateKeyJWT}, s.MutualTLS.Methods...), jose.Algs()
 	d := document{
 		Issuer:                        s.Issuer,
 		TokenEndpoint:                 s.Issuer + "/oauth2/token",
@@ -99,6 +101,7 @@ func (s *Server) describe() document {
 	if s.Registration.Gate != dcr.Closed {
 		d.RegistrationEndpoint = s.Registration.URL
 	}
+	s.MutualTLS.describe(&d)
 	return d
 }
 

@@ -43,6 +43,7 @@ type Server struct {
 	Logos         *client.Logos       // what people see of clients; nil where nobody can sign in
 	Nonces        dpop.Nonces
 	Proxies       []netip.Prefix // whose X-Forwarded-For is believed
+	MutualTLS     MutualTLS
 	Record        *Record
 	Now           func() time.Time
 
@@ -60,6 +61,9 @@ type route struct {
 	people  bool // a person at a browser asks; what is wrong is told on a page
 	fdx     bool // a resource of FDX, with FDX's body for errors
 }
+
+// machine tells whether programs call the route in a client's name: it looks at certificates.
+func (r route) machine() bool { return r.clients || r.proofs }
 
 // routes is the table of the public listener. Paths lie below the issuer's own path; RFC 8414 §3 alone puts its document
 // before it.
@@ -165,10 +169,17 @@ func (s *Server) Paths() []string {
 }
 
 // Handler is the public listener's.
-func (s *Server) Handler() http.Handler {
+func (s *Server) Handler() http.Handler { return s.handler(s.routes()) }
+
+// MachineHandler is that of the listener for mutual TLS, where no person comes: a browser would ask for a certificate.
+func (s *Server) MachineHandler() http.Handler {
+	return s.handler(slices.DeleteFunc(s.routes(), func(r route) bool { return r.people }))
+}
+
+func (s *Server) handler(routes []route) http.Handler {
 	none := route{path: "none"}
 	r := chi.NewRouter()
-	for _, route := range s.routes() {
+	for _, route := range routes {
 		s.mount(r, route)
 	}
 	r.NotFound(s.serve(none, func(http.ResponseWriter, *http.Request) error {
@@ -177,7 +188,7 @@ func (s *Server) Handler() http.Handler {
 	r.MethodNotAllowed(s.serve(none, func(http.ResponseWriter, *http.Request) error { // a method that HTTP does not know
 		return oauth.Refuse(oauth.MethodNotAllowed, "no endpoint answers this method")
 	}).ServeHTTP)
-	return behind(s.Proxies, r)
+	return s.behind(r)
 }
 
 // mount puts one route into the router.
@@ -219,7 +230,11 @@ func (s *Server) serve(route route, h oauth.Handler) http.Handler {
 	recorded := s.Record.around(route, pages, func(w http.ResponseWriter, r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 		defer cancel()
-		return h(w, r.WithContext(ctx))
+		r, err := s.admit(route, r.WithContext(ctx))
+		if err != nil {
+			return err
+		}
+		return h(w, r)
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if route.people && strings.HasPrefix(s.Issuer, "https:") {
