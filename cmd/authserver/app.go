@@ -20,6 +20,7 @@ import (
 	"authserver/internal/grant"
 	"authserver/internal/idtoken"
 	"authserver/internal/introspect"
+	"authserver/internal/issuer"
 	"authserver/internal/jose"
 	"authserver/internal/keys"
 	"authserver/internal/replay"
@@ -37,6 +38,7 @@ const (
 	sweepEvery    = time.Minute
 	clockEvery    = 30 * time.Second
 	turnEvery     = time.Minute
+	issuersEvery  = 30 * time.Second
 	clockLimit    = 5 * time.Second
 	drainTimeout  = 15 * time.Second // longer than a request may take
 )
@@ -44,6 +46,8 @@ const (
 // The ring must hold everything that is accepted or issued; a lifetime that it cannot hold does not compile.
 const (
 	_ = uint64(replay.MaxAhead - client.MaxAssertionLifetime)
+	_ = uint64(replay.MaxAhead - issuer.MaxLifetime)
+	_ = uint64(client.MaxTokenLifetime - issuer.MaxTokenLifetime)
 	_ = uint64(replay.MaxAhead - tokenLifetime)
 	_ = uint64(replay.MaxAhead - client.MaxTokenLifetime)
 	_ = uint64(replay.MaxBehind - grant.InteractionStep)
@@ -113,6 +117,14 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		Records:        client.NewRecords(st, st),
 		KeySets:        client.NewKeySets(client.NewFetcher(c.vetting), st.SaveKeySet, a.metrics, log, now),
 	}
+	assertions := &issuer.Assertions{
+		Audiences: append([]string{c.issuer}, clients.TokenEndpoints...),
+		Store:     st,
+		KeySets:   client.NewKeySets(client.NewFetcher(c.vetting), st.SaveIssuerKeySet, a.metrics, log, now),
+	}
+	if err := assertions.Refresh(ctx); err != nil {
+		return nil, err
+	}
 	sealer := response.Sealer{Signer: signing, Keys: clients.KeySets}
 	a.guard = resource.Guard{
 		Origins: origins, Audiences: append([]string{c.issuer}, c.resources...), Tokens: tokens, Proofs: proofs, Store: st,
@@ -127,8 +139,8 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 			Attempts: server.NewLimit(c.registrationLimit),
 		},
 		Token: &token.Endpoint{
-			Clients: clients, Proofs: proofs, Tokens: tokens, IDTokens: identities, Sealer: sealer, Store: st, Origins: origins,
-			Resources: c.resources, Lifetime: tokenLifetime, Now: now,
+			Clients: clients, Assertions: assertions, Proofs: proofs, Tokens: tokens, IDTokens: identities, Sealer: sealer,
+			Store: st, Origins: origins, Resources: c.resources, Lifetime: tokenLifetime, Now: now,
 		},
 		Introspection: &introspect.Endpoint{
 			Clients: clients, Tokens: tokens, Sealer: sealer, Store: st,
@@ -210,6 +222,7 @@ func (a *app) run(ctx context.Context, l listeners) error {
 	group.Go(func() error { a.every(ctx, clockEvery, "clock", a.measureClock); return nil })
 	group.Go(func() error { a.every(ctx, keys.RefreshEvery, "keys", a.keys.Refresh); return nil })
 	group.Go(func() error { a.every(ctx, turnEvery, "rotate", a.turnKeys); return nil })
+	group.Go(func() error { a.every(ctx, issuersEvery, "issuers", a.server.Token.Assertions.Refresh); return nil })
 	group.Go(func() error {
 		<-ctx.Done()
 		a.health.Drain()

@@ -24,6 +24,10 @@ const (
 	KeyDeleted         Event = "key.deleted"   // its last token was dead
 	KeyRewrapped       Event = "key.rewrapped" // sealed anew, under another key-encryption key
 
+	IssuerAdded   Event = "issuer.added" // one whose assertions are grants
+	IssuerUpdated Event = "issuer.updated"
+	IssuerRemoved Event = "issuer.removed"
+
 	PersonSignedIn        Event = "person.signed_in" // denied: with a wrong password, too often, or not through the upstream
 	PersonSignedOut       Event = "person.signed_out"
 	PersonAdded           Event = "person.added"
@@ -39,7 +43,7 @@ const (
 // Events are all events, for whoever counts them.
 func Events() []Event {
 	return []Event{ClientRegistered, ClientUpdated, ClientDeleted, ClientTokenRotated, TokenIssued, TokenRevoked,
-		KeyRotated, KeyRetired, KeyDeleted, KeyRewrapped,
+		KeyRotated, KeyRetired, KeyDeleted, KeyRewrapped, IssuerAdded, IssuerUpdated, IssuerRemoved,
 		PersonSignedIn, PersonSignedOut, PersonAdded, PersonDisabled, PersonEnabled, PersonPasswordChanged, PersonErased,
 		GrantApproved, GrantDenied, GrantRevoked}
 }
@@ -75,6 +79,7 @@ type Record struct {
 	ClientID      string    `json:"client_id,omitempty"`      // that acted, or that was acted on
 	Registrar     string    `json:"registrar,omitempty"`      // the client that registered it, where that is another
 	Subject       string    `json:"subject,omitempty"`        // the person who acted, was acted on, or for whom a token speaks
+	Issuer        string    `json:"issuer,omitempty"`         // that was acted on, or by whose assertion a token speaks for the subject
 	GrantID       string    `json:"grant_id,omitempty"`       // what the person approved, from the approval to the last token
 	GrantType     string    `json:"grant_type,omitempty"`
 	Scope         string    `json:"scope,omitempty"`

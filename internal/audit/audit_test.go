@@ -60,7 +60,7 @@ func TestFieldsAreThese(t *testing.T) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		names = append(names, name)
 	}
-	want := []string{"time", "event", "outcome", "actor", "interaction_id", "peer", "client_id", "registrar", "subject", "grant_id",
+	want := []string{"time", "event", "outcome", "actor", "interaction_id", "peer", "client_id", "registrar", "subject", "issuer", "grant_id",
 		"grant_type", "scope", "token_jti", "kid"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Error(diff)

@@ -50,7 +50,7 @@ func (c Client) CheckOperator() []error {
 	if rule := c.AssertionAudience; rule != "" && rule != IssuerOnly && rule != IssuerOrEndpoint {
 		refuse("assertion_audience must be %s or %s; it is %q", IssuerOnly, IssuerOrEndpoint, rule)
 	}
-	if c.Unbound && c.mustBind() {
+	if c.Unbound && c.MustBind() {
 		refuse("unbound contradicts the client's metadata, which asks for bound tokens")
 	}
 	if len(c.Serves) > maxServes {
@@ -65,11 +65,11 @@ func (c Client) CheckOperator() []error {
 	return wrong
 }
 
-// mustBind tells whether the client itself registered that all its tokens are bound (RFC 9449 §5.2, RFC 8705 §3.4).
-func (c Client) mustBind() bool {
+// MustBind tells whether the client itself registered that all its tokens are bound (RFC 9449 §5.2, RFC 8705 §3.4).
+func (c Client) MustBind() bool {
 	return c.Metadata.DPoPBoundAccessTokens || c.Metadata.CertificateBoundTokens
 }
 
 // TokensMayBeUnbound tells whether a token request in the client's own name may come without proof of possession. What it
 // registered for itself goes before what the operator allows.
-func (c Client) TokensMayBeUnbound() bool { return c.Unbound && !c.mustBind() }
+func (c Client) TokensMayBeUnbound() bool { return c.Unbound && !c.MustBind() }

@@ -18,13 +18,17 @@ type Rules struct {
 // The values that are registered today. Metadata lists only what exists; registration already takes what later
 // endpoints will use, since the bodies of real clients ask for it (seed 001).
 var (
-	grantTypes    = []string{"authorization_code", "refresh_token", "client_credentials"}
+	grantTypes    = []string{"authorization_code", "refresh_token", "client_credentials", jwtBearer}
 	encryptAlgs   = jose.EncryptionAlgs()
 	encryptEncs   = jose.EncryptionEncs()
 	responseModes = []string{"query", "form_post", "jwt", "query.jwt", "form_post.jwt"}
 	durationTypes = []string{"ONE_TIME", "PERSISTENT", "TIME_BOUND"}
 	registries    = []string{"FDX", "GLEIF", "ICANN", "PRIVATE"}
 )
+
+// jwtBearer is the grant of an assertion (RFC 7523 §2.1). Who registers it has nothing yet: whose assertions a client may
+// redeem is the operator's to say.
+const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 // serverMembers are set by the server alone; an update must not bring them (RFC 7592 §2.2).
 var serverMembers = []string{"registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at", "client_secret"}

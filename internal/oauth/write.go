@@ -182,6 +182,7 @@ const (
 	FieldActor      Field = "actor"       // who made the event happen, where the event alone does not say
 	FieldRegistrar  Field = "registrar"   // the client that registered another
 	FieldSubject    Field = "subject"     // the person it is about; audited only, so that the log of requests names nobody
+	FieldIssuer     Field = "issuer"      // of the assertion that a token was given for, and that spoke for the subject
 	FieldGrantID    Field = "grant_id"    // what the person approved
 )
 

@@ -14,6 +14,8 @@ func (o Outcome) Refusal() error {
 		return nil
 	case Assertion:
 		return oauth.Refuse(oauth.AssertionReplayed, "the jti of this client_assertion was used before; make a new assertion for each request")
+	case AssertionGrant:
+		return oauth.Refuse(oauth.AssertionGrantReplayed, "this assertion was used before, or one with its jti; make a new one for each request")
 	case Proof:
 		return oauth.Refuse(oauth.ProofReplayed, "the jti of this DPoP proof was used before; make a new proof for each request")
 	}

@@ -23,10 +23,11 @@ type Kind string
 
 // The kinds. Each names its owner in the key, so that two clients may use the same jti.
 const (
-	Assertion   Kind = "assertion"    // owner: client_id (RFC 7523 §3); signed time: exp
-	Proof       Kind = "proof"        // owner: key thumbprint (RFC 9449 §11.1); signed time: iat
-	AccessToken Kind = "access_token" // the deny-list; owner: the issuer; signed time: exp
-	Departure   Kind = "departure"    // to an upstream, for nobody's client; signed time: of leaving
+	Assertion      Kind = "assertion"       // owner: client_id (RFC 7523 §3); signed time: exp
+	AssertionGrant Kind = "assertion_grant" // owner: its issuer (RFC 7523 §3); signed time: exp
+	Proof          Kind = "proof"           // owner: key thumbprint (RFC 9449 §11.1); signed time: iat
+	AccessToken    Kind = "access_token"    // the deny-list; owner: the issuer; signed time: exp
+	Departure      Kind = "departure"       // to an upstream, for nobody's client; signed time: of leaving
 )
 
 // Use is one thing that may be used once.

@@ -19,9 +19,10 @@ type window struct{ behind, ahead, after int64 }
 
 // windows are those of the server.
 var windows = map[replay.Kind]window{
-	replay.Assertion:   {9, 3600, 9},   // exp
-	replay.Proof:       {300, 30, 300}, // iat
-	replay.AccessToken: {0, 3600, 0},   // exp
+	replay.Assertion:      {9, 3600, 9},   // exp
+	replay.AssertionGrant: {9, 900, 9},    // exp
+	replay.Proof:          {300, 30, 300}, // iat
+	replay.AccessToken:    {0, 3600, 0},   // exp
 }
 
 // TestLiveSlotIsNeverSwept: from the use until the last moment at which the same JWT would be accepted, its slot is not
@@ -154,6 +155,7 @@ func TestRefusal(t *testing.T) {
 		want    oauth.Reason
 	}{
 		{replay.Outcome{Replayed: replay.Assertion}, oauth.AssertionReplayed},
+		{replay.Outcome{Replayed: replay.AssertionGrant}, oauth.AssertionGrantReplayed},
 		{replay.Outcome{Replayed: replay.Proof}, oauth.ProofReplayed},
 		{replay.Outcome{}, ""},
 		{replay.Outcome{Stale: true}, ""},

@@ -31,6 +31,7 @@ var floors = map[string]struct {
 	"authserver/internal/person":                      {2, "who sits at the browser"},
 	"authserver/internal/resource":                    {3, "what a protected resource checks"},
 	"authserver/internal/response":                    {3, "answers, signed and encrypted as their client registered"},
+	"authserver/internal/issuer":                      {3, "who may vouch for others"},
 	"authserver/internal/idtoken":                     {3, "who signed in, told to a client; knows no endpoint"},
 	"authserver/internal/dcr":                         {4, "an endpoint"},
 	"authserver/internal/token":                       {4, "an endpoint"},

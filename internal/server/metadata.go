@@ -98,6 +98,9 @@ func (s *Server) describe() document {
 	if s.Authorization != nil {
 		s.describePeoplesWay(&d)
 	}
+	if s.Token.Assertions.Offered() {
+		d.GrantTypesSupported = append(d.GrantTypesSupported, token.JWTBearer)
+	}
 	if s.Registration.Gate != dcr.Closed {
 		d.RegistrationEndpoint = s.Registration.URL
 	}

@@ -151,6 +151,7 @@ func (e *entry) audit(now time.Time) audit.Record {
 		ClientID:      e.notes[oauth.FieldClient],
 		Registrar:     e.notes[oauth.FieldRegistrar],
 		Subject:       e.notes[oauth.FieldSubject],
+		Issuer:        e.notes[oauth.FieldIssuer],
 		GrantID:       e.notes[oauth.FieldGrantID],
 		GrantType:     e.notes[oauth.FieldGrant],
 		Scope:         e.notes[oauth.FieldScope],

@@ -13,15 +13,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Imported is what became of one client of an import.
+// Imported is what became of one record of an import.
 type Imported string
 
-// The outcomes of ImportClients.
+// The outcomes of ImportClients and AddIssuers.
 const (
 	Created   Imported = "created"
 	Updated   Imported = "updated"
 	Unchanged Imported = "unchanged"
 	Deleted   Imported = "deleted" // its id is a deleted client's, which never comes back
+	Differs   Imported = "differs" // it is there, and not as it was given; nothing was to be replaced
 )
 
 // ImportClients makes the clients that are named, each once, what is given here, in one transaction: it adds those that are

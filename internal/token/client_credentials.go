@@ -18,19 +18,26 @@ func (e *Endpoint) judgeClientCredentials(c client.Client, form oauth.Form) (red
 	if err != nil {
 		return nil, err
 	}
+	audience, err := e.withoutPerson(form)
+	if err != nil {
+		return nil, err
+	}
+	token := accesstoken.Token{Subject: c.ID, ClientID: c.ID, Audience: audience, Scope: scope.String()}
+	return func(context.Context) (granted, error) { return granted{token: token}, nil }, nil
+}
+
+// withoutPerson is the audience of a token that no person stands behind, and whose request may ask for nothing that a person
+// gives.
+func (e *Endpoint) withoutPerson(form oauth.Form) (audience []string, err error) {
 	if form.Get("authorization_details") != "" {
 		return nil, oauth.Refuse(oauth.DetailsBeyondGrant,
 			"authorization_details ask for what a person grants; a client has none of that in its own name")
 	}
-	audience, err := form.Resources(e.Resources)
-	if err != nil {
-		return nil, err
-	}
+	audience, err = form.Resources(e.Resources)
 	if audience == nil {
 		audience = e.Resources[:1]
 	}
-	token := accesstoken.Token{Subject: c.ID, ClientID: c.ID, Audience: audience, Scope: scope.String()}
-	return func(context.Context) (granted, error) { return granted{token: token}, nil }, nil
+	return audience, err
 }
 
 // ownScope is the requested scope, or all that is registered when none is requested. openid and offline_access speak of a

@@ -15,12 +15,14 @@ import (
 	"authserver/internal/fdx"
 	"authserver/internal/grant"
 	"authserver/internal/idtoken"
+	"authserver/internal/issuer"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
 	"authserver/internal/response"
 )
 
-// GrantTypes are the grants that this endpoint redeems, for the metadata.
+// GrantTypes are the grants that this endpoint always redeems, for the metadata. Where an issuer is trusted, there is
+// JWTBearer too.
 func GrantTypes() []string { return []string{authorizationCode, refreshToken, clientCredentials} }
 
 // Store keeps what people have granted, by the hashes of codes and refresh tokens.
@@ -37,16 +39,17 @@ type Store interface {
 
 // Endpoint is /oauth2/token.
 type Endpoint struct {
-	Clients   *client.Authenticator
-	Proofs    dpop.Verifier
-	Tokens    accesstoken.Tokens
-	IDTokens  idtoken.Tokens
-	Sealer    response.Sealer // protect ID tokens as clients registered
-	Store     Store
-	Origins   []string      // scheme and host of the public URLs, and of those of mutual TLS, for htu
-	Resources []string      // acceptable resource parameters; the first is the default audience
-	Lifetime  time.Duration // of an access token, where the operator has set none for the client
-	Now       func() time.Time
+	Clients    *client.Authenticator
+	Assertions *issuer.Assertions // of trusted issuers
+	Proofs     dpop.Verifier
+	Tokens     accesstoken.Tokens
+	IDTokens   idtoken.Tokens
+	Sealer     response.Sealer // protect ID tokens as clients registered
+	Store      Store
+	Origins    []string      // scheme and host of the public URLs, and of those of mutual TLS, for htu
+	Resources  []string      // acceptable resource parameters; the first is the default audience
+	Lifetime   time.Duration // of an access token, where the operator has set none for the client
+	Now        func() time.Time
 }
 
 // Response is a successful token response (RFC 6749 §5.1).
@@ -75,33 +78,40 @@ func (e *Endpoint) Token(w http.ResponseWriter, r *http.Request) error {
 
 func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request, form oauth.Form) error {
 	now := e.Now()
-	caller, err := e.Clients.Authenticate(r.Context(), r, form, now)
+	by, err := e.identify(r, form, now)
 	if err != nil {
 		return err
 	}
-	oauth.Note(w, oauth.FieldClient, caller.Client.ID)
-	grantType, err := grantTypeOf(caller.Client, form)
+	oauth.Note(w, oauth.FieldClient, by.Client.ID)
+	grantType, err := e.grantTypeOf(r.Context(), by.Client, form)
 	if err != nil {
-		return e.Clients.Records.Doubt(r.Context(), caller.Client, err)
+		return e.Clients.Records.Doubt(r.Context(), by.Client, err)
 	}
 	oauth.Note(w, oauth.FieldGrant, grantType)
-	bound, err := e.bind(r, caller.Client, grantType, now)
+	if grantType == JWTBearer {
+		if err := e.vouch(r.Context(), &by, form, now); err != nil {
+			return err
+		}
+	}
+	bound, err := e.bind(r, by, grantType, now)
 	if err != nil {
 		return err
 	}
 	var redeem redemption
 	switch grantType {
 	case authorizationCode:
-		redeem, err = e.judgeAuthorizationCode(w, r, caller.Client, form, bound.to.JKT, now)
+		redeem, err = e.judgeAuthorizationCode(w, r, by.Client, form, bound.to.JKT, now)
 	case refreshToken:
-		redeem, err = e.judgeRefreshToken(r, caller.Client, form, now)
+		redeem, err = e.judgeRefreshToken(r, by.Client, form, now)
 	case clientCredentials:
-		redeem, err = e.judgeClientCredentials(caller.Client, form)
+		redeem, err = e.judgeClientCredentials(by.Client, form)
+	case JWTBearer:
+		redeem, err = e.judgeJWTBearer(w, by, form)
 	}
 	if err != nil {
-		return e.Clients.Records.Doubt(r.Context(), caller.Client, err)
+		return e.Clients.Records.Doubt(r.Context(), by.Client, err)
 	}
-	if err := e.Clients.Records.Spend(r.Context(), caller, bound.uses...); err != nil {
+	if err := e.Clients.Records.Spend(r.Context(), by.Caller, bound.uses...); err != nil {
 		return err
 	}
 	given, err := redeem(r.Context())
@@ -109,20 +119,30 @@ func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request, form oauth.For
 		return err
 	}
 	given.token.Confirmation = bound.to
-	return e.answer(w, given, e.usual(caller.Client), now)
+	return e.answer(w, given, cmp.Or(given.lives, e.usual(by.Client)), now)
 }
 
 // usual is how long tokens of a client live, unless what the person granted ends earlier.
 func (e *Endpoint) usual(c client.Client) time.Duration { return cmp.Or(c.TokenLifetime, e.Lifetime) }
 
 // grantTypeOf is the request's grant_type, if this server offers it and the client is registered for it.
-func grantTypeOf(c client.Client, form oauth.Form) (string, error) {
+func (e *Endpoint) grantTypeOf(ctx context.Context, c client.Client, form oauth.Form) (string, error) {
 	grantType, err := form.Required("grant_type")
 	if err != nil {
 		return "", err
 	}
-	if !slices.Contains(GrantTypes(), grantType) {
-		return "", oauth.Refuse(oauth.GrantTypeUnsupported, "grant_type must be one of %s", strings.Join(GrantTypes(), ", "))
+	offered := GrantTypes()
+	if grantType == JWTBearer {
+		asserted, err := e.Assertions.Offers(ctx)
+		if err != nil {
+			return "", err
+		}
+		if asserted {
+			offered = append(offered, JWTBearer)
+		}
+	}
+	if !slices.Contains(offered, grantType) {
+		return "", oauth.Refuse(oauth.GrantTypeUnsupported, "grant_type must be one of %s", strings.Join(offered, ", "))
 	}
 	if !c.May(grantType) {
 		return "", oauth.Refuse(oauth.GrantTypeNotRegistered, "the client is not registered for the grant type %s", grantType)
@@ -136,21 +156,33 @@ type binding struct {
 	uses []replay.Use
 }
 
-// bind verifies the request's proof of possession. A client that the operator lets have unbound tokens may leave it out
-// when it acts in its own name; a token that speaks for a person is always bound. Whoever sends a proof gets a bound token.
-func (e *Endpoint) bind(r *http.Request, c client.Client, grantType string, now time.Time) (binding, error) {
+// bind verifies the request's proof of possession, which a client may leave out that may have unbound tokens. Whoever sends
+// a proof gets a bound token.
+func (e *Endpoint) bind(r *http.Request, by requester, grantType string, now time.Time) (binding, error) {
 	missing := !dpop.Has(r.Header)
-	if missing && c.TokensMayBeUnbound() && grantType == clientCredentials {
+	if missing && by.mayBeUnbound(grantType) {
 		return binding{}, nil
 	}
 	proof, err := e.Proofs.Verify(r.Header, dpop.Of(r, e.Origins), now)
 	switch {
 	case err != nil && missing: // which another record might have allowed
-		return binding{}, e.Clients.Records.Doubt(r.Context(), c, err)
+		return binding{}, e.Clients.Records.Doubt(r.Context(), by.Client, err)
 	case err != nil:
 		return binding{}, err
 	}
 	return binding{accesstoken.Confirmation{JKT: proof.Thumbprint}, []replay.Use{proof.Use}}, nil
+}
+
+// mayBeUnbound tells whether the operator lets the client have unbound tokens: in its own name, or by assertions of this
+// issuer. A token that speaks for a person is always bound. What a client registered for itself goes before all that.
+func (by requester) mayBeUnbound(grantType string) bool {
+	switch grantType {
+	case clientCredentials:
+		return by.Client.TokensMayBeUnbound()
+	case JWTBearer:
+		return !by.assertion.Issuer.RequireBinding && !by.Client.MustBind()
+	}
+	return false
 }
 
 // answer signs the access token, which usually lives as long as those of the client, and then the ID token beside it, and

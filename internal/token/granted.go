@@ -18,9 +18,10 @@ type redemption func(context.Context) (granted, error)
 // granted is what a request gives.
 type granted struct {
 	token        accesstoken.Token
-	details      fdx.Details // that the token may be used for, whether or not they fit into it
-	until        time.Time   // the end of the person's grant, which no token outlives; zero: there is no person
-	refreshToken string      // "": none
+	details      fdx.Details   // that the token may be used for, whether or not they fit into it
+	until        time.Time     // the end of the person's grant, which no token outlives; zero: there is no person
+	refreshToken string        // "": none
+	lives        time.Duration // of the access token; 0: as long as tokens of the client
 
 	idToken idToken
 }
