@@ -134,7 +134,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		Scopes: c.scopes,
 		Keys:   signing,
 		Registration: &dcr.Endpoint{
-			URL: c.issuer + "/fdx/v6/register", Gate: c.gate, InitialAccessToken: c.initialAccessToken,
+			URL: c.forMachines() + "/fdx/v6/register", Gate: c.gate, InitialAccessToken: c.initialAccessToken,
 			Rules: dcr.Rules{Scopes: c.scopes, Vetting: c.vetting}, Guard: a.guard, Store: st, Now: now,
 			Attempts: server.NewLimit(c.registrationLimit),
 		},

@@ -37,6 +37,7 @@ const (
 type devCmd struct {
 	Settings  settings `embed:"" group:"settings"`
 	State     string   `type:"path" placeholder:"DIR" help:"Where the state is kept. Unset: a folder for each issuer."`
+	TLS       bool     `name:"tls" help:"Serve https and mutual TLS, with certificates of an authority that is made for this."`
 	Ephemeral bool     `help:"Throw the state away at the end."`
 	Reset     bool     `help:"Throw the state of earlier runs away first."`
 }
@@ -61,6 +62,12 @@ func (d *devCmd) Run(ctx context.Context, out *streams, src *sources) (err error
 	defer func() { err = errors.Join(err, cleanUp()) }()
 	if c.encryptionKeys == nil {
 		if c.encryptionKeys, err = devEncryptionKeys(dir); err != nil {
+			return exitError{exitUsage, err.Error()}
+		}
+	}
+	if d.TLS {
+		useDevCertificates(&c, dir)
+		if err := openDevCertificates(dir, time.Now(), c.issuer, c.mtls.url); err != nil {
 			return exitError{exitUsage, err.Error()}
 		}
 	}
@@ -89,7 +96,7 @@ func (d *devCmd) Run(ctx context.Context, out *streams, src *sources) (err error
 	if err != nil {
 		return err
 	}
-	banner(out, c, database, dir)
+	d.banner(out, c, database, dir)
 	return a.run(ctx, l)
 }
 
@@ -98,9 +105,12 @@ func (d *devCmd) fillIn() {
 	s := &d.Settings
 	if s.Issuer == "" {
 		s.Issuer = defaultIssuer
+		if d.TLS {
+			s.Issuer = devTLSIssuer
+		}
 		if _, port, err := net.SplitHostPort(s.Listen); err == nil {
 			scheme := "http"
-			if s.TLSCertFile != "" {
+			if s.TLSCertFile != "" || d.TLS {
 				scheme = "https"
 			}
 			s.Issuer = scheme + "://localhost:" + port
@@ -109,6 +119,7 @@ func (d *devCmd) fillIn() {
 	if u, err := url.Parse(s.Issuer); s.Listen == "" && err == nil {
 		s.Listen = "127.0.0.1:" + or(u.Port(), "8080")
 	}
+	d.fillInTLS()
 	s.Registration = or(s.Registration, "open")
 	s.DPoPNonce = or(s.DPoPNonce, "required")
 	s.AccessTokenAlg = or(s.AccessTokenAlg, "ES256")
@@ -156,7 +167,10 @@ func (d *devCmd) openState() (dir string, cleanUp func() error, err error) {
 
 // removeState removes what dev has made in its folder, and nothing else that may lie there.
 func removeState(dir string) error {
-	for _, name := range []string{"postgres", encryptionKeyFile, registrarKeyFile, resourceServerKeyFile} {
+	for _, name := range []string{
+		"postgres", encryptionKeyFile, registrarKeyFile, resourceServerKeyFile, devAuthorityFile, devAuthorityKeyFile,
+		devServerCertFile, devServerKeyFile, devClientCertFile, devClientKeyFile,
+	} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return err
 		}
@@ -169,7 +183,7 @@ func (d *devCmd) configure(problems []string) (config, error) {
 	s := d.Settings
 	s.ManagementListen = or(s.ManagementListen, defaultManagement)
 	c, more := s.understand(true)
-	return c, problemsError(append(problems, more...))
+	return c, problemsError(append(append(problems, more...), d.checkTLS(c)...))
 }
 
 func plural(n int, noun string) string {
@@ -281,12 +295,12 @@ func seedClient(ctx context.Context, st *store.Store, c client.Client, path stri
 }
 
 // banner tells a person what to do next.
-func banner(out *streams, c config, database, dir string) {
+func (d *devCmd) banner(out *streams, c config, database, dir string) {
 	fmt.Fprintf(out.Stdout, `authserver %s   DEV: loopback only, demo people, generated keys. Not for production.
 
   issuer      %s
   metadata    %s
-  htu         %s/oauth2/token   (what DPoP proofs for the token endpoint must name)
+  htu         %s/oauth2/token   (what DPoP proofs for the token endpoint must name)%s
   management  http://%s/readyz
   database    %s
   registrar   dev-registrar         key %s
@@ -294,8 +308,8 @@ func banner(out *streams, c config, database, dir string) {
   %s
 
   next, in another terminal:  go run ./cmd/authserver try%s
-`, version, c.issuer, metadataURL(c.issuer), c.issuer, c.managementListen, database,
-		filepath.Join(dir, registrarKeyFile), filepath.Join(dir, resourceServerKeyFile), whoSignsIn(c), tryFlags(c, dir))
+`, version, c.issuer, metadataURL(c.issuer), c.issuer, d.whereTLS(c, dir), c.managementListen, database,
+		filepath.Join(dir, registrarKeyFile), filepath.Join(dir, resourceServerKeyFile), whoSignsIn(c), d.tryFlags(c, dir))
 }
 
 // whoSignsIn is the line about people, whom not every login knows.
@@ -319,12 +333,14 @@ func metadataURL(issuer string) string {
 }
 
 // tryFlags are what try needs to find this server and its registrar.
-func tryFlags(c config, dir string) string {
+func (d *devCmd) tryFlags(c config, dir string) string {
 	flags := ""
 	if c.issuer != defaultIssuer {
 		flags += " --issuer " + c.issuer
 	}
-	if c.certFile != "" {
+	if d.TLS {
+		flags += fmt.Sprintf(" --ca-cert %q --cert %q --key %q", c.mtls.caFile, filepath.Join(dir, devClientCertFile), filepath.Join(dir, devClientKeyFile))
+	} else if c.certFile != "" {
 		flags += fmt.Sprintf(" --ca-cert %q", c.certFile)
 	}
 	if usual, err := stateDir(c.issuer); err != nil || usual != dir {

@@ -35,6 +35,15 @@ type mutualTLS struct {
 // offered tells whether a client can show a certificate at all.
 func (m mutualTLS) offered() bool { return m.listen != "" || m.header != "" }
 
+// forMachines is the base of URLs that clients get outside the metadata, which knows no alias for those: where every call must
+// bear a certificate, they lead to the listener that asks for one.
+func (c config) forMachines() string {
+	if c.mtls.required && c.mtls.url != "" {
+		return c.mtls.url
+	}
+	return c.issuer
+}
+
 // methods are the ways of client authentication by certificate: without authorities only certificates that clients register.
 func (m mutualTLS) methods() []string {
 	switch {

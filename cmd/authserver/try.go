@@ -32,7 +32,9 @@ type tryCmd struct {
 	JSON               bool          `name:"json" xor:"output" help:"Print the report as one JSON document."`
 	Curl               bool          `xor:"output" help:"Print each request as a curl command too."`
 	ShowTokens         bool          `help:"Show tokens, assertions and thumbprints in full."`
-	CACert             string        `name:"ca-cert" type:"path" placeholder:"FILE" help:"PEM file of certificate authorities to trust instead of the system's."`
+	CACert             string        `name:"ca-cert" aliases:"ca" type:"path" placeholder:"FILE" help:"PEM file of certificate authorities to trust instead of the system's."`
+	Cert               string        `type:"path" placeholder:"FILE" and:"certificate" help:"PEM certificate chain to show where mutual TLS is offered (mtls_endpoint_aliases)."`
+	Key                string        `type:"path" placeholder:"FILE" and:"certificate" help:"PEM private key of that certificate."`
 	Timeout            time.Duration `default:"10s" help:"Limit of one request."`
 }
 
@@ -120,25 +122,43 @@ func (c *tryCmd) prepare() (flow.Registrant, error) {
 		return registrant, errors.New("--browser needs a flow with a person: --flow code, --flow refresh or --flow fdx")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if c.CACert != "" {
-		pem, err := os.ReadFile(c.CACert)
-		if err != nil {
-			return registrant, err
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return registrant, fmt.Errorf("%s holds no PEM certificate", c.CACert)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	var err error
+	if transport.TLSClientConfig, err = c.tlsConfig(); err != nil {
+		return registrant, err
 	}
 	registrant.InitialAccessToken = c.InitialAccessToken
-	registrant.Server = &flow.Server{Issuer: c.Issuer, HTTP: flow.NewHTTPClient(transport, c.Timeout), Now: time.Now}
+	registrant.Server = &flow.Server{
+		Issuer: c.Issuer, HTTP: flow.NewHTTPClient(transport, c.Timeout), MutualTLS: c.Cert != "", Now: time.Now,
+	}
 	var errRegistrar, errResource error
 	if c.InitialAccessToken == "" {
 		registrant.RegistrarKey, errRegistrar = c.readKey(c.RegistrarKey, registrarKeyFile)
 	}
 	registrant.ResourceServerKey, errResource = c.readKey(c.ResourceServerKey, resourceServerKeyFile)
 	return registrant, errors.Join(errRegistrar, errResource)
+}
+
+// tlsConfig says whom to trust, and which certificate to show to whoever asks for one.
+func (c *tryCmd) tlsConfig() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CACert != "" {
+		pem, err := os.ReadFile(c.CACert)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no PEM certificate", c.CACert)
+		}
+	}
+	if c.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
 }
 
 // readKey reads the file that a flag named, or else the one in dev's state folder, which may be missing.

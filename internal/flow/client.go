@@ -26,6 +26,8 @@ type Metadata struct {
 	AssertionAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	ProofAlgs             []string `json:"dpop_signing_alg_values_supported"`
 
+	MTLSEndpointAliases json.RawMessage `json:"mtls_endpoint_aliases"` // of the members that end in _endpoint
+
 	AuthorizationEndpoint              string   `json:"authorization_endpoint"`
 	PushedAuthorizationRequestEndpoint string   `json:"pushed_authorization_request_endpoint"`
 	RequirePushedAuthorizationRequests bool     `json:"require_pushed_authorization_requests"`
@@ -41,6 +43,11 @@ type Server struct {
 	HTTP     *http.Client // see NewHTTPClient
 	Now      func() time.Time
 	Metadata Metadata // filled by Discover
+
+	// MutualTLS has Discover take the endpoints of mtls_endpoint_aliases, for an HTTP client that shows a certificate.
+	MutualTLS bool
+
+	published Metadata // before aliases took the place of endpoints
 
 	trace  func(*Exchange)
 	mu     sync.Mutex
@@ -67,7 +74,8 @@ func MetadataURL(issuer string) (string, error) {
 	return u.Scheme + "://" + u.Host + "/.well-known/oauth-authorization-server" + strings.TrimSuffix(u.EscapedPath(), "/"), nil
 }
 
-// Discover fetches the metadata. Metadata of another issuer must not be used and is an error (RFC 8414 §3.3).
+// Discover fetches the metadata. Metadata of another issuer must not be used and is an error (RFC 8414 §3.3). An endpoint
+// without an alias is the same with mutual TLS (RFC 8705 §5).
 func (s *Server) Discover(ctx context.Context) error {
 	location, err := MetadataURL(s.Issuer)
 	if err != nil {
@@ -82,6 +90,12 @@ func (s *Server) Discover(ctx context.Context) error {
 	}
 	if s.Metadata.Issuer != s.Issuer {
 		return fmt.Errorf("the metadata names another issuer: expected %s, got %s", s.Issuer, s.Metadata.Issuer)
+	}
+	s.published = s.Metadata
+	if aliases := s.Metadata.MTLSEndpointAliases; s.MutualTLS && aliases != nil {
+		if err := json.Unmarshal(aliases, &s.Metadata); err != nil {
+			return fmt.Errorf("mtls_endpoint_aliases is no object as RFC 8705 has it: %w", err)
+		}
 	}
 	return nil
 }

@@ -145,7 +145,8 @@ func (f *Registrant) register(ctx context.Context, step *Step, metadata map[stri
 	step.check("client_id and registration_access_token are given", f.client.ID != "" && f.client.RegistrationToken != "",
 		"both", strings.Join(slices.Sorted(maps.Keys(exchange.JSON())), " "))
 	step.check("registration_client_uri is under the registration endpoint",
-		strings.HasPrefix(f.client.RegistrationURI, f.Server.Metadata.RegistrationEndpoint+"/"),
+		strings.HasPrefix(f.client.RegistrationURI, f.Server.Metadata.RegistrationEndpoint+"/") ||
+			strings.HasPrefix(f.client.RegistrationURI, f.Server.published.RegistrationEndpoint+"/"),
 		f.Server.Metadata.RegistrationEndpoint+"/…", f.client.RegistrationURI)
 	step.scope(text(metadata["scope"]), text(exchange.JSON()["scope"]))
 	step.tidy(exchange)

@@ -102,7 +102,7 @@ func (s *Server) describe() document {
 		d.GrantTypesSupported = append(d.GrantTypesSupported, token.JWTBearer)
 	}
 	if s.Registration.Gate != dcr.Closed {
-		d.RegistrationEndpoint = s.Registration.URL
+		d.RegistrationEndpoint = s.Issuer + "/fdx/v6/register"
 	}
 	s.MutualTLS.describe(&d)
 	return d
