@@ -88,7 +88,7 @@ func checkInline(i Issuer) error {
 		}
 	}
 	var kids []string
-	fits := false
+	fits := len(i.Algs) == 0
 	for _, key := range set.Keys {
 		if key.Kid() != "" && slices.Contains(kids, key.Kid()) {
 			return fmt.Errorf("two keys share the kid %q", key.Kid())
