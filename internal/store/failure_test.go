@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"authserver/internal/client"
+	"authserver/internal/issuer"
 	"authserver/internal/keys"
 	"authserver/internal/store"
 	"authserver/internal/store/storetest"
@@ -50,7 +51,21 @@ func calls(t *testing.T, s *store.Store) map[string]func() error {
 		"SaveKeySet": func() error {
 			return s.SaveKeySet(ctx, marker, client.FetchedKeySet{URI: marker, Raw: []byte(marker), At: noon})
 		},
-		"Logo": func() error { _, _, err := s.Logo(ctx, marker); return err },
+		"FindIssuer":    func() error { _, _, err := s.FindIssuer(ctx, marker); return err },
+		"TrustsIssuers": func() error { _, err := s.TrustsIssuers(ctx); return err },
+		"NamesClient":   func() error { _, err := s.NamesClient(ctx, marker); return err },
+		"Issuers":       func() error { _, err := s.Issuers(ctx, "", 5); return err },
+		"AddIssuers": func() error {
+			i := gateway("new " + marker)
+			i.Clients, i.Subjects, i.JWKS = []string{marker}, []string{marker}, []byte(`{"kid":"`+marker+`"}`)
+			_, err := s.AddIssuers(ctx, []issuer.Issuer{i}, true, noon)
+			return err
+		},
+		"SaveIssuerKeySet": func() error {
+			return s.SaveIssuerKeySet(ctx, marker, client.FetchedKeySet{URI: marker, Raw: []byte(marker), At: noon})
+		},
+		"RemoveIssuer": func() error { _, err := s.RemoveIssuer(ctx, "another "+marker); return err },
+		"Logo":         func() error { _, _, err := s.Logo(ctx, marker); return err },
 		"SaveLogo": func() error {
 			return s.SaveLogo(ctx, marker, client.Logo{URI: marker, ContentType: "image/png", Body: []byte(marker), At: noon})
 		},
@@ -97,12 +112,14 @@ func TestFaults(t *testing.T) {
 		url := storetest.URL(t)
 		s, operator := storetest.Open(t, url), connect(t, url)
 		addClients(t, s, marker)
+		mustAdd(t, s, false, noon, []store.Imported{store.Created}, gateway(marker))
 		furnish(t, s, operator)
-		for _, table := range append(lived, "login_attempt", "client_key_set", "client_logo", "spent", "signing_key", "deployment") {
+		for _, table := range append(lived, "login_attempt", "issuer", "issuer_key_set", "client_key_set", "client_logo", "spent", "signing_key", "deployment") {
 			execute(t, operator, `ALTER TABLE `+table+` ADD CONSTRAINT refused CHECK (false) NOT VALID`)
 		}
 		reads := map[string]bool{
 			"FindClient": true, "Client": true, "Clients": true, "Logo": true, "Denied": true, "SigningKeys": true, "Sweep": true, "Clock": true,
+			"FindIssuer": true, "TrustsIssuers": true, "NamesClient": true, "Issuers": true, "RemoveIssuer": true,
 			"Refresh": true, "FindGrant": true, "FindConsent": true, "Consents": true, "ListConsents": true, "FindPerson": true, "People": true, "SignOut": true, "Forgive": true, "SweepAuthorizations": true, "ErasePerson": true,
 		}
 		for name, call := range calls(t, s) {

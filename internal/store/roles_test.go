@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"authserver/internal/store"
 	"authserver/internal/store/storetest"
 )
 
@@ -25,6 +26,7 @@ func TestRoles(t *testing.T) {
 	migrating := storetest.Open(t, storetest.As(t, "authserver_migrate", database))
 	migrate(t, migrating)
 	addClients(t, serving, marker)
+	mustAdd(t, serving, false, noon, []store.Imported{store.Created}, gateway(marker))
 	if steps, err := serving.Migrations(t.Context()); err != nil || len(steps) == 0 || steps[len(steps)-1].AppliedAt.IsZero() {
 		t.Errorf("the serving role sees the steps %v, %v", steps, err)
 	}
