@@ -42,6 +42,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)
 type registry struct {
 	client client.Client
 	spends []replay.Spend
+	once   map[replay.Use]bool // what was used; nil: nothing is kept
 	down   error
 }
 
@@ -51,6 +52,14 @@ func (r *registry) FindClient(_ context.Context, id string) (client.Client, bool
 
 func (r *registry) Spend(_ context.Context, s replay.Spend) (replay.Outcome, error) {
 	r.spends = append(r.spends, s)
+	for _, use := range s.Uses {
+		if r.once[use] {
+			return replay.Outcome{Replayed: use.Kind}, r.down
+		}
+		if r.once != nil {
+			r.once[use] = true
+		}
+	}
 	return replay.Outcome{Stale: s.ClientVersion != r.client.Version}, r.down
 }
 
@@ -127,6 +136,7 @@ type bench struct {
 	endpoint *token.Endpoint
 	registry *registry
 	grants   *grants
+	book     *book
 	notes    map[oauth.Field]string // of the last request
 	refusal  *oauth.Error
 }
