@@ -182,7 +182,7 @@ func valuesOutside(t *testing.T, d *deployment) {
 		a = askWith(t, c, outside(flow.DropClaim("state")), bend("state"))
 		a.redeem(a.code()) // without a state
 		before := d.pushed(t)
-		for _, name := range []string{"redirect_uri", "response_type", "code_challenge"} {
+		for _, name := range []string{"redirect_uri", "response_type", "code_challenge", "scope"} {
 			r := c.SignedPushRequest(pushable(), flow.DropClaim(name))
 			r.Form.Set(name, pushable().Get(name))
 			refusedFor(t, do(t, c.Server, r), "400 invalid_request", oauth.ParameterMissing)

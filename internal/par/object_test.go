@@ -293,6 +293,13 @@ func TestObjectAlone(t *testing.T) {
 			r.Form.Set(name, inside.Get(name))
 			b.send(r, "400 invalid_request", oauth.ParameterMissing)
 		}
+		for _, edit := range []flow.Edit{flow.DropClaim("scope"), flow.SetClaim("scope", "")} {
+			b.send(b.SignedPushRequest(inside, edit), "201", "") // for all that is registered
+			b.one()
+			r = b.SignedPushRequest(inside, edit)
+			r.Form.Set("scope", "fdx:accountbasic:read")
+			b.send(r, "400 invalid_request", oauth.ParameterMissing) // PR-29
+		}
 		r = b.SignedPushRequest(inside)
 		r.Form.Set("request_uri", grant.RequestURI+"x")
 		b.send(r, "400 invalid_request", oauth.RequestURINested)
