@@ -82,7 +82,7 @@ func Literal(compact string) Compact {
 
 // JWT is a compact JWS taken apart. Nothing in it is verified.
 type JWT struct {
-	Name    string         `json:"name,omitempty"` // where it travelled: client_assertion, request, DPoP, access_token
+	Name    string         `json:"name,omitempty"` // what it is: client_assertion, request, DPoP, access_token, id_token, …
 	Header  map[string]any `json:"header"`
 	Claims  map[string]any `json:"claims"`
 	JKT     string         `json:"jkt,omitempty"` // thumbprint of header member jwk

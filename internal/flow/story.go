@@ -13,9 +13,8 @@ type Flow interface {
 
 // Story is a flow before it is played: what it is called, and what it tells.
 type Story struct {
-	Name   string
-	Tells  string // in one sentence
-	Person bool   // somebody signs in
+	Name  string
+	Tells string // in one sentence
 
 	signs []sign
 	make  func(Authorization) Flow
@@ -43,20 +42,20 @@ func (s sign) String() string {
 // Stories are all flows, in the order in which they are best read: each needs more of a server than the one before it.
 func Stories() []Story {
 	return []Story{
-		{"cc", "a client acts in its own name", false,
+		{"cc", "a client acts in its own name",
 			[]sign{{"grant_types_supported", "client_credentials"}},
 			func(a Authorization) Flow { return &ClientCredentials{Registrant: a.Registrant} }},
-		{"code", "a person lets a client have data once", true,
+		{"code", "a person lets a client have data once",
 			[]sign{{"grant_types_supported", "authorization_code"}, {"authorization_endpoint", ""},
 				{"pushed_authorization_request_endpoint", ""}},
 			func(a Authorization) Flow { return &AuthorizationCode{Authorization: a} }},
-		{"refresh", "a client comes back for more with its refresh token, and gives it back", true,
+		{"refresh", "a client comes back for more with its refresh token, and gives it back",
 			[]sign{{"grant_types_supported", "refresh_token"}},
 			func(a Authorization) Flow { return &Refresh{Authorization: a} }},
-		{"fdx", "a person shares chosen data for a while, and stops", true,
+		{"fdx", "a person shares chosen data for a while, and stops",
 			[]sign{{"authorization_details_types_supported", DetailsType}},
 			func(a Authorization) Flow { return &FDX{Authorization: a} }},
-		{"openid", "a client that signs its requests learns who a person is, and the person signs out", true,
+		{"openid", "a client that signs its requests learns who a person is, and the person signs out",
 			[]sign{{"userinfo_endpoint", ""}, {"id_token_signing_alg_values_supported", ""}},
 			func(a Authorization) Flow { return &OpenID{Authorization: a} }},
 	}

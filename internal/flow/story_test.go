@@ -79,8 +79,7 @@ func TestStoriesBeginTheirFlows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		signsIn := slices.ContainsFunc(report.Steps, func(s *Step) bool { return s.Title == "authorize" })
-		if report.Flow != story.Name || signsIn != story.Person || story.Tells == "" || report.Passed == 0 {
+		if report.Flow != story.Name || story.Tells == "" || report.Passed == 0 {
 			t.Errorf("%s begins %s", story.Name, report.Flow)
 		}
 	}
