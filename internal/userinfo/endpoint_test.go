@@ -258,13 +258,14 @@ func TestRefused(t *testing.T) {
 		"in the body alone":   {nil, "access_token=eyJ", func(r *http.Request) { r.Header.Del("Authorization") }, 401, ""},
 		"in the body as well": {nil, "access_token=eyJ", nothing, 400, "invalid_request"},
 		"in a malformed body": {nil, "access_token=eyJ&%zz;", nothing, 400, "invalid_request"},
+		"a long body":         {nil, "a=b", func(r *http.Request) { r.Body = http.MaxBytesReader(nil, r.Body, 2) }, 413, "invalid_request"},
 		"a proof for GET":     {nil, "a=b", func(r *http.Request) { r.Method = http.MethodGet }, 401, "invalid_dpop_proof"},
 	} {
 		r := newRoom(t)
 		w := r.ask(r.token(test.token), test.body, test.edit)
 		challenge := w.Header().Get("WWW-Authenticate")
 		if w.Code != test.status || test.error != "" && !strings.Contains(w.Body.String(), `"error":"`+test.error+`"`) || r.store.spent != 0 ||
-			strings.Contains(w.Body.String(), "_alex") || w.Code != 400 && !strings.HasPrefix(challenge, "DPoP ") ||
+			strings.Contains(w.Body.String(), "_alex") || (w.Code == 401 || w.Code == 403) && !strings.HasPrefix(challenge, "DPoP ") ||
 			w.Code == 403 && !strings.Contains(challenge, `scope="openid"`) {
 			t.Errorf("%s: %d, %d spent, %q, %s", name, w.Code, r.store.spent, challenge, w.Body)
 		}
