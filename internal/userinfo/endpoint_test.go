@@ -297,3 +297,17 @@ func TestHungUp(t *testing.T) {
 		}
 	}
 }
+
+// mute is a signer without a key.
+type mute struct{}
+
+func (mute) Sign(jose.Alg, string, any) (string, error) { return "", errors.New("no key") }
+
+// TestNothingIsSaid: what cannot be signed is not told in another way.
+func TestNothingIsSaid(t *testing.T) {
+	r := newRoom(t, encrypted)
+	r.Sealer.Signer = mute{}
+	if w := r.ask(r.token(nil), ""); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "_alex") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
