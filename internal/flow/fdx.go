@@ -27,7 +27,7 @@ func (f *FDX) Run(ctx context.Context) (*Report, error) {
 	return play(ctx, f.Server, "fdx", []stage{
 		{"discover", f.discover},
 		{"registrar token", f.askRegistrarToken},
-		{"register 2 clients", f.register},
+		{"register clients", f.register},
 		{"push the request", f.push},
 		{"authorize", f.authorize},
 		{"redeem the code", f.redeem},

@@ -37,7 +37,7 @@ func (f *OpenID) Run(ctx context.Context) (*Report, error) {
 	return play(ctx, f.Server, "openid", []stage{
 		{"discover", f.discover},
 		{"registrar token", f.askRegistrarToken},
-		{"register 2 clients", f.register},
+		{"register clients", f.register},
 		{"push the request", f.push},
 		{"authorize", f.authorize},
 		{"redeem the code", f.redeem},
@@ -151,6 +151,7 @@ func (f *OpenID) unsealAnswer(ctx context.Context, step *Step, compact string) (
 	if err != nil {
 		return nil, err
 	}
+	step.JWTs[len(step.JWTs)-1].Name = "response" // as the parameter that brought it
 	left := says.time("exp").Sub(f.Server.Now())
 	step.check("it ends within 10 minutes", left >= minResponseLife && left <= maxResponseLife,
 		fmt.Sprint(minResponseLife, " to ", maxResponseLife), left.Round(time.Second).String())

@@ -24,7 +24,7 @@ func (f *Refresh) Run(ctx context.Context) (*Report, error) {
 	return play(ctx, f.Server, "refresh", []stage{
 		{"discover", f.discover},
 		{"registrar token", f.askRegistrarToken},
-		{"register 2 clients", f.register},
+		{"register clients", f.register},
 		{"push the request", f.push},
 		{"authorize", f.authorize},
 		{"redeem the code", f.redeem},
