@@ -8,7 +8,7 @@ FLOW = cc
 dev: postgres ## everything for a laptop, at http://localhost:8080
 	go run ./cmd/authserver dev
 
-try: ## drive a real flow against it, in another terminal: make try FLOW=code
+try: ## drive a real flow against it, in another terminal: make try FLOW=code, or FLOW=all
 	go run ./cmd/authserver try --flow $(FLOW)
 
 test: postgres ## all tests; they bring their own PostgreSQL

@@ -12,6 +12,7 @@ import (
 	"authserver/internal/page"
 	"authserver/internal/page/pagetest"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -109,6 +110,14 @@ func (v *visitor) speaks(language string) {
 	v.t.Helper()
 	headers := network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": language}}
 	if _, err := chromedp.Call(v.tab, network.SetExtraHTTPHeaders, headers); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// forgets takes all cookies away.
+func (v *visitor) forgets() {
+	v.t.Helper()
+	if _, err := chromedp.Call(v.tab, network.ClearBrowserCookies, cdp.Empty{}); err != nil {
 		v.t.Fatal(err)
 	}
 }

@@ -40,9 +40,11 @@ func modulesOfFlows() []module {
 		}},
 		{5, "ensure-authorization-request-without-state-success", func(p *plan) { p.flow(p.first, bend("state")) }},
 		{8, "ensure-other-scope-order-succeeds", func(p *plan) {
-			for _, scope := range []string{"fdx:transactions:read fdx:accountbasic:read", "fdx:accountbasic:read fdx:transactions:read"} {
+			for _, scope := range []string{
+				"fdx:transactions:read fdx:accountbasic:read openid", "openid fdx:accountbasic:read fdx:transactions:read",
+			} {
 				granted := strings.Fields(p.flow(p.first, twoScopes, bend("scope", scope)).token.Scope)
-				if slices.Sort(granted); strings.Join(granted, " ") != "fdx:accountbasic:read fdx:transactions:read" {
+				if slices.Sort(granted); strings.Join(granted, " ") != "fdx:accountbasic:read fdx:transactions:read openid" {
 					p.t.Errorf("asked for %q: %q", scope, granted)
 				}
 			}
@@ -93,6 +95,11 @@ var scopeToken = regexp.MustCompile(`^[\x21\x23-\x5B\x5D-\x7E]+$`)
 func verifyMetadata(p *plan) {
 	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
 		m := document(p.t, p.first.Server, p.issuer+path)
+		for name := range registered {
+			if m[name] == nil {
+				p.t.Errorf("there is no %s", name)
+			}
+		}
 		for name, value := range m {
 			var ok bool
 			switch registered[name] {
@@ -171,7 +178,7 @@ func happyFlow(p *plan) {
 	p.flow(p.first)
 
 	c := p.second
-	a := p.askWith(c, func(r *flow.Request) { r.Proof = nil }, bend("redirect_uri", suiteQuery), bend("state", longState),
+	a := p.askWith(c, func(r *flow.Request) { r.Proof = nil }, identified, bend("redirect_uri", suiteQuery), bend("state", longState),
 		bend("nonce", longState[:43]), bend("dpop_jkt", c.DPoPKey.Thumbprint()))
 	order := []string{"state", "scope", "redirect_uri", "response_type", "code_challenge_method", "code_challenge", "nonce"}
 	target := c.Server.Metadata.AuthorizationEndpoint + "?"

@@ -71,7 +71,7 @@ func modulesOfObjects() []module {
 		}},
 		{38, "ensure-unsigned-request-at-par-endpoint-fails", func(p *plan) {
 			for _, c := range []*flow.Client{p.first, p.second} {
-				outcome(p.t, do(p.t, c.Server, c.PushRequest(conformable())), "400 invalid_request")
+				p.refused(c, c.PushRequest(conformable()), "400 invalid_request")
 			}
 		}},
 		{74, "par-authorization-request-containing-request_uri", refuses(func(*flow.Client) []flow.Edit {
@@ -85,5 +85,5 @@ func (p *plan) objectRefused(c *flow.Client, object flow.Compact) {
 	p.t.Helper()
 	r := c.SignedPushRequest(nil)
 	r.RequestObject = object
-	outcome(p.t, do(p.t, c.Server, r), "400 invalid_request_object")
+	p.refused(c, r, "400 invalid_request_object")
 }

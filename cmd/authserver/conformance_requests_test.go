@@ -33,7 +33,7 @@ func modulesOfPushes() []module {
 			for _, uri := range []string{"https://suite.example/request", p.ask(p.first).uri} {
 				r := p.push(p.first, conformable())
 				r.Form.Set("request_uri", uri)
-				outcome(p.t, do(p.t, p.first.Server, r), "400 invalid_request")
+				p.refused(p.first, r, "400 invalid_request")
 			}
 		}},
 		{69, "par-attempt-invalid-http-method", func(p *plan) {
@@ -53,10 +53,15 @@ func modulesOfPushes() []module {
 			p.pushRefused(p.first, "400 invalid_request", bend("code_challenge_method", "plain"))
 			p.pushRefused(p.first, "400 invalid_request", bend("code_challenge_method"))
 		}},
-		{76, "par-test-array-as-audience-fails", assertionRefused(func(c *flow.Client) []flow.Edit {
-			m := c.Server.Metadata
-			return []flow.Edit{flow.SetClaim("aud", []string{m.Issuer, m.TokenEndpoint, m.PushedAuthorizationRequestEndpoint})}
-		})},
+		{76, "par-test-array-as-audience-fails", func(p *plan) {
+			for _, others := range []int{2, 1, 0} {
+				assertionRefused(func(c *flow.Client) []flow.Edit {
+					m := c.Server.Metadata
+					all := []string{m.Issuer, m.TokenEndpoint, m.PushedAuthorizationRequestEndpoint}
+					return []flow.Edit{flow.SetClaim("aud", all[:1+others])}
+				})(p)
+			}
+		}},
 		{77, "par-test-par-endpoint-url-as-audience-fails", assertionRefused(func(c *flow.Client) []flow.Edit {
 			return []flow.Edit{flow.SetClaim("aud", c.Server.Metadata.PushedAuthorizationRequestEndpoint)}
 		})},
@@ -77,7 +82,7 @@ func assertionRefused(alter func(*flow.Client) []flow.Edit) func(*plan) {
 		for _, c := range []*flow.Client{p.first, p.second} {
 			r := p.push(c, conformable())
 			r.Assertion = c.Assertion(alter(c)...)
-			outcome(p.t, do(p.t, c.Server, r), "401 invalid_client")
+			p.refused(c, r, "401 invalid_client")
 		}
 	}
 }

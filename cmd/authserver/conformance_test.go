@@ -141,8 +141,9 @@ func (p *plan) askWith(c *flow.Client, alter func(*flow.Request), edits ...func(
 	}
 	a := askWith(p.t, c, as, append(own, edits...)...)
 	answer := a.pushed.JSON()
-	if expiresIn := wholeSeconds(p.t, answer["expires_in"]); len(answer) != 2 || expiresIn != 90 {
-		p.t.Errorf("PAR: %s", a.pushed.ResponseBody)
+	media := a.pushed.ResponseHeader.Get("Content-Type")
+	if expiresIn := wholeSeconds(p.t, answer["expires_in"]); len(answer) != 2 || expiresIn != 90 || media != "application/json" {
+		p.t.Errorf("PAR: %s, %s", media, a.pushed.ResponseBody)
 	}
 	p.random("request_uri", a.uri)
 	return a
@@ -285,7 +286,14 @@ func (p *plan) random(what, text string) {
 // pushRefused wants a push refused with 400 and an error, and nothing else.
 func (p *plan) pushRefused(c *flow.Client, want string, edits ...func(url.Values)) {
 	p.t.Helper()
-	outcome(p.t, do(p.t, c.Server, p.push(c, conformable(edits...))), want)
+	p.refused(c, p.push(c, conformable(edits...)), want)
+}
+
+// refused wants a push refused that differs by what it is about from one that is taken.
+func (p *plan) refused(c *flow.Client, r *flow.Request, want string) {
+	p.t.Helper()
+	outcome(p.t, do(p.t, c.Server, r), want)
+	outcome(p.t, do(p.t, c.Server, p.push(c, conformable())), "201")
 }
 
 // conformable are the parameters of a request of the plan, which edits may bend.

@@ -109,16 +109,39 @@ func (r *running) server() *flow.Server {
 	return s
 }
 
-// try drives the whole flow against the server and wants no failed check.
+// try drives every flow against the server and wants no failed check.
 func (r *running) try(state string) {
 	r.t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := run(r.t.Context(), []string{"try", "--flow", "cc", "--json", "--issuer", r.issuer, "--registrar-key", filepath.Join(state, registrarKeyFile),
-		"--resource-server-key", filepath.Join(state, resourceServerKeyFile)}, nil, &streams{Stdout: &stdout, Stderr: &stderr, Plain: true})
-	var report flow.Report
-	if err := json.Unmarshal(stdout.Bytes(), &report); err != nil || code != 0 || report.Failed > 0 || report.Passed < 40 {
-		r.t.Errorf("try: code %d, %d passed, %d failed, %v: %s", code, report.Passed, report.Failed, err, &stderr)
+	saved := r.t.TempDir()
+	code := run(r.t.Context(), []string{"try", "--flow", "all", "--json", "--issuer", r.issuer, "--registrar-key", filepath.Join(state, registrarKeyFile),
+		"--resource-server-key", filepath.Join(state, resourceServerKeyFile), "--save", saved}, nil, &streams{Stdout: &stdout, Stderr: &stderr, Plain: true})
+	var all struct {
+		Passed, Failed int
+		Flows          []*flow.Report
 	}
+	if err := json.Unmarshal(stdout.Bytes(), &all); err != nil || code != 0 || all.Failed > 0 || all.Passed < 500 {
+		r.t.Errorf("try: code %d, %d passed, %d failed, %v: %s", code, all.Passed, all.Failed, err, &stderr)
+	}
+	if len(all.Flows) != len(flow.Stories()) {
+		r.t.Errorf("%d flows", len(all.Flows))
+	}
+	for i, report := range all.Flows {
+		if report.Flow != flow.Stories()[i].Name || report.NotOffered != "" || report.Passed < 40 {
+			r.t.Errorf("%s: %d passed, not offered: %q", report.Flow, report.Passed, report.NotOffered)
+		}
+		r.checkReport(report)
+		alone, err := os.ReadFile(filepath.Join(saved, report.Flow+".json"))
+		var again flow.Report
+		if err != nil || json.Unmarshal(alone, &again) != nil || again.Passed != report.Passed || len(again.Steps) != len(report.Steps) {
+			r.t.Errorf("%s.json: %v, %d bytes", report.Flow, err, len(alone))
+		}
+	}
+}
+
+// checkReport wants no failed check and no step left out.
+func (r *running) checkReport(report *flow.Report) {
+	r.t.Helper()
 	for _, step := range report.Steps {
 		for _, check := range step.Checks {
 			if !check.OK {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +21,8 @@ import (
 // tryCmd drives a FAPI 2.0 flow against an issuer and shows every step: `authserver try`.
 type tryCmd struct {
 	Issuer             string        `default:"http://localhost:8080" placeholder:"URL" help:"Issuer to drive; its metadata names the rest."`
-	Flow               string        `default:"cc" enum:"cc,code,refresh,fdx" help:"Flow to drive: ${enum}."`
-	Username           string        `default:"alex" help:"Person who signs in with code, refresh and fdx; the default is the one of dev."`
+	Flow               string        `default:"cc" enum:"cc,code,refresh,fdx,openid,all" help:"Flow to drive: ${enum}. all drives every flow that the issuer's metadata offers, and names the others."`
+	Username           string        `default:"alex" help:"Person who signs in, with every flow but cc; the default is the one of dev."`
 	Password           string        `default:"alex-demo" help:"That person's password."`
 	Browser            bool          `help:"Let a person sign in and answer, in a browser on this machine."`
 	RegistrarKey       string        `type:"path" placeholder:"FILE" xor:"registration" help:"Private JWK, with client_id beside it, of a client that may register others. Default: the one of dev."`
@@ -31,6 +30,7 @@ type tryCmd struct {
 	ResourceServerKey  string        `type:"path" placeholder:"FILE" help:"Private JWK, with client_id beside it, of a resource server that introspects. Default: the one of dev."`
 	JSON               bool          `name:"json" xor:"output" help:"Print the report as one JSON document."`
 	Curl               bool          `xor:"output" help:"Print each request as a curl command too."`
+	Save               string        `type:"path" placeholder:"DIR" help:"Write the report of each flow to DIR/FLOW.json too, with every request and answer."`
 	ShowTokens         bool          `help:"Show tokens, assertions and thumbprints in full."`
 	CACert             string        `name:"ca-cert" aliases:"ca" type:"path" placeholder:"FILE" help:"PEM file of certificate authorities to trust instead of the system's."`
 	Cert               string        `type:"path" placeholder:"FILE" and:"certificate" help:"PEM certificate chain to show where mutual TLS is offered (mtls_endpoint_aliases)."`
@@ -38,63 +38,53 @@ type tryCmd struct {
 	Timeout            time.Duration `default:"10s" help:"Limit of one request."`
 }
 
-// Run drives the flow. Exit codes: 1 a check failed, 2 a wrong flag or file, 3 the issuer cannot be reached.
+// Run drives the flows. Exit codes: 1 a check failed, 2 a wrong flag or file, 3 the issuer cannot be reached.
 func (c *tryCmd) Run(ctx context.Context, out *streams) error {
-	registrant, err := c.prepare()
+	with, err := c.prepare()
 	if err != nil {
 		return exitError{Code: exitUsage, Msg: err.Error()}
 	}
+	with.Ask = c.asks(out.Stderr)
 	t := &transcript{w: out.Stdout, origin: flow.Origin(c.Issuer), plain: out.Plain, curl: c.Curl, full: c.ShowTokens}
 	if !c.JSON {
 		fmt.Fprintf(out.Stdout, "FAPI 2.0 Security Profile, private_key_jwt + DPoP, against %s\n\n", c.Issuer)
-		registrant.Done = t.step
+		with.Done = t.step
 	}
-	run := c.choose(registrant, func(url string, seconds int64) { invite(out.Stderr, url, seconds) })
-	report, err := run.Run(ctx)
-	summary := fmt.Sprintf("%d checks passed in %d ms", report.Passed, report.Duration.Milliseconds())
-	if report.Failed > 0 {
-		summary = fmt.Sprintf("%d of %d checks failed", report.Failed, report.Failed+report.Passed)
+	var reports tried
+	if c.Flow == everyFlow {
+		reports, err = c.playAll(ctx, with, t)
+	} else {
+		reports, err = c.playOne(ctx, with)
+	}
+	if err := c.save(reports); err != nil {
+		return exitError{Code: exitFailed, Msg: err.Error()}
 	}
 	if c.JSON {
-		if err := writeReport(out.Stdout, report, c.ShowTokens); err != nil {
+		if err := c.print(out.Stdout, reports); err != nil {
 			return err
 		}
 	} else if err == nil {
-		fmt.Fprintln(out.Stdout, "\n"+summary)
+		fmt.Fprintln(out.Stdout, "\n"+reports.summary())
 	}
 	switch {
 	case ctx.Err() != nil:
 		return exitError{Code: exitFailed, Msg: "interrupted"}
 	case err != nil:
 		return exitError{Code: exitUnreachable, Msg: fmt.Sprintf("cannot reach %s: %v", c.Issuer, err)}
-	case report.Failed > 0 && c.JSON:
-		return exitError{Code: exitFailed, Msg: summary}
-	case report.Failed > 0:
+	case !reports.held() && c.JSON:
+		return exitError{Code: exitFailed, Msg: reports.summary()}
+	case !reports.held():
 		return exitError{Code: exitFailed} // Stdout ends with the summary already.
 	}
 	return nil
 }
 
-// driver is a flow that is ready to run.
-type driver interface {
-	Run(context.Context) (*flow.Report, error)
-}
-
-// choose picks the flow. With a person at the browser, ask shows where to go.
-func (c *tryCmd) choose(registrant flow.Registrant, ask func(string, int64)) driver {
-	authorization := flow.Authorization{Registrant: registrant, Person: flow.Person{Username: c.Username, Password: c.Password}}
-	if c.Browser {
-		authorization.Ask = ask
+// asks is what shows a person at a browser where to go; nil: the flow plays the person.
+func (c *tryCmd) asks(talk io.Writer) func(string, int64) {
+	if !c.Browser {
+		return nil
 	}
-	switch c.Flow {
-	case "code":
-		return &flow.AuthorizationCode{Authorization: authorization}
-	case "refresh":
-		return &flow.Refresh{Authorization: authorization}
-	case "fdx":
-		return &flow.FDX{Authorization: authorization}
-	}
-	return &flow.ClientCredentials{Registrant: registrant}
+	return func(url string, seconds int64) { invite(talk, url, seconds) }
 }
 
 // invite shows a person the page to open, and opens it where the desktop has a command for that.
@@ -113,29 +103,33 @@ func invite(talk io.Writer, url string, seconds int64) {
 }
 
 // prepare reads the files that the flags name. Keys that none names are looked for in dev's state folder.
-func (c *tryCmd) prepare() (flow.Registrant, error) {
-	var registrant flow.Registrant
+func (c *tryCmd) prepare() (with flow.Authorization, err error) {
+	with.Person = flow.Person{Username: c.Username, Password: c.Password}
 	if _, err := flow.MetadataURL(c.Issuer); err != nil {
-		return registrant, err
+		return with, err
 	}
 	if c.Browser && c.Flow == "cc" {
-		return registrant, errors.New("--browser needs a flow with a person: --flow code, --flow refresh or --flow fdx")
+		return with, errors.New("--browser needs a flow with a person: --flow code, refresh, fdx, openid or all")
+	}
+	if c.Save != "" {
+		if err := os.MkdirAll(c.Save, 0o700); err != nil {
+			return with, err
+		}
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	var err error
 	if transport.TLSClientConfig, err = c.tlsConfig(); err != nil {
-		return registrant, err
+		return with, err
 	}
-	registrant.InitialAccessToken = c.InitialAccessToken
-	registrant.Server = &flow.Server{
+	with.InitialAccessToken = c.InitialAccessToken
+	with.Server = &flow.Server{
 		Issuer: c.Issuer, HTTP: flow.NewHTTPClient(transport, c.Timeout), MutualTLS: c.Cert != "", Now: time.Now,
 	}
 	var errRegistrar, errResource error
 	if c.InitialAccessToken == "" {
-		registrant.RegistrarKey, errRegistrar = c.readKey(c.RegistrarKey, registrarKeyFile)
+		with.RegistrarKey, errRegistrar = c.readKey(c.RegistrarKey, registrarKeyFile)
 	}
-	registrant.ResourceServerKey, errResource = c.readKey(c.ResourceServerKey, resourceServerKeyFile)
-	return registrant, errors.Join(errRegistrar, errResource)
+	with.ResourceServerKey, errResource = c.readKey(c.ResourceServerKey, resourceServerKeyFile)
+	return with, errors.Join(errRegistrar, errResource)
 }
 
 // tlsConfig says whom to trust, and which certificate to show to whoever asks for one.
@@ -181,14 +175,4 @@ func (c *tryCmd) readKey(path, name string) (*flow.Key, error) {
 		return nil, fmt.Errorf("%s has no member client_id", path)
 	}
 	return key, nil
-}
-
-func writeReport(w io.Writer, report *flow.Report, full bool) error {
-	if !full {
-		report = report.Redacted()
-	}
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(report)
 }

@@ -167,6 +167,37 @@ func TestTranscriptOfDetails(t *testing.T) {
 	}
 }
 
+// An answer that is a JWT stands below its request, and says nothing that can be used again.
+func TestTranscriptOfAnswers(t *testing.T) {
+	step := &flow.Step{Number: 6, Of: 13, Title: "redeem the code",
+		Exchanges: []*flow.Exchange{{Method: "POST", URL: "https://as.example/token", Status: 200}},
+		JWTs: []flow.JWT{
+			{Name: "id_token", Compact: "h.identity.s", Header: map[string]any{"alg": "PS256", "kid": "k1"}, Claims: map[string]any{
+				"iss": "https://as.example", "sub": "alex-1", "aud": "c1", "iat": json.Number("100"), "exp": json.Number("400"),
+				"nonce": "a-nonce-of-many-characters", "acr": "urn:example:acr"}},
+			{Name: "authorization", Compact: "h.answer.s", Header: map[string]any{"alg": "ES256", "kid": "k2"},
+				Claims: map[string]any{"iss": "https://as.example", "aud": "c1", "code": "a-secret-code"}}}}
+	want := `
+[6/13] redeem the code    POST /token                                           200   0 ms
+      id_token          {"alg":"PS256","kid":"k1"}  iss=https://as.example  sub=alex-1  aud=c1  exp=+300s  nonce=a-no…  acr=urn:example:acr
+      authorization     {"alg":"ES256","kid":"k2"}  iss=https://as.example  aud=c1
+`
+	var printed, asJSON bytes.Buffer
+	printer := transcript{w: &printed, origin: "https://as.example", plain: true}
+	printer.step(step)
+	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), printed.String()); diff != "" {
+		t.Error(diff)
+	}
+	if err := (&tryCmd{}).print(&asJSON, tried{{Steps: []*flow.Step{step}}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"h.identity.s", "h.answer.s", "a-secret-code"} {
+		if strings.Contains(asJSON.String(), secret) || !strings.Contains(asJSON.String(), "<code>") {
+			t.Errorf("%s in %s", secret, &asJSON)
+		}
+	}
+}
+
 func TestTranscriptInColour(t *testing.T) {
 	var printed bytes.Buffer
 	colourful := transcript{w: &printed}
@@ -185,7 +216,7 @@ func TestSecretsArePlaceholders(t *testing.T) {
 	var asCurl, asJSON bytes.Buffer
 	printer := transcript{w: &asCurl, plain: true, curl: true}
 	printer.step(printedStep())
-	if err := writeReport(&asJSON, &flow.Report{Flow: "cc", Steps: []*flow.Step{printedStep()}}, false); err != nil {
+	if err := (&tryCmd{Flow: "cc"}).print(&asJSON, tried{{Flow: "cc", Steps: []*flow.Step{printedStep()}}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, printed := range []string{asCurl.String(), asJSON.String()} {
@@ -231,6 +262,10 @@ func TestTryExitCodes(t *testing.T) {
 		"a failed check of a code":   {tryCmd{Issuer: elsewhere.URL, Flow: "code"}, 1, "[1/10] discover"},
 		"a failed check of refresh":  {tryCmd{Issuer: elsewhere.URL, Flow: "refresh"}, 1, "[1/10] discover"},
 		"a failed check of fdx":      {tryCmd{Issuer: elsewhere.URL, Flow: "fdx"}, 1, "[1/14] discover"},
+		"a failed check of openid":   {tryCmd{Issuer: elsewhere.URL, Flow: "openid"}, 1, "[1/13] discover"},
+		"no metadata for all":        {tryCmd{Issuer: elsewhere.URL, Flow: "all"}, 1, "[1/9] discover"},
+		"all of nobody":              {tryCmd{Issuer: gone.URL, Flow: "all", JSON: true}, 3, `"flows": []`},
+		"nowhere to save":            {tryCmd{Issuer: elsewhere.URL, Save: nameless + "/below"}, 2, ""},
 		"a browser without a person": {tryCmd{Issuer: elsewhere.URL, Flow: "cc", Browser: true}, 2, ""},
 		"no issuer":                  {tryCmd{Issuer: "localhost"}, 2, ""},
 		"no such key":                {tryCmd{Issuer: elsewhere.URL, RegistrarKey: nameless + ".absent"}, 2, ""},

@@ -21,6 +21,7 @@ const (
 	green         = "32"
 	red           = "1;31"
 	faint         = "2"
+	bold          = "1"
 )
 
 // transcript prints the steps of a flow for people.
@@ -30,6 +31,19 @@ type transcript struct {
 	plain  bool
 	curl   bool
 	full   bool // secrets and thumbprints unabbreviated
+}
+
+// heading introduces a flow among several, or says why it is not played.
+func (t *transcript) heading(story flow.Story, notOffered string, first bool) {
+	if !first {
+		fmt.Fprintln(t.w)
+	}
+	t.line(bold, story.Name+": "+story.Tells)
+	if notOffered != "" {
+		t.line("", "not offered: "+notOffered)
+		return
+	}
+	fmt.Fprintln(t.w)
 }
 
 func (t *transcript) step(step *flow.Step) {
@@ -58,6 +72,9 @@ func (t *transcript) step(step *flow.Step) {
 	if lead != "" {
 		t.line("", lead)
 	}
+	for _, jwt := range step.JWTs {
+		t.jwt(jwt)
+	}
 	for _, check := range step.Checks {
 		var exchange *flow.Exchange
 		if check.Exchange > 0 {
@@ -80,10 +97,7 @@ func (t *transcript) exchange(lead string, exchange *flow.Exchange) {
 		t.line(faint, indent+exchange.Note)
 	}
 	for _, jwt := range exchange.JWTs {
-		t.line(faint, indent+pad(jwt.Name, 18)+t.describe(jwt))
-		if t.full {
-			t.line(faint, indent+pad("", 18)+jwt.Compact)
-		}
+		t.jwt(jwt)
 	}
 	asked, granted := exchange.Details()
 	for _, detail := range append(asked, granted...) {
@@ -122,22 +136,39 @@ func (t *transcript) check(check flow.Check, exchange *flow.Exchange) {
 	}
 }
 
+func (t *transcript) jwt(jwt flow.JWT) {
+	t.line(faint, indent+pad(jwt.Name, 18)+t.describe(jwt))
+	if t.full {
+		t.line(faint, indent+pad("", 18)+jwt.Compact)
+	}
+}
+
 // describe shows what matters of a JWT on one line.
 func (t *transcript) describe(jwt flow.JWT) string {
 	if jwt.JKT != "" {
 		return strings.TrimSuffix(fmt.Sprintf("htm=%s  htu=%s  jkt=%s  nonce=%s", jwt.Claim("htm"), jwt.Claim("htu"),
 			t.short(jwt.JKT), t.short(jwt.Claim("nonce"))), "  nonce=")
 	}
-	parties := "iss=" + jwt.Claim("iss") + "  sub=" + jwt.Claim("sub")
+	says := []string{fmt.Sprintf("{%q:%q,%q:%q}", "alg", jwt.Member("alg"), "kid", t.short(jwt.Member("kid")))}
+	add := func(name, value string) {
+		if value != "" {
+			says = append(says, name+"="+value)
+		}
+	}
 	if jwt.Claim("iss") == jwt.Claim("sub") {
-		parties = "iss=sub=" + jwt.Claim("sub")
+		add("iss=sub", jwt.Claim("sub"))
+	} else {
+		add("iss", jwt.Claim("iss"))
+		add("sub", jwt.Claim("sub"))
 	}
-	line := fmt.Sprintf("{%q:%q,%q:%q}  %s  aud=%s  exp=+%ds", "alg", jwt.Member("alg"), "kid", t.short(jwt.Member("kid")),
-		parties, jwt.Claim("aud"), flow.Lifetime(jwt.Claims))
-	if jkt := flow.Confirmation(jwt.Claims); jkt != "" {
-		line += "  cnf.jkt=" + t.short(jkt)
+	add("aud", jwt.Claim("aud"))
+	if lifetime := flow.Lifetime(jwt.Claims); lifetime > 0 {
+		add("exp", fmt.Sprintf("+%ds", lifetime))
 	}
-	return line
+	add("cnf.jkt", t.short(flow.Confirmation(jwt.Claims)))
+	add("nonce", t.short(jwt.Claim("nonce")))
+	add("acr", jwt.Claim("acr"))
+	return strings.Join(says, "  ")
 }
 
 // describeDetail shows on one line for how long which data is asked for, or is granted and of what.

@@ -2,19 +2,24 @@
 
 import { issuer } from './recipient.mjs';
 
-export const alex = { username: 'alex', password: 'alex-demo' };
+const alex = { username: 'alex', password: 'alex-demo' };
+
+// newBrowser is one that nobody has signed in at.
+export const newBrowser = () => ({ cookies: new Map() });
 
 // answer opens a URL, signs in where that is asked for, shares every account and presses approve or deny. It returns where
-// the browser is sent then.
-export async function answer(start, decision, { username, password } = alex) {
-  const browser = { cookies: new Map() };
+// the browser is sent then, as a URL, or as the Request of a form that is posted there.
+export async function answer(start, decision, browser = newBrowser()) {
   let page = await follow(browser, start);
   for (let step = 0; !page.location; step++) {
-    const form = read(page);
     if (step > 5 || page.status !== 200) throw new Error(`no way on from ${page.url}: ${page.status}\n${page.body}`);
+    const form = read(page, (action) => !action.endsWith('/sign-out'));
+    if (new URL(form.action, page.url).origin !== new URL(issuer).origin) {
+      return new Request(form.action, { method: 'POST', body: form.fields });
+    }
     if (form.names.has('password')) {
-      form.fields.set('username', username);
-      form.fields.set('password', password);
+      form.fields.set('username', alex.username);
+      form.fields.set('password', alex.password);
     } else if (form.boxes.length > 0) {
       for (const id of form.boxes) form.fields.append('accounts', id);
     } else {
@@ -23,6 +28,14 @@ export async function answer(start, decision, { username, password } = alex) {
     page = await follow(browser, new URL(form.action, page.url), form.fields);
   }
   return page.location;
+}
+
+// signOut opens a URL, presses the button that signs out, and returns where the browser is sent then.
+export async function signOut(start, browser) {
+  const page = await follow(browser, start);
+  const form = read(page, (action) => action.endsWith('/sign-out'));
+  const { location } = await follow(browser, new URL(form.action, page.url), form.fields);
+  return location;
 }
 
 // follow goes where the server sends the browser, as long as that is the server itself.
@@ -46,10 +59,12 @@ async function follow(browser, url, form) {
   throw new Error('too many redirects, the last to ' + url);
 }
 
-// read takes the form apart whose button the person is to press: the first that is not for signing out.
-function read({ body }) {
+// read takes the form apart whose button the person is to press: the first whose action is a wanted one.
+function read({ url, status, body }, wanted) {
   const forms = [...body.matchAll(/<form[^>]*action="([^"]*)"[^>]*>([^]*?)<\/form>/g)];
-  const [, action, inside] = forms.find(([, action]) => !action.endsWith('/sign-out'));
+  const found = forms.find(([, action]) => wanted(action));
+  if (!found) throw new Error(`nothing to press at ${url}: ${status}\n${body}`);
+  const [, action, inside] = found;
   const form = { action, fields: new URLSearchParams(), names: new Set(), boxes: [] };
   for (const [input] of inside.matchAll(/<input[^>]*>/g)) {
     const attribute = (name) => new RegExp(`\\s${name}="([^"]*)"`).exec(input)?.[1] ?? '';

@@ -36,6 +36,24 @@ export async function newKey(alg = 'ES256') {
   return { alg, key: privateKey, kid, jwk: { ...jwk, kid, use: 'sig', alg } };
 }
 
+const rsa = { name: 'RSA-OAEP', modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]) };
+const ecdh = { name: 'ECDH', namedCurve: 'P-256' };
+const decryption = {
+  'RSA-OAEP': [{ ...rsa, hash: 'SHA-1' }, ['encrypt', 'decrypt']],
+  'RSA-OAEP-256': [{ ...rsa, hash: 'SHA-256' }, ['encrypt', 'decrypt']],
+  'ECDH-ES': [ecdh, ['deriveBits']],
+  'ECDH-ES+A256KW': [ecdh, ['deriveBits']],
+};
+
+// newDecryptionKey makes a key that answers are encrypted for, in the form that newKey has.
+export async function newDecryptionKey(alg) {
+  const [algorithm, usages] = decryption[alg];
+  const { privateKey, publicKey } = await crypto.subtle.generateKey(algorithm, false, usages);
+  const kid = randomUUID();
+  const { kty, n, e, crv, x, y } = await crypto.subtle.exportKey('jwk', publicKey);
+  return { alg, key: privateKey, kid, jwk: { kty, n, e, crv, x, y, kid, use: 'enc', alg } };
+}
+
 // metadata is a registration of the key, inline unless more names a jwks_uri.
 export function metadata(key, more = {}) {
   return {

@@ -37,7 +37,7 @@ func (e *Endpoint) back(r *http.Request, t turn, now time.Time) (oauth.Return, e
 		to.Post = func(w http.ResponseWriter, jwt string) {
 			language := e.Pages.Language(p.UILocales, r.Header.Get("Accept-Language"))
 			answer := page.Answer{Client: clientName(t.client), Target: p.RedirectURI, Response: jwt}
-			e.Pages.Write(w, language, http.StatusOK, answer, schemeOf(p.RedirectURI))
+			e.Pages.Write(w, language, http.StatusOK, answer)
 		}
 	}
 	return to, nil

@@ -221,7 +221,7 @@ func TestPostedAnswers(t *testing.T) {
 		t.Fatalf("%+v", form)
 	}
 	policy := header.Get("Content-Security-Policy")
-	if !strings.Contains(policy, "; script-src 'sha256-") || !strings.Contains(policy, "; form-action https:;") ||
+	if !strings.Contains(policy, "; script-src 'sha256-") || !strings.Contains(policy, "; form-action https://client.example;") ||
 		strings.Contains(policy, "unsafe") || header.Get("Cache-Control") != "no-store" ||
 		header.Get("Referrer-Policy") != "no-referrer" {
 		t.Errorf("%v", header)
@@ -231,6 +231,20 @@ func TestPostedAnswers(t *testing.T) {
 	}
 	if _, claims := v.open(t, form.Fields.Get("response"), jose.PS256, ""); claims["state"] != state {
 		t.Errorf("%v", claims)
+	}
+}
+
+// No form of ours leads to a client that is answered by a form: that has a page, and a policy, of its own.
+func TestPoliciesBeforePostedAnswers(t *testing.T) {
+	for mode, want := range map[string]string{"": "'self' https:", grant.QueryJWT: "'self' https:", grant.FormPostJWT: "'self'"} {
+		h := newHouse(t, issuer)
+		newVault(h)
+		b := h.browser()
+		h.upTo(b, h.push(inMode(mode)), "kim", "decision")
+		policy := b.Page.Exchange.ResponseHeader.Get("Content-Security-Policy")
+		if !strings.Contains(policy, "; form-action "+want+"; ") {
+			t.Errorf("%q: %s", mode, policy)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"authserver/internal/grant"
 	"authserver/internal/oauth"
 	"authserver/internal/page"
 )
@@ -110,9 +111,11 @@ func (e *Endpoint) toPage(w http.ResponseWriter, path, handle string) error {
 // answeredAt is what a form may lead to beside this site: where the client will be told. Chromium holds form-action against
 // every redirect behind a form, and clients like to send the browser on from their redirect_uri, to a host that nobody here
 // knows. So the form that ends in an answer names the scheme alone; those before it, where passwords are typed, the origin.
+// An answer by a form begins on a page of its own, with a policy of its own: until then nothing leads to the client.
 func (t turn) answeredAt(m page.Model) string {
-	u, err := url.Parse(t.interaction.Request.RedirectURI)
-	if err != nil || u.Scheme == "" {
+	p := t.interaction.Request
+	u, err := url.Parse(p.RedirectURI)
+	if err != nil || u.Scheme == "" || p.ResponseMode == grant.FormPostJWT {
 		return ""
 	}
 	if _, last := m.(page.Consent); last || strings.HasPrefix(u.Host, "[") { // a policy has no words for an IPv6 address

@@ -57,6 +57,10 @@ func (a *Authenticator) readAssertion(claims jose.Object, path string, now time.
 	if err != nil || err2 != nil || sub == "" || iss != sub || len(sub) > maxClientID {
 		return assertion{}, oauth.Refuse(oauth.AssertionSubject, "iss and sub must both be the client_id, as strings")
 	}
+	if claims.Has("response_type") { // also one without typ, whose client left sub in
+		return assertion{}, oauth.Refuse(oauth.AssertionTyp,
+			"client_assertion holds response_type, so that it is a request object, which proves nobody (RFC 9101, 10.8)")
+	}
 	atEndpoint, err := a.checkAudience(claims, path)
 	if err != nil {
 		return assertion{}, err

@@ -146,6 +146,7 @@ func TestAssertionRefused(t *testing.T) {
 		{"CA-43 dpop+jwt", oauth.AssertionTyp, []edit{set("typ", "dpop+jwt")}},
 		{"CA-43 at+jwt", oauth.AssertionTyp, []edit{set("typ", "at+jwt")}},
 		{"CRY-04 request object", oauth.AssertionTyp, []edit{set("typ", "oauth-authz-req+jwt")}},
+		{"PR-32 request object without typ", oauth.AssertionTyp, []edit{with("response_type", "code")}},
 		{"CRY-04 logout token", oauth.AssertionTyp, []edit{set("typ", "logout+jwt")}},
 	}
 	for _, test := range tests {

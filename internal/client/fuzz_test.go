@@ -94,7 +94,7 @@ const goodClaims = `{"iss":"c1","sub":"c1","aud":"https://as.example","jti":"j1"
 // changes are what the seeds put in the place of the first text, one thing at a time.
 var changes = [][]string{
 	{`"iss":"c1"`, ``, `"iss":"c2"`, `"iss":["c1"]`, `"ISS":"c1"`, `"iss":"c\u0031"`},
-	{`"iss":"c1","sub":"c1"`, `"iss":"","sub":""`, `"iss":"c3","sub":"c3"`, `"iss":"c1","sub":"c1","sub":"c2"`, `"iss":"c1","sub":null`,
+	{`"iss":"c1","sub":"c1"`, `"iss":"","sub":""`, `"iss":"c3","sub":"c3"`, `"iss":"c1","sub":"c1","sub":"c2"`, `"iss":"c1","sub":"c1","response_type":null`, `"iss":"c1","sub":null`,
 		`"iss":"` + strings.Repeat("c", 257) + `","sub":"` + strings.Repeat("c", 257) + `"`},
 	{`"https://as.example"`, `"https://as.example/"`, `"https://as.example/oauth2/token"`, `"https://as.example/oauth2/introspect"`, `["https://as.example"]`, `"https://as.example:443"`, `7`},
 	{`"iss":"c1","sub":"c1","aud":"https://as.example"`, `"iss":"c2","sub":"c2","aud":"https://as.example/oauth2/token"`, `"iss":"c2","sub":"c2","aud":"https://as.example/oauth2/introspect"`,
@@ -153,12 +153,15 @@ func judge(b *bench, compact, path, clientID string) (flaw string, use replay.Us
 		return "header or JSON", use
 	}
 	sub, _ := claims["sub"].(string)
+	_, isRequest := claims["response_type"]
 	jti, _ := claims["jti"].(string)
 	exp, ok := seconds(claims["exp"])
 	ahead := exp - t0.Unix()
 	switch {
 	case sub == "" || len(sub) > 256 || claims["iss"] != sub || clientID != "" && clientID != sub:
 		return "whose", use
+	case isRequest:
+		return "a request object", use
 	case jti == "" || len(jti) > 1024:
 		return "jti", use
 	case !ok || ahead > 3600 || ahead <= -10 || !isPast(claims, "iat") || !isPast(claims, "nbf"):

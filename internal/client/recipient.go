@@ -19,10 +19,10 @@ func (k *KeySets) Recipient(ctx context.Context, c Client, alg string) (*jose.Re
 	s := k.find(c.KeySource())
 	var found *jose.Recipient
 	var missing error
-	var kids string
+	var seen jose.KeySet
 	usable := k.look(ctx, s, k.now(), func(set jose.KeySet) bool {
+		seen = set
 		found, missing = set.Recipient(alg)
-		kids = kidsOf(set)
 		return missing == nil
 	})
 	switch {
@@ -33,7 +33,7 @@ func (k *KeySets) Recipient(ctx context.Context, c Client, alg string) (*jose.Re
 		if s.uri != "" {
 			member = "jwks_uri"
 		}
-		return nil, oauth.Refuse(oauth.EncryptionKeyMissing, "%s: %s It has the kids: %s", member, jose.Detail(missing), kids)
+		return nil, oauth.Refuse(oauth.EncryptionKeyMissing, "%s: %s It has the kids: %s", member, jose.Detail(missing), kidsOf(seen))
 	}
 	return found, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"authserver/internal/client"
 	"authserver/internal/dcr"
+	"authserver/internal/jose"
 	"authserver/internal/oauth"
 )
 
@@ -48,6 +49,16 @@ func TestMembersAccepted(t *testing.T) {
 			func(m client.Metadata) any { return m.IDTokenEncryptedResponseEnc }, "A256CBC-HS512"},
 		{"DCR-13 introspection signed and encrypted", object{"introspection_signed_response_alg": "PS256", "introspection_encrypted_response_alg": "ECDH-ES+A256KW"},
 			func(m client.Metadata) any { return m.IntrospectionEncryptedResponseEnc }, "A128CBC-HS256"},
+		{"DCR-09 introspection encrypted, and signed by default", object{"introspection_encrypted_response_alg": "ECDH-ES"},
+			func(m client.Metadata) any {
+				return []any{m.IntrospectionSignedResponseAlg, client.Client{Metadata: m}.Introspection()}
+			},
+			[]any{"", client.Protection{Sign: jose.PS256, Alg: "ECDH-ES", Enc: "A128CBC-HS256"}}},
+		{"DCR-09 answers encrypted, and signed by default", object{"authorization_encrypted_response_alg": "ECDH-ES"},
+			func(m client.Metadata) any {
+				return []any{m.AuthorizationSignedResponseAlg, client.Client{Metadata: m}.Authorization()}
+			},
+			[]any{"", client.Protection{Sign: jose.PS256, Alg: "ECDH-ES", Enc: "A128CBC-HS256"}}},
 		{"a grant twice", object{"grant_types": []string{"refresh_token", "authorization_code", "refresh_token"}},
 			func(m client.Metadata) any { return m.GrantTypes }, []string{"refresh_token", "authorization_code"}},
 		{"code and client_credentials", object{"grant_types": []string{"client_credentials", "authorization_code"}},

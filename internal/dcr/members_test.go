@@ -108,7 +108,7 @@ func TestMemberRefused(t *testing.T) {
 		{"DCR-13 id_token enc without alg", oauth.MetadataContradicts, object{"id_token_encrypted_response_enc": "A256GCM"}},
 		{"DCR-13 request object enc without alg", oauth.MetadataContradicts, object{"request_object_encryption_enc": "A256GCM"}},
 		{"DCR-13 userinfo enc without alg", oauth.MetadataContradicts, object{"userinfo_encrypted_response_enc": "A256GCM"}},
-		{"DCR-13 introspection encrypted and not signed", oauth.MetadataContradicts, object{"introspection_encrypted_response_alg": "RSA-OAEP"}},
+		{"DCR-13 userinfo encrypted and not signed", oauth.MetadataContradicts, object{"userinfo_encrypted_response_alg": "ECDH-ES"}},
 
 		{"DCR-12 an unknown scope", oauth.MetadataScope, object{"scope": "openid evil"}},
 		{"DCR-12 an unknown cluster", oauth.MetadataScope, object{"scope": "ROOT"}},

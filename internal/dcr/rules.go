@@ -172,27 +172,29 @@ func (rules Rules) settle(m *client.Metadata) error {
 }
 
 // settleEncryption gives every enc that is left out its default, and refuses one without an alg (OpenID Connect
-// Registration §2). What is encrypted is signed first, so an alg needs a signature alg too, where that has no default.
+// Registration §2). What is encrypted is signed first, by default with PS256. Userinfo has no such default: who wants it
+// encrypted says how it is signed.
 func settleEncryption(m *client.Metadata) error {
 	for _, pair := range []struct {
 		name     string
 		alg, enc *string
-		signed   string
 	}{
-		{"id_token_encrypted_response", &m.IDTokenEncryptedResponseAlg, &m.IDTokenEncryptedResponseEnc, "PS256"},
-		{"userinfo_encrypted_response", &m.UserinfoEncryptedResponseAlg, &m.UserinfoEncryptedResponseEnc, m.UserinfoSignedResponseAlg},
-		{"authorization_encrypted_response", &m.AuthorizationEncryptedResponseAlg, &m.AuthorizationEncryptedResponseEnc, m.AuthorizationSignedResponseAlg},
-		{"introspection_encrypted_response", &m.IntrospectionEncryptedResponseAlg, &m.IntrospectionEncryptedResponseEnc, m.IntrospectionSignedResponseAlg},
-		{"request_object_encryption", &m.RequestObjectEncryptionAlg, &m.RequestObjectEncryptionEnc, "PS256"},
+		{"id_token_encrypted_response", &m.IDTokenEncryptedResponseAlg, &m.IDTokenEncryptedResponseEnc},
+		{"userinfo_encrypted_response", &m.UserinfoEncryptedResponseAlg, &m.UserinfoEncryptedResponseEnc},
+		{"authorization_encrypted_response", &m.AuthorizationEncryptedResponseAlg, &m.AuthorizationEncryptedResponseEnc},
+		{"introspection_encrypted_response", &m.IntrospectionEncryptedResponseAlg, &m.IntrospectionEncryptedResponseEnc},
+		{"request_object_encryption", &m.RequestObjectEncryptionAlg, &m.RequestObjectEncryptionEnc},
 	} {
 		switch {
 		case *pair.enc != "" && *pair.alg == "":
 			return oauth.Refuse(oauth.MetadataContradicts, "%s_enc needs %s_alg", pair.name, pair.name)
-		case *pair.alg != "" && pair.signed == "":
-			return oauth.Refuse(oauth.MetadataContradicts, "%s_alg needs the matching signed_response_alg: what is encrypted is signed first", pair.name)
 		case *pair.alg != "" && *pair.enc == "":
 			*pair.enc = "A128CBC-HS256"
 		}
+	}
+	if m.UserinfoEncryptedResponseAlg != "" && m.UserinfoSignedResponseAlg == "" {
+		return oauth.Refuse(oauth.MetadataContradicts,
+			"userinfo_encrypted_response_alg needs userinfo_signed_response_alg: what is encrypted is signed first")
 	}
 	return nil
 }

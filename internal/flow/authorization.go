@@ -87,10 +87,18 @@ type Pushed struct {
 
 // Push pushes an authorization request. Anything but 201 is a *Refusal.
 func (c *Client) Push(ctx context.Context, params url.Values) (*Pushed, error) {
-	exchange, err := c.Server.expect(ctx, http.StatusCreated, c.PushRequest(params))
+	return c.Server.push(ctx, c.PushRequest(params))
+}
+
+func (s *Server) push(ctx context.Context, request *Request) (*Pushed, error) {
+	exchange, err := s.expect(ctx, http.StatusCreated, request)
 	if err != nil {
 		return nil, err
 	}
+	return readPushed(exchange)
+}
+
+func readPushed(exchange *Exchange) (*Pushed, error) {
 	pushed := &Pushed{Exchange: exchange}
 	if err := json.Unmarshal([]byte(exchange.ResponseBody), pushed); err != nil {
 		return nil, fmt.Errorf("the answer is not JSON as RFC 9126 §2.2 has it: %w", err)

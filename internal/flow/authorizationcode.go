@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,6 +34,7 @@ type Authorization struct {
 	Ask func(url string, seconds int64)
 
 	wish     wish
+	signs    bool // requests are request objects
 	browser  *Browser
 	callback *Callback // with Ask only
 	round    *round
@@ -53,6 +55,7 @@ type round struct {
 func (r *round) params() url.Values {
 	params := r.pair.Parameters(r.redirectURI, r.wish.scope, r.state)
 	params.Set("authorization_details", r.wish.details)
+	maps.Copy(params, r.wish.more)
 	return params
 }
 
@@ -115,31 +118,48 @@ func (f *Authorization) push(ctx context.Context, step *Step) (err error) {
 
 // begin pushes a fresh request.
 func (f *Authorization) begin(ctx context.Context, wanted wish, redirectURI string) (*round, error) {
-	r := &round{wish: wanted, pair: NewPKCE(), state: randomID(), redirectURI: redirectURI}
+	r := newRound(wanted, redirectURI)
+	request := f.client.PushRequest(r.params())
+	if f.signs {
+		request = f.client.SignedPushRequest(r.params())
+	}
 	var err error
-	r.pushed, err = f.client.Push(ctx, r.params())
+	r.pushed, err = f.Server.push(ctx, request)
 	return r, err
 }
 
+func newRound(wanted wish, redirectURI string) *round {
+	return &round{wish: wanted, pair: NewPKCE(), state: randomID(), redirectURI: redirectURI}
+}
+
 func (f *Authorization) authorize(ctx context.Context, step *Step) error {
-	var answer url.Values
-	var err error
-	if f.Ask != nil {
-		f.Ask(f.client.AuthorizeURL(f.round.pushed.RequestURI), f.round.pushed.ExpiresIn)
-		step.Did = "a person answered in a browser"
-		answer, err = f.callback.Wait(ctx)
-	} else {
-		answer, err = f.played(ctx, step)
-	}
+	answer, err := f.await(ctx, step)
 	if err != nil {
 		return err
 	}
+	return f.arrive(step, answer)
+}
+
+// await has a person answer the first request, or plays one, and returns what the browser brings back.
+func (f *Authorization) await(ctx context.Context, step *Step) (url.Values, error) {
+	if f.Ask == nil {
+		return f.played(ctx, step)
+	}
+	f.Ask(f.client.AuthorizeURL(f.round.pushed.RequestURI), f.round.pushed.ExpiresIn)
+	step.Did = "a person answered in a browser"
+	return f.callback.Wait(ctx)
+}
+
+// arrive looks at the answer to the first request, and keeps its code.
+func (f *Authorization) arrive(step *Step, answer url.Values) error {
 	if answer.Has("error") {
 		return fmt.Errorf("the request is answered with %s: %s", answer.Get("error"), answer.Get("error_description"))
 	}
 	f.round.code = answer.Get("code")
 	step.equal("state is what was pushed", f.round.state, answer.Get("state"))
-	step.equal("iss is the issuer", f.Server.Issuer, answer.Get("iss"))
+	if !f.wish.sealed() { // That of a JWT has been looked at.
+		step.equal("iss is the issuer", f.Server.Issuer, answer.Get("iss"))
+	}
 	step.check("the code is too long to guess", len(f.round.code) >= 22, "22 characters or more",
 		fmt.Sprint(len(f.round.code), " characters"))
 	if f.round.code == "" {
@@ -160,7 +180,7 @@ func (f *Authorization) played(ctx context.Context, step *Step) (url.Values, err
 	return answer, err
 }
 
-// answer takes the browser through the pages of a request and reads what it brings back.
+// answer takes the browser through the pages of a request and reads what it brings back, which may be a JWT in response.
 func (f *Authorization) answer(ctx context.Context, r *round, decision string) (did string, answer url.Values, err error) {
 	if _, err = f.browser.Visit(ctx, f.client.AuthorizeURL(r.pushed.RequestURI)); err != nil {
 		return "", nil, err
@@ -169,8 +189,35 @@ func (f *Authorization) answer(ctx context.Context, r *round, decision string) (
 		return did, nil, err
 	}
 	r.accounts = f.browser.Chosen()
-	answer, err = ReadReturn(f.browser.Page.Location, r.redirectURI)
+	answer, err = r.brought(f.browser.Page)
 	return did, answer, err
+}
+
+// brought is what a page takes back to the client.
+func (r *round) brought(page *Page) (url.Values, error) {
+	if !r.wish.sealed() {
+		return ReadReturn(page.Location, r.redirectURI)
+	}
+	compact, err := page.ReadResponse(r.redirectURI)
+	return url.Values{"response": {compact}}, err
+}
+
+// told plays the person's answer to a request, and returns what the client is told of it.
+func (f *Authorization) told(ctx context.Context, r *round, decision string) (url.Values, error) {
+	if _, _, err := f.answer(ctx, r, decision); err != nil {
+		return nil, err
+	}
+	return f.understand(ctx, r, f.browser.Page)
+}
+
+// understand is what the client reads when a page takes the browser back to it.
+func (f *Authorization) understand(ctx context.Context, r *round, page *Page) (url.Values, error) {
+	answer, err := r.brought(page)
+	if err != nil || !r.wish.sealed() {
+		return answer, err
+	}
+	opened, err := f.client.OpenResponse(ctx, answer.Get("response"))
+	return opened.Parameters(), err
 }
 
 // another plays a whole round, up to its code.
@@ -179,7 +226,7 @@ func (f *Authorization) another(ctx context.Context, wanted wish) (*round, error
 	if err != nil {
 		return nil, err
 	}
-	_, answer, err := f.answer(ctx, r, Approve)
+	answer, err := f.told(ctx, r, Approve)
 	r.code = answer.Get("code")
 	return r, err
 }
@@ -219,6 +266,24 @@ func (f *Authorization) granted(step *Step, r *round, token *Token) error {
 		fmt.Sprint(len(token.GrantID), " characters"))
 	step.bears(token, access.Claims)
 	return nil
+}
+
+// again asks for more with a refresh token and looks at what every answer has: the scope, and an access token that can be
+// read. Where the server refuses there is no token.
+func (f *Authorization) again(ctx context.Context, step *Step, name string, request *Request, scope string) (
+	token *Token, access JWT, err error) {
+	exchange, err := f.answered(ctx, step, name, http.StatusOK, "", request)
+	if err != nil || exchange.Status != http.StatusOK {
+		return nil, access, err
+	}
+	if token, err = readToken(exchange); err != nil {
+		return nil, access, err
+	}
+	if access, err = Decode(token.AccessToken); err != nil {
+		return nil, access, fmt.Errorf("the access token is not a JWT: %w", err)
+	}
+	step.scope(scope, token.Scope)
+	return token, access, nil
 }
 
 // bears records whether an access token, or what introspection says of one, names the grant as the token response does.

@@ -76,7 +76,7 @@ func (f *AuthorizationCode) authorizeBadly(ctx context.Context, step *Step) erro
 }
 
 // errorPage visits a URL that must show an error page, to a person who is signed in, if the flow plays one.
-func (f *AuthorizationCode) errorPage(ctx context.Context, step *Step, name, target string) error {
+func (f *Authorization) errorPage(ctx context.Context, step *Step, name, target string) error {
 	browser := f.browser
 	if browser == nil {
 		browser = NewBrowser(f.Server)
@@ -143,12 +143,12 @@ func (f *AuthorizationCode) redeemWithAnotherKey(ctx context.Context, step *Step
 }
 
 // deny presses the other button: the client learns of it, and by whom (RFC 9207).
-func (f *AuthorizationCode) deny(ctx context.Context, step *Step) error {
+func (f *Authorization) deny(ctx context.Context, step *Step) error {
 	r, err := f.begin(ctx, f.wish, playedRedirect)
 	if err != nil {
 		return err
 	}
-	_, answer, err := f.answer(ctx, r, Deny)
+	answer, err := f.told(ctx, r, Deny)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func (c *Callback) receive(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", "default-src 'none'")
 	w.Header().Set("Referrer-Policy", "no-referrer") // The URL of this page has the code.
 	w.Header().Set("Cache-Control", "no-store")
-	if !params.Has("code") && !params.Has("error") {
+	if !params.Has("code") && !params.Has("error") && !params.Has("response") {
 		w.WriteHeader(http.StatusBadRequest)
 		io.WriteString(w, "<!doctype html><html lang=\"en\"><title>authserver try</title><h1>This is no answer</h1>")
 		return

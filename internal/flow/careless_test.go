@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +17,8 @@ import (
 // bends make its answers to good requests wrong too.
 type careless struct {
 	bank
+	identities
+	t            testing.TB
 	issuer       string
 	key          *Key
 	registration map[string]any
@@ -47,7 +50,12 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "POST /token":
 		answer(200, s.token(r))
 	case "POST /par":
-		s.pushed, s.endedBy, s.stopped = r.PostForm, "", false
+		s.pushed, s.endedBy, s.stopped = s.asked(r.PostForm), "", false
+		s.anew = s.pushed.Get("prompt") == "login" && !s.neverAnew
+		if s.pushed == nil {
+			answer(400, map[string]any{"error": "invalid_request"})
+			return
+		}
 		s.terms = "authserver try: " + s.pushed.Get("authorization_details") + `<p>once, 60 days back, <time datetime="` +
 			time.Now().AddDate(0, 0, 30).UTC().Format(time.DateOnly) + `">then</time>, Everyday ***1, Rainy day ***2. To stop: ` + s.issuer + `/connected</p>`
 		answer(201, map[string]any{"request_uri": "urn:ietf:params:oauth:request_uri:secret-request", "expires_in": 90})
@@ -59,16 +67,19 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		token.Claims["active"], token.Claims["token_type"] = true, "DPoP"
 		if media := r.Header.Get("Accept"); media != "application/json" {
 			w.Header().Set("Content-Type", media)
-			signed, _ := Draft{Key: s.key, Alg: "ES256", Header: map[string]any{"alg": "ES256"},
-				Claims: map[string]any{"token_introspection": token.Claims}}.Sign()
-			io.WriteString(w, signed)
+			asks, _ := Decode(r.Form.Get("client_assertion"))
+			io.WriteString(w, s.sign(route, "token-introspection+jwt", map[string]any{"aud": asks.Claim("sub"), "token_introspection": token.Claims}))
 			return
 		}
 		answer(200, token.Claims)
 	case "POST /register", "PUT /register/c1":
+		s.registration = nil
 		json.NewDecoder(r.Body).Decode(&s.registration)
 		s.registration["client_id"], s.registration["registration_access_token"] = "c1", "secret-registration-token"
 		s.registration["registration_client_uri"] = s.issuer + "/register/c1"
+		if s.registration["id_token_signed_response_alg"] != nil {
+			s.sealing = maps.Clone(s.registration)
+		}
 		answer(map[string]int{"POST": 201, "PUT": 200}[r.Method], s.registration)
 	case "GET /register/c1":
 		answer(200, s.registration)
@@ -92,6 +103,7 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		id, ofConsent := strings.CutPrefix(route, "GET /fdx/v6/consents/")
 		switch {
+		case s.identity(w, r, route):
 		case !ofConsent:
 			s.bank.ServeHTTP(w, r)
 		case id != "g1" && s.plainErrors:
@@ -127,13 +139,16 @@ func (s *careless) consent() map[string]any {
 }
 
 func (s *careless) metadata() map[string]any {
-	return map[string]any{"issuer": s.issuer, "token_endpoint": s.issuer + "/token", "jwks_uri": s.issuer + "/jwks",
+	document := map[string]any{"issuer": s.issuer, "token_endpoint": s.issuer + "/token", "jwks_uri": s.issuer + "/jwks",
 		"registration_endpoint": s.issuer + "/register", "introspection_endpoint": s.issuer + "/introspect",
 		"revocation_endpoint":                              s.issuer + "/revoke",
 		"token_endpoint_auth_signing_alg_values_supported": []string{"ES256"}, "dpop_signing_alg_values_supported": []string{"ES256"},
 		"authorization_endpoint": s.issuer + "/authorize", "pushed_authorization_request_endpoint": s.issuer + "/par",
 		"require_pushed_authorization_requests": true, "code_challenge_methods_supported": []string{"S256"},
-		"authorization_response_iss_parameter_supported": true, "authorization_details_types_supported": []string{DetailsType}}
+		"authorization_response_iss_parameter_supported": true, "authorization_details_types_supported": []string{DetailsType},
+		"grant_types_supported": []string{"client_credentials", "authorization_code", "refresh_token"}}
+	maps.Copy(document, s.identityMetadata())
+	return document
 }
 
 // token is a client's own, or alex's.
@@ -153,10 +168,22 @@ func (s *careless) token(r *http.Request) map[string]any {
 			answer["refresh_token"] = "secret-refresh-token"
 		}
 	}
-	answer["scope"] = scope
-	answer["access_token"], _ = Draft{Key: s.key, Alg: "ES256", Header: map[string]any{"alg": "ES256", "typ": "at+jwt", "kid": s.key.ID},
-		Claims: claims}.Sign()
+	answer["scope"], claims["scope"] = scope, scope
+	answer["access_token"] = s.sign("", "at+jwt", claims)
+	if answer["grant_id"] != nil && s.sealing != nil {
+		answer["id_token"] = s.idToken(client, text(answer["access_token"]), r.Form.Get("grant_type") == "refresh_token")
+	}
 	return answer
+}
+
+// sign makes a JWT of the server's own. What bends the JSON of a route bends the claims too.
+func (s *careless) sign(route, typ string, claims map[string]any) string {
+	claims["iss"] = s.issuer
+	if bend := s.bends[route]; bend != nil {
+		bend(claims)
+	}
+	signed, _ := Draft{Key: s.key, Alg: "ES256", Header: map[string]any{"alg": "ES256", "typ": typ, "kid": s.key.ID}, Claims: claims}.Sign()
+	return signed
 }
 
 // ofPerson is what a token request of a person's grant gets: all that it asks for, or else all that was pushed.
@@ -175,7 +202,7 @@ func (s *careless) ofPerson(form url.Values) (Details, string) {
 
 // allow sends every browser back with a code, also after Don't allow.
 func (s *careless) allow(string) string {
-	return withQuery(s.pushed.Get("redirect_uri"), url.Values{"code": {"secret-authorization-code"}, "state": s.pushed["state"], "iss": {s.issuer}})
+	return s.back(url.Values{"code": {"secret-authorization-code"}, "state": s.pushed["state"], "iss": {s.issuer}})
 }
 
 // start runs a careless server, and makes what every flow against it begins with.
@@ -187,7 +214,7 @@ func start(t *testing.T) (*careless, Registrant) {
 	}
 	registrar, resourceServer := *key, *key
 	registrar.ClientID, resourceServer.ClientID = "registrar", "resource-server"
-	server := &careless{key: key, bank: bank{status: http.StatusSeeOther}}
+	server := &careless{t: t, key: key, bank: bank{status: http.StatusSeeOther}}
 	server.leave = server.allow
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
@@ -208,6 +235,17 @@ func failed(report *Report) []string {
 	return names
 }
 
+// skipped are the steps in which nothing was done, and why.
+func skipped(report *Report) map[int]string {
+	why := map[int]string{}
+	for _, step := range report.Steps {
+		if step.Skipped != "" {
+			why[step.Number] = step.Skipped
+		}
+	}
+	return why
+}
+
 // bank imitates the pages of an authorization server that believes everybody: one browser, one request at a time.
 type bank struct {
 	prefix  string // of its cookies
@@ -220,6 +258,7 @@ type bank struct {
 	terms   string                   // that the consent page shows
 	change  func(page string) string // of a page; nil: none
 	stopped bool                     // a person has stopped sharing
+	anew    bool                     // who is signed in signs in again
 
 	unconnected bool // there is no page of connected apps
 	unstoppable bool // it does not do what it should
@@ -237,7 +276,7 @@ func (s *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/authorize":
 		http.SetCookie(w, &http.Cookie{Name: s.prefix + "interaction", Value: "secret-i1", Path: "/", Secure: s.secure, HttpOnly: true})
-		if err == nil {
+		if err == nil && !s.anew {
 			s.redirect(w, "/accounts")
 			return
 		}

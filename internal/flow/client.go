@@ -34,6 +34,22 @@ type Metadata struct {
 	CodeChallengeMethods               []string `json:"code_challenge_methods_supported"`
 	AuthorizationResponseIss           bool     `json:"authorization_response_iss_parameter_supported"`
 	AuthorizationDetailsTypes          []string `json:"authorization_details_types_supported"`
+
+	UserinfoEndpoint   string `json:"userinfo_endpoint"`
+	EndSessionEndpoint string `json:"end_session_endpoint"`
+	ClaimsParameter    bool   `json:"claims_parameter_supported"`
+
+	all map[string]any // members by name
+}
+
+// lists are the values of a member that is an array of strings; none where there is none.
+func (m Metadata) lists(member string) []string {
+	values, _ := m.all[member].([]any)
+	var names []string
+	for _, value := range values {
+		names = append(names, text(value))
+	}
+	return names
 }
 
 // Server is an authorization server as seen from outside. Once discovered it is safe for concurrent use, except that it
@@ -88,6 +104,7 @@ func (s *Server) Discover(ctx context.Context) error {
 	if err := json.Unmarshal([]byte(exchange.ResponseBody), &s.Metadata); err != nil {
 		return fmt.Errorf("the metadata is not JSON as RFC 8414 has it: %w", err)
 	}
+	s.Metadata.all = exchange.JSON()
 	if s.Metadata.Issuer != s.Issuer {
 		return fmt.Errorf("the metadata names another issuer: expected %s, got %s", s.Issuer, s.Metadata.Issuer)
 	}
@@ -265,6 +282,7 @@ type Token struct {
 	Scope        string `json:"scope"`
 	RefreshToken string `json:"refresh_token"` // of a person's grant that outlives the access token
 	GrantID      string `json:"grant_id"`      // of a person's grant, which is the consent's id too
+	IDToken      string `json:"id_token"`      // with the scope openid; encrypted where the client registered that
 
 	Exchange *Exchange `json:"-"`
 }

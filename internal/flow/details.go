@@ -111,6 +111,11 @@ func (d Details) granted(customer string, accounts []string) Details {
 // Details are those that the request of an exchange asks for, or that its answer grants; none where there are none to read.
 func (e *Exchange) Details() (asked, granted Details) {
 	asked, _ = ReadDetails(e.Form().Get("authorization_details"))
+	for _, jwt := range e.JWTs {
+		if jwt.Name == "request" {
+			asked, _ = ReadDetails(jwt.Claim("authorization_details"))
+		}
+	}
 	granted, _ = ReadDetails(text(e.JSON()["authorization_details"]))
 	return asked, granted
 }

@@ -46,16 +46,11 @@ func (p *Page) ReadResponse(redirectURI string) (compact string, err error) {
 // OpenResponse verifies an authorization response that is a JWT (JARM §2.4): it is the server's, for this client, and new.
 // Where it is encrypted, Decrypt opens it first.
 func (c *Client) OpenResponse(ctx context.Context, compact string) (answer JWT, err error) {
-	if strings.Count(compact, ".") == 4 && c.Decrypt != nil {
-		if compact, err = c.Decrypt(compact); err != nil {
-			return answer, err
-		}
-	}
 	keys, err := c.Server.Keys(ctx)
 	if err != nil {
 		return answer, err
 	}
-	if answer, err = Decode(compact); err == nil {
+	if answer, err = c.unseal(compact); err == nil {
 		err = answer.Verify(keys)
 	}
 	if err != nil {

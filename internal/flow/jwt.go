@@ -1,12 +1,15 @@
 package flow
 
 import (
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Draft is a JWT before it is signed.
@@ -79,7 +82,7 @@ func Literal(compact string) Compact {
 
 // JWT is a compact JWS taken apart. Nothing in it is verified.
 type JWT struct {
-	Name    string         `json:"name,omitempty"` // where it travelled: client_assertion, request, DPoP, access_token
+	Name    string         `json:"name,omitempty"` // what it is: client_assertion, request, DPoP, access_token, id_token, …
 	Header  map[string]any `json:"header"`
 	Claims  map[string]any `json:"claims"`
 	JKT     string         `json:"jkt,omitempty"` // thumbprint of header member jwk
@@ -156,6 +159,23 @@ func text(value any) string {
 		return fmt.Sprint(value)
 	}
 	return string(encoded)
+}
+
+// time is a claim that is a number of seconds since 1970 (RFC 7519 §2); without one it is 1970.
+func (j JWT) time(name string) time.Time {
+	seconds, _ := strconv.ParseFloat(j.Claim(name), 64)
+	return time.Unix(int64(seconds), 0)
+}
+
+// halfHash is at_hash of an access token: the left half of its hash, by the hash of the algorithm that signs the ID token
+// (OpenID Connect Core §3.1.3.6). That of Ed25519 is SHA-512 (RFC 8032 §5.1).
+func halfHash(alg, token string) string {
+	if alg == "EdDSA" || alg == "Ed25519" {
+		sum := sha512.Sum512([]byte(token))
+		return encode64(sum[:sha512.Size/2])
+	}
+	sum := sha256.Sum256([]byte(token))
+	return encode64(sum[:sha256.Size/2])
 }
 
 // Lifetime is exp - iat in seconds, or 0 when either is missing.

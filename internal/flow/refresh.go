@@ -2,7 +2,6 @@ package flow
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 )
@@ -25,7 +24,7 @@ func (f *Refresh) Run(ctx context.Context) (*Report, error) {
 	return play(ctx, f.Server, "refresh", []stage{
 		{"discover", f.discover},
 		{"registrar token", f.askRegistrarToken},
-		{"register 2 clients", f.register},
+		{"register clients", f.register},
 		{"push the request", f.push},
 		{"authorize", f.authorize},
 		{"redeem the code", f.redeem},
@@ -82,23 +81,10 @@ func (f *Refresh) refresh(ctx context.Context, step *Step) error {
 
 // turn refreshes once more and looks at the answer: the scope, the refresh token, and the key that the token is bound to.
 func (f *Refresh) turn(ctx context.Context, step *Step, name string, request *Request, key *Key, scope string) error {
-	exchange, err := f.Server.Do(ctx, request)
-	if err != nil {
+	token, access, err := f.again(ctx, step, name, request, scope)
+	if err != nil || token == nil {
 		return err
 	}
-	step.judged(name, exchange, http.StatusOK, "")
-	if exchange.Status != http.StatusOK {
-		return nil
-	}
-	token, err := readToken(exchange)
-	if err != nil {
-		return err
-	}
-	access, err := Decode(token.AccessToken)
-	if err != nil {
-		return fmt.Errorf("the access token is not a JWT: %w", err)
-	}
-	step.scope(scope, token.Scope)
 	step.equal("the refresh token is the same as before", "the same", compare(f.token.RefreshToken, token.RefreshToken))
 	step.equal("cnf.jkt is the thumbprint of the proof's key", key.Thumbprint(), Confirmation(access.Claims))
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -30,17 +31,19 @@ type Step struct {
 	Skipped   string      `json:"skipped,omitempty"` // why nothing was done
 	Did       string      `json:"did,omitempty"`     // what a person did, where the Exchanges would not say it
 	Exchanges []*Exchange `json:"exchanges,omitempty"`
+	JWTs      []JWT       `json:"jwts,omitempty"` // answers that are JWTs, decrypted where they were encrypted
 	Checks    []Check     `json:"checks,omitempty"`
 }
 
 // Report is what a flow did and found.
 type Report struct {
-	Flow     string        `json:"flow"`
-	Issuer   string        `json:"issuer"`
-	Passed   int           `json:"passed"`
-	Failed   int           `json:"failed"`
-	Duration time.Duration `json:"duration_ns"`
-	Steps    []*Step       `json:"steps"`
+	Flow       string        `json:"flow"`
+	Issuer     string        `json:"issuer"`
+	NotOffered string        `json:"not_offered,omitempty"` // why the flow was not played
+	Passed     int           `json:"passed"`
+	Failed     int           `json:"failed"`
+	Duration   time.Duration `json:"duration_ns"`
+	Steps      []*Step       `json:"steps"`
 }
 
 // check records a finding.
@@ -53,10 +56,15 @@ func (s *Step) equal(name, expected string, got any) {
 	s.check(name, text(got) == expected, expected, text(got))
 }
 
-// scope records whether a scope is the one that was asked for; order means nothing (RFC 6749 §3.3).
+// scope records whether a scope is the one that was asked for.
 func (s *Step) scope(asked, got string) {
+	s.check("scope is what was asked for", sameScope(asked, got), asked, got)
+}
+
+// sameScope compares scopes, in which order means nothing (RFC 6749 §3.3).
+func sameScope(a, b string) bool {
 	sorted := func(scope string) []string { return slices.Sorted(slices.Values(strings.Fields(scope))) }
-	s.check("scope is what was asked for", slices.Equal(sorted(asked), sorted(got)), asked, got)
+	return slices.Equal(sorted(a), sorted(b))
 }
 
 // answers records whether an exchange had the expected status and, when code is not empty, the expected error.
@@ -163,8 +171,8 @@ func play(ctx context.Context, server *Server, name string, stages []stage, done
 
 // What must not be shown: parameters of requests, redirects and forms, and members of answers.
 var (
-	secretParameters = []string{"client_assertion", "client_secret", "code", "code_verifier", "form_token", "password",
-		"refresh_token", "request", "request_uri", "response", "token"}
+	secretParameters = []string{"client_assertion", "client_secret", "code", "code_verifier", "form_token", "id_token_hint",
+		"password", "refresh_token", "request", "request_uri", "response", "token"}
 	secretMembers = []string{"access_token", "client_secret", "id_token", "refresh_token", "registration_access_token", "request_uri"}
 )
 
@@ -194,13 +202,26 @@ func (s *Step) Redacted() *Step {
 		e.URL = secrets.Replace(e.URL)
 		e.RequestHeader, e.ResponseHeader = replaceAll(secrets, e.RequestHeader), replaceAll(secrets, e.ResponseHeader)
 		e.RequestBody, e.ResponseBody = secrets.Replace(e.RequestBody), secrets.Replace(e.ResponseBody)
-		e.JWTs = slices.Clone(e.JWTs)
-		for i := range e.JWTs {
-			e.JWTs[i].Compact = ""
-		}
+		e.JWTs = redactedJWTs(e.JWTs)
 		redacted.Exchanges[i] = &e
 	}
+	redacted.JWTs = redactedJWTs(s.JWTs)
 	return &redacted
+}
+
+// redactedJWTs are JWTs of which nothing can be used again: what a request object or an answer says may be a secret itself.
+func redactedJWTs(jwts []JWT) []JWT {
+	redacted := slices.Clone(jwts)
+	for i := range redacted {
+		j := &redacted[i]
+		j.Compact, j.Claims = "", maps.Clone(j.Claims)
+		for _, name := range secretParameters {
+			if _, said := j.Claims[name]; said {
+				j.Claims[name] = "<" + name + ">"
+			}
+		}
+	}
+	return redacted
 }
 
 // secrets pairs each secret of the step, as it is written in texts, URLs and pages, with its placeholder.

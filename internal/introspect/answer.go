@@ -78,10 +78,8 @@ func (e *Endpoint) answer(w http.ResponseWriter, into *response.Envelope, caller
 	if err != nil {
 		return err
 	}
-	oauth.NoStore(w)
-	w.Header().Set("Content-Type", "application/"+typJWT)
-	_, err = w.Write([]byte(sealed))
-	return err
+	oauth.WriteJWT(w, "application/"+typJWT, sealed)
+	return nil
 }
 
 // acceptsJWT tells whether the Accept header names the JWT form (RFC 9701 §4).

@@ -1,5 +1,5 @@
 // Package oauth is the vocabulary of the protocol: error codes and reasons, the one Error, the reader of request bodies,
-// the writer of JSON, and the adaptor through which every handler answers.
+// the writer of JSON and of JWTs, and the adaptor through which every handler answers.
 //
 // A handler returns its refusal; Pages.Serve writes it. So the status follows from the code in one table, the
 // description stays inside the RFC's character set in one place, and nothing that was not meant for the public (the

@@ -46,7 +46,7 @@ var reasons = []Explanation{
 	{AssertionType, InvalidClient, 0, "client_assertion_type is not the one of JWT assertions.", "Send urn:ietf:params:oauth:client-assertion-type:jwt-bearer."},
 	{AssertionMalformed, InvalidClient, 0, "client_assertion is not one compact JWS with a strict JSON payload.", "Send header.payload.signature, each part base64url without padding, no member twice, and no header that changes the meaning of the signature."},
 	{AssertionAlg, InvalidClient, 0, "The assertion is signed with an algorithm that this server does not offer.", "Sign with PS256, ES256 or EdDSA."},
-	{AssertionTyp, InvalidClient, 0, "The assertion's typ header names another kind of JWT.", "Leave typ out, or send JWT or client-authentication+jwt."},
+	{AssertionTyp, InvalidClient, 0, "The assertion's typ header names another kind of JWT, or it holds response_type, as a request object does (RFC 9101, 10.8).", "Leave typ out, or send JWT or client-authentication+jwt; and sign an assertion of its own for every request."},
 	{AssertionSubject, InvalidClient, 0, "iss and sub are not both the client_id.", "Set iss and sub to the client_id, as strings."},
 	{AssertionClientID, InvalidClient, 0, "The client_id parameter is not the assertion's sub.", "Send the same client_id in both places, or leave the parameter out."},
 	{AssertionAudience, InvalidClient, 0, "aud is not the issuer (FAPI 2.0 Security Profile, 5.3.2.1).", "Set aud to the issuer of the metadata document, as one string, byte by byte; not an endpoint's URL, not an array."},

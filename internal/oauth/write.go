@@ -155,6 +155,13 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write([]byte(b.String()))
 }
 
+// WriteJWT writes a token of this media type as an answer that no cache keeps. Whoever has hung up by then is told no more.
+func WriteJWT(w http.ResponseWriter, mediaType, token string) {
+	NoStore(w)
+	w.Header().Set("Content-Type", mediaType)
+	_, _ = w.Write([]byte(token))
+}
+
 // InteractionID is the x-fapi-interaction-id of a response, by which support finds its request.
 func InteractionID(w http.ResponseWriter) string { return w.Header().Get("X-Fapi-Interaction-Id") }
 

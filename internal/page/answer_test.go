@@ -17,7 +17,7 @@ import (
 // by the one script that the policy lets run.
 func TestAnswer(t *testing.T) {
 	for _, l := range page.Languages() {
-		response := write(t, l, sights()["answer"], "https:")
+		response := write(t, l, sights()["answer"], "https:", "https://evil.example")
 		policy, d := response.Header.Get("Content-Security-Policy"), read(t, response)
 		scripts, forms := d.elements(atom.Script), d.elements(atom.Form)
 		if len(scripts) != 1 || len(scripts[0].Attr) != 0 || len(forms) != 1 {
@@ -25,7 +25,7 @@ func TestAnswer(t *testing.T) {
 		}
 		hash := sha256.Sum256([]byte(scripts[0].FirstChild.Data))
 		want := "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'sha256-" +
-			base64.StdEncoding.EncodeToString(hash[:]) + "'; form-action https:; base-uri 'none'; frame-ancestors 'none'"
+			base64.StdEncoding.EncodeToString(hash[:]) + "'; form-action https://budget-buddy.example; base-uri 'none'; frame-ancestors 'none'"
 		if diff := cmp.Diff(want, policy); diff != "" {
 			t.Error(diff)
 		}
@@ -54,11 +54,25 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// TestAnswerNowhere: without a place that the policy has words for, the form leads nowhere: an empty list is none.
-func TestAnswerNowhere(t *testing.T) {
-	for _, target := range []string{"", "javascript:", "https://a; script-src *"} {
-		policy := write(t, "en", sights()["answer"], target).Header.Get("Content-Security-Policy")
-		if !strings.Contains(policy, "; form-action ; base-uri") || strings.Count(policy, "script-src") != 1 {
+// TestAnswerOrigin: the policy lets the form go to the origin of its target and nowhere else, whatever else it is given; where
+// it has no words for that, to the scheme; and for no target to nowhere: an empty list is none.
+func TestAnswerOrigin(t *testing.T) {
+	for target, want := range map[string]string{
+		"https://client.example/cb?a=https://evil.example": "https://client.example",
+		"https://client.example:8443":                      "https://client.example:8443",
+		"https://evil.example@client.example/cb":           "https://client.example",
+		"http://127.0.0.1:8000/cb":                         "http://127.0.0.1:8000",
+		"http://[::1]:8000/cb":                             "http:",
+		"https://my_client.example/cb":                     "https:",
+		"https://a; script-src *":                          "",
+		"https://a;script-src/":                            "https:",
+		"javascript:alert(1)":                              "",
+		"//evil.example":                                   "",
+		"":                                                 "",
+	} {
+		answer := page.Answer{Target: target, Response: "a JWT"}
+		policy := write(t, "en", answer, "https:", "https://evil.example").Header.Get("Content-Security-Policy")
+		if !strings.Contains(policy, "; form-action "+want+"; base-uri") || strings.Count(policy, "script-src") != 1 {
 			t.Errorf("%q: %s", target, policy)
 		}
 	}
@@ -70,7 +84,7 @@ func TestAnswerTargets(t *testing.T) {
 		"https://c.example/cb?a=1&b=%27%22", "https://c.example/o'brien/(x)?q='\"><script>alert(1)</script>",
 		"http://127.0.0.1:49152/cb", "http://[::1]:1/cb", "https://c.example/cb?a=1&amp;b=2&copy=3",
 	} {
-		d := read(t, write(t, "en", page.Answer{Target: target, Response: `"><b>`}, "https:"))
+		d := read(t, write(t, "en", page.Answer{Target: target, Response: `"><b>`}))
 		if action := attribute(d.elements(atom.Form)[0], "action"); action != target {
 			t.Errorf("%s became %s", target, action)
 		}
@@ -81,7 +95,7 @@ func TestAnswerTargets(t *testing.T) {
 	for _, target := range []string{
 		"javascript:alert(1)", "data:text/html,x", "vbscript:x", "//evil.example", " https://c.example", "",
 	} {
-		d := read(t, write(t, "en", page.Answer{Target: target}, "https:"))
+		d := read(t, write(t, "en", page.Answer{Target: target}))
 		if action := attribute(d.elements(atom.Form)[0], "action"); action != "" {
 			t.Errorf("%s became %s", target, action)
 		}

@@ -2,6 +2,7 @@ package page
 
 import (
 	"html/template"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -184,6 +185,19 @@ func (a Answer) Action() template.HTMLAttr {
 		return `action=""`
 	}
 	return template.HTMLAttr(`action="` + template.HTMLEscapeString(a.Target) + `"`)
+}
+
+// origin is what the policy says of Target: the one place that the answer may go to. It has no words for some hosts (a literal
+// IPv6 address, an underscore), of which it names the scheme.
+func (a Answer) origin() string {
+	u, err := url.Parse(a.Target)
+	switch {
+	case err != nil:
+		return ""
+	case origins.MatchString(u.Scheme + "://" + u.Host):
+		return u.Scheme + "://" + u.Host
+	}
+	return u.Scheme + ":"
 }
 
 // Onward is Again where it is a path on this server.

@@ -141,7 +141,8 @@ func (p *Pages) parse(l Language) error {
 }
 
 // Write answers with a page. formAction are the origins, or schemes (https:), that the answer to its form may redirect to,
-// hop by hop: Chromium holds every redirect behind a form against the policy. What is neither is left out.
+// hop by hop: Chromium holds every redirect behind a form against the policy. What is neither is left out. Answer needs none:
+// its form goes to its Target's origin alone.
 func (p *Pages) Write(w http.ResponseWriter, l Language, status int, m Model, formAction ...string) {
 	if !slices.Contains(languages, l) {
 		l = languages[0]
@@ -174,8 +175,8 @@ func (p *Pages) view(l Language, m Model) view {
 // away from this server.
 func policy(m Model, formAction []string) string {
 	script, targets := "", []string{"'self'"}
-	if _, leaves := m.(Answer); leaves {
-		script, targets = "; script-src '"+hashOf(submit)+"'", nil
+	if a, leaves := m.(Answer); leaves {
+		script, targets, formAction = "; script-src '"+hashOf(submit)+"'", nil, []string{a.origin()}
 	}
 	for _, origin := range formAction {
 		if origins.MatchString(origin) {

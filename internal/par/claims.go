@@ -12,14 +12,18 @@ import (
 
 // readWhom reads whom the client means and what must be true of the authentication: id_token_hint, and of the claims
 // parameter the claims of the ID token that bind this server (OpenID Connect Core §3.1.2.2, §5.5.1). All others are
-// voluntary, and this server has no more to say of a person than it says anyway.
+// voluntary, and this server has no more to say of a person than it says anyway. Registered acr values are for requests that
+// ask for none.
 func (e *Endpoint) readWhom(p *grant.Pushed, c client.Client, form oauth.Form) error {
 	demanded, err := claimsOf(form.Get("claims"))
 	if err != nil {
 		return err
 	}
-	if err := demanded.narrow(p, form.Get("acr_values") != ""); err != nil {
+	if err := demanded.narrow(p); err != nil {
 		return err
+	}
+	if len(p.ACRValues) == 0 {
+		p.ACRValues = c.Metadata.DefaultACRValues
 	}
 	hint := form.Get("id_token_hint")
 	if hint == "" {
@@ -45,14 +49,14 @@ type demands struct {
 	subject string   // "": anybody
 }
 
-// narrow has a request demand that. acr_values of the request itself hold too; registered ones are for requests without.
-func (d demands) narrow(p *grant.Pushed, requested bool) error {
+// narrow has a request demand that, within what its acr_values ask for.
+func (d demands) narrow(p *grant.Pushed) error {
 	p.Subject = d.subject
 	if d.acr == nil {
 		return nil
 	}
 	both := d.acr
-	if requested {
+	if len(p.ACRValues) > 0 {
 		both = slices.DeleteFunc(slices.Clone(p.ACRValues), func(acr string) bool { return !slices.Contains(d.acr, acr) })
 	}
 	if len(both) == 0 {

@@ -76,6 +76,8 @@ func TestWhom(t *testing.T) {
 		"more than what is registered": {byDefault, "", acr(`{"essential":true,"value":"high"}`), "", whom{[]string{"high"}, ""}},
 		"with acr_values, what is in both": {recipient(), "", acr(`{"essential":true,"values":["high","higher"]}`), "low higher high",
 			whom{[]string{"higher", "high"}, ""}},
+		"more than what is registered, beside no acr_values": {byDefault, "", acr(`{"essential":true,"value":"high"}`), " ",
+			whom{[]string{"high"}, ""}},
 		"a voluntary acr":   {recipient(), "", acr(`{"values":["high"]}`), "low", whom{[]string{"low"}, ""}},
 		"null":              {recipient(), "", `{"id_token":{"acr":null},"userinfo":null}`, "low", whom{[]string{"low"}, ""}},
 		"nobody knows them": {recipient(), "", `{"id_token":{"shoe_size":{"essential":true,"value":44}},"userinfo":{"name":null,"sub":{"value":"_kim"}}}`, "", whom{}},

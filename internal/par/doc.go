@@ -13,7 +13,8 @@
 // A request object (RFC 9101, FAPI 2.0 Message Signing §5.3.1) passes the door of package jose, is verified with the keys
 // that verify the client's assertions, and only then read. Each parameter has the JSON type there that its RFC gives it;
 // after that it is judged like one of a form. Beside an object counts, of a client that need not sign its requests, only
-// authorization_details, and only when the object has none: clients of FDX send it so.
+// authorization_details, and only when the object has none: clients of FDX send it so. A scope beside an object that has none
+// is refused: ignored it would become all that is registered.
 //
 // Decided: an object may come twice. Every push proves its client anew by an assertion that is good once, and only the
 // client that signed the object can push it, so that a jti would keep nobody out (RFC 9101 leaves it to the server).

@@ -236,6 +236,8 @@ func TestPushWithoutKey(t *testing.T) {
 	r.Assertion = flow.Literal(assertion)
 	r.Form.Set("scope", "openid fdx:accountbasic:read")
 	b.send(r, "400 invalid_request", oauth.EncryptionKeyMissing)
+	r.Form.Set("response_mode", "jwt") // which needs no key
+	b.send(r, "400 invalid_request", oauth.EncryptionKeyMissing)
 	if len(b.spent) != 0 || b.pushes != 0 {
 		t.Errorf("%d uses spent, %d pushes counted", len(b.spent), b.pushes)
 	}

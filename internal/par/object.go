@@ -64,7 +64,12 @@ func (e *Endpoint) open(ctx context.Context, c client.Client, object string, for
 	if !claims.Has("authorization_details") && !c.Metadata.RequireSignedRequestObject {
 		values["authorization_details"] = form.All("authorization_details")
 	}
-	return oauth.FormOf(values)
+	opened, err = oauth.FormOf(values)
+	if err == nil && opened.Get("scope") == "" && form.Get("scope") != "" {
+		// Without scope the object asks for all that is registered, which whoever wrote one beside it did not mean.
+		err = oauth.Refuse(oauth.ParameterMissing, "scope is missing in the request object; beside it scope does not count")
+	}
+	return opened, err
 }
 
 // refuse is the refusal of a request object, which begins with its path.

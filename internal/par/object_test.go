@@ -123,6 +123,8 @@ func TestObjectAccepted(t *testing.T) {
 		"no iat, no jti":                  {flow.DropClaim("iat"), flow.DropClaim("jti")},
 		"members that nobody knows": {flow.SetClaim("registration", 1), flow.SetClaim("grant_type", []int{}),
 			flow.SetClaim("display", nil)},
+		"JAR-07 max_age of 0":              {flow.SetClaim("max_age", 0)},
+		"JAR-07 max_age of 9":              {flow.SetClaim("max_age", 9)},
 		"JAR-04 nbf in 8 s":                {lives(8, 60)},
 		"JAR-04 nbf and iat in 10 s":       {lives(10, 60), flow.SetClaim("iat", in(10))},
 		"PR-27 exp - nbf = 59 min":         {lives(-60, 58*60)},
@@ -235,6 +237,8 @@ func TestObjectRefused(t *testing.T) {
 		{"GEN-17 iat as a string", oauth.RequestObjectNotYet, b.object(set("iat", "now"))},
 
 		{"JAR-07 max_age as a string", oauth.RequestObjectMember, b.object(set("max_age", "300"))},
+		{"JAR-07 null for a max_age", oauth.RequestObjectMember, b.object(set("max_age", nil))},
+		{"JAR-07 true for a max_age", oauth.RequestObjectMember, b.object(set("max_age", true))},
 		{"JAR-07 details as a string", oauth.RequestObjectMember, b.object(set("authorization_details", asked))},
 		{"JAR-07 details as an object", oauth.RequestObjectMember, b.object(
 			set("authorization_details", map[string]string{"type": "fdx_v1.0"}))},
@@ -288,6 +292,13 @@ func TestObjectAlone(t *testing.T) {
 			r := b.SignedPushRequest(inside, flow.DropClaim(name))
 			r.Form.Set(name, inside.Get(name))
 			b.send(r, "400 invalid_request", oauth.ParameterMissing)
+		}
+		for _, edit := range []flow.Edit{flow.DropClaim("scope"), flow.SetClaim("scope", "")} {
+			b.send(b.SignedPushRequest(inside, edit), "201", "") // for all that is registered
+			b.one()
+			r = b.SignedPushRequest(inside, edit)
+			r.Form.Set("scope", "fdx:accountbasic:read")
+			b.send(r, "400 invalid_request", oauth.ParameterMissing) // PR-29
 		}
 		r = b.SignedPushRequest(inside)
 		r.Form.Set("request_uri", grant.RequestURI+"x")

@@ -161,13 +161,8 @@ func readOpenID(p *grant.Pushed, c client.Client, form oauth.Form) (err error) {
 	if err = checkPrompt(p.Prompt); err != nil {
 		return err
 	}
-	if p.MaxAge, err = maxAgeOf(form.Get("max_age"), c.Metadata.DefaultMaxAge); err != nil {
-		return err
-	}
-	if len(p.ACRValues) == 0 {
-		p.ACRValues = c.Metadata.DefaultACRValues
-	}
-	return nil
+	p.MaxAge, err = maxAgeOf(form.Get("max_age"), c.Metadata.DefaultMaxAge)
+	return err
 }
 
 // words are the values of a parameter that is a list with spaces between, and nothing else; nil when there are none.

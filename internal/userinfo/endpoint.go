@@ -59,13 +59,14 @@ func (e *Endpoint) Userinfo(w http.ResponseWriter, r *http.Request) error {
 	return e.answer(w, envelope, token)
 }
 
-// checkBody refuses a second access token in the form of a POST (RFC 6750 §2, FAPI 2.0 Security Profile §5.3.4-2).
+// checkBody refuses a second access token in the form of a POST, also in one that is malformed behind it (RFC 6750 §2, FAPI 2.0
+// Security Profile §5.3.4-2).
 func checkBody(r *http.Request) error {
 	body, err := oauth.ReadBody(r)
 	if err != nil {
 		return err
 	}
-	if form, err := url.ParseQuery(string(body)); err == nil && form.Has("access_token") {
+	if form, _ := url.ParseQuery(string(body)); form.Has("access_token") {
 		return oauth.Refuse(oauth.ParameterRepeated,
 			"access_token stood in the body too; send it in the Authorization header alone")
 	}
@@ -92,8 +93,6 @@ func (e *Endpoint) answer(w http.ResponseWriter, into *response.Envelope, token 
 	if err != nil {
 		return err
 	}
-	oauth.NoStore(w)
-	w.Header().Set("Content-Type", "application/jwt")
-	_, err = w.Write([]byte(sealed))
-	return err
+	oauth.WriteJWT(w, "application/jwt", sealed)
+	return nil
 }

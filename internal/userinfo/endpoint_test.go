@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -256,13 +257,15 @@ func TestRefused(t *testing.T) {
 		}, 400, "invalid_request"},
 		"in the body alone":   {nil, "access_token=eyJ", func(r *http.Request) { r.Header.Del("Authorization") }, 401, ""},
 		"in the body as well": {nil, "access_token=eyJ", nothing, 400, "invalid_request"},
+		"in a malformed body": {nil, "access_token=eyJ&%zz;", nothing, 400, "invalid_request"},
+		"a long body":         {nil, "a=b", func(r *http.Request) { r.Body = http.MaxBytesReader(nil, r.Body, 2) }, 413, "invalid_request"},
 		"a proof for GET":     {nil, "a=b", func(r *http.Request) { r.Method = http.MethodGet }, 401, "invalid_dpop_proof"},
 	} {
 		r := newRoom(t)
 		w := r.ask(r.token(test.token), test.body, test.edit)
 		challenge := w.Header().Get("WWW-Authenticate")
 		if w.Code != test.status || test.error != "" && !strings.Contains(w.Body.String(), `"error":"`+test.error+`"`) || r.store.spent != 0 ||
-			strings.Contains(w.Body.String(), "_alex") || w.Code != 400 && !strings.HasPrefix(challenge, "DPoP ") ||
+			strings.Contains(w.Body.String(), "_alex") || (w.Code == 401 || w.Code == 403) && !strings.HasPrefix(challenge, "DPoP ") ||
 			w.Code == 403 && !strings.Contains(challenge, `scope="openid"`) {
 			t.Errorf("%s: %d, %d spent, %q, %s", name, w.Code, r.store.spent, challenge, w.Body)
 		}
@@ -275,5 +278,36 @@ func TestRefused(t *testing.T) {
 	r.store.client.ID = "c2"
 	if w := r.ask(r.token(nil), ""); w.Code != 401 || !strings.Contains(w.Body.String(), "token_revoked") {
 		t.Errorf("of a client that is gone: %d %s", w.Code, w.Body)
+	}
+}
+
+// gone is a client that has hung up.
+type gone struct{ *httptest.ResponseRecorder }
+
+func (gone) Write([]byte) (int, error) { return 0, errors.New("the connection is closed") }
+
+// TestHungUp: whoever does not wait for the answer is no failure of this server, in whichever form the answer comes.
+func TestHungUp(t *testing.T) {
+	for name, edit := range map[string]func(*client.Metadata){"JSON": func(*client.Metadata) {}, "signed": encrypted} {
+		r := newRoom(t, edit)
+		var err error
+		r.ask(r.token(nil), "", func(request *http.Request) { err = r.Userinfo(gone{httptest.NewRecorder()}, request) })
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// mute is a signer without a key.
+type mute struct{}
+
+func (mute) Sign(jose.Alg, string, any) (string, error) { return "", errors.New("no key") }
+
+// TestNothingIsSaid: what cannot be signed is not told in another way.
+func TestNothingIsSaid(t *testing.T) {
+	r := newRoom(t, encrypted)
+	r.Sealer.Signer = mute{}
+	if w := r.ask(r.token(nil), ""); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "_alex") {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
