@@ -154,7 +154,7 @@ func TestDevTLS(t *testing.T) {
 	if code != 0 || !strings.Contains(stdout, "https://localhost:"+alias+"/oauth2/token") {
 		t.Errorf("%q: code %d: %s%s", args, code, stdout, stderr)
 	}
-	code, stdout, stderr = program(t, nil, "doctor", "--state", state, "--timeout", "60s")
+	code, stdout, stderr = program(t, nil, "doctor", "--state", state, "--mtls-listen", "127.0.0.1:"+alias, "--timeout", "60s")
 	if code != 0 {
 		t.Errorf("doctor: code %d: %s%s", code, stdout, stderr)
 	}
