@@ -49,7 +49,7 @@ const (
 	_ = uint64(replay.MaxAhead - issuer.MaxLifetime)
 	_ = uint64(client.MaxTokenLifetime - issuer.MaxTokenLifetime)
 	_ = uint64(replay.MaxAhead - tokenLifetime)
-	_ = uint64(replay.MaxAhead - client.MaxTokenLifetime)
+	_ = uint64(replay.MaxAhead - client.MaxCertifiedLifetime)
 	_ = uint64(replay.MaxBehind - grant.InteractionStep)
 )
 
@@ -57,7 +57,7 @@ const (
 // clocks that are as far apart as they may be; numbers that break this do not compile.
 const (
 	_ = uint64(keys.PublishBefore - keys.MaxAge - keys.RefreshEvery - 2*clockLimit)
-	_ = uint64(keys.KeepAfter - client.MaxTokenLifetime - keys.RefreshEvery - 2*clockLimit)
+	_ = uint64(keys.KeepAfter - client.MaxCertifiedLifetime - keys.RefreshEvery - 2*clockLimit)
 	_ = uint64(keys.KeepAfter - idtoken.Lifetime - keys.RefreshEvery - 2*clockLimit)
 )
 

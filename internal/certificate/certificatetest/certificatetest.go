@@ -20,7 +20,9 @@ import (
 type Edit func(*x509.Certificate)
 
 // Named gives a certificate a common name, and nothing else in its subject.
-func Named(cn string) Edit { return func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: cn} } }
+func Named(cn string) Edit {
+	return func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: cn} }
+}
 
 // Authority signs certificates.
 type Authority struct {
