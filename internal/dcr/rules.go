@@ -2,6 +2,7 @@ package dcr
 
 import (
 	"slices"
+	"strings"
 
 	"authserver/internal/certificate"
 	"authserver/internal/client"
@@ -12,9 +13,9 @@ import (
 
 // Rules say which metadata this deployment takes.
 type Rules struct {
-	Scopes    []string // all that this server knows
-	Vetting   client.Vetting
-	MutualTLS bool // it is offered
+	Scopes             []string // all that this server knows
+	Vetting            client.Vetting
+	CertificateMethods []string // of client authentication that are offered; empty: no client can show a certificate
 }
 
 // The values that are registered today. Metadata lists only what exists; registration already takes what later
@@ -188,16 +189,17 @@ func (rules Rules) settle(m *client.Metadata) error {
 func (rules Rules) checkCertificate(m *client.Metadata) error {
 	subjects := len(m.RegisteredSubjects())
 	switch method := m.TokenEndpointAuthMethod; {
-	case !rules.MutualTLS && method != client.PrivateKeyJWT:
-		return oauth.Refuse(oauth.MetadataMember, "token_endpoint_auth_method must be %s: this server does not offer mutual TLS", client.PrivateKeyJWT)
-	case !rules.MutualTLS && m.CertificateBoundTokens:
+	case method != client.PrivateKeyJWT && !slices.Contains(rules.CertificateMethods, method):
+		return oauth.Refuse(oauth.MetadataMember, "token_endpoint_auth_method must be one of %s: this server does not offer %s",
+			strings.Join(append([]string{client.PrivateKeyJWT}, rules.CertificateMethods...), ", "), method)
+	case m.CertificateBoundTokens && len(rules.CertificateMethods) == 0:
 		return oauth.Refuse(oauth.MetadataMember,
 			"tls_client_certificate_bound_access_tokens must be false: this server does not offer mutual TLS")
 	case method == client.TLSClientAuth && subjects != 1:
 		return oauth.Refuse(oauth.MetadataContradicts, "%s needs exactly one of tls_client_auth_subject_dn, tls_client_auth_san_dns, "+
 			"tls_client_auth_san_uri, tls_client_auth_san_ip and tls_client_auth_san_email; received %d", method, subjects)
 	case method != client.TLSClientAuth && subjects > 0:
-		return oauth.Refuse(oauth.MetadataContradicts, "a member tls_client_auth_subject_dn or tls_client_auth_san_… is for %s alone",
+		return oauth.Refuse(oauth.MetadataContradicts, "tls_client_auth_subject_dn and the members tls_client_auth_san_ are for %s alone",
 			client.TLSClientAuth)
 	}
 	return nil
