@@ -49,7 +49,7 @@ const (
 	_ = uint64(replay.MaxAhead - issuer.MaxLifetime)
 	_ = uint64(client.MaxTokenLifetime - issuer.MaxTokenLifetime)
 	_ = uint64(replay.MaxAhead - tokenLifetime)
-	_ = uint64(replay.MaxAhead - client.MaxTokenLifetime)
+	_ = uint64(replay.MaxAhead - client.MaxCertifiedLifetime)
 	_ = uint64(replay.MaxBehind - grant.InteractionStep)
 )
 
@@ -57,7 +57,7 @@ const (
 // clocks that are as far apart as they may be; numbers that break this do not compile.
 const (
 	_ = uint64(keys.PublishBefore - keys.MaxAge - keys.RefreshEvery - 2*clockLimit)
-	_ = uint64(keys.KeepAfter - client.MaxTokenLifetime - keys.RefreshEvery - 2*clockLimit)
+	_ = uint64(keys.KeepAfter - client.MaxCertifiedLifetime - keys.RefreshEvery - 2*clockLimit)
 	_ = uint64(keys.KeepAfter - idtoken.Lifetime - keys.RefreshEvery - 2*clockLimit)
 )
 
@@ -114,6 +114,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		Issuer:         c.issuer,
 		Origins:        origins,
 		TokenEndpoints: []string{c.issuer + "/oauth2/token", c.issuer + "/oauth/token"},
+		Anchors:        vouchers,
 		Records:        client.NewRecords(st, st),
 		KeySets:        client.NewKeySets(client.NewFetcher(c.vetting), st.SaveKeySet, a.metrics, log, now),
 	}
@@ -127,7 +128,8 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 	}
 	sealer := response.Sealer{Signer: signing, Keys: clients.KeySets}
 	a.guard = resource.Guard{
-		Origins: origins, Audiences: append([]string{c.issuer}, c.resources...), Tokens: tokens, Proofs: proofs, Store: st,
+		Origins: origins, MutualTLS: vouchers != nil, Audiences: append([]string{c.issuer}, c.resources...), Tokens: tokens,
+		Proofs: proofs, Store: st,
 	}
 	a.server = &server.Server{
 		Issuer: c.issuer,
@@ -135,7 +137,8 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		Keys:   signing,
 		Registration: &dcr.Endpoint{
 			URL: c.forMachines() + "/fdx/v6/register", Gate: c.gate, InitialAccessToken: c.initialAccessToken,
-			Rules: dcr.Rules{Scopes: c.scopes, Vetting: c.vetting}, Guard: a.guard, Store: st, Now: now,
+			Rules: dcr.Rules{Scopes: c.scopes, Vetting: c.vetting, CertificateMethods: c.mtls.methods()},
+			Guard: a.guard, Store: st, Now: now,
 			Attempts: server.NewLimit(c.registrationLimit),
 		},
 		Token: &token.Endpoint{

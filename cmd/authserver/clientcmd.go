@@ -78,7 +78,9 @@ type judgingTarget struct {
 // openRegistry returns a registry with the rules of registration.
 func (t judgingTarget) openRegistry(ctx context.Context, out *streams, src *sources) (*registry, error) {
 	u := &understanding{problems: src.problems}
-	rules := dcr.Rules{Scopes: u.scopes(t.Metadata.Scopes)}
+	// What serve offers of mutual TLS its own settings say; the operator may prepare a client for it.
+	rules := dcr.Rules{Scopes: u.scopes(t.Metadata.Scopes),
+		CertificateMethods: []string{client.TLSClientAuth, client.SelfSignedTLSClientAuth}}
 	rules.Vetting.AllowCIDRs = u.cidrs("jwks-allow-cidrs", t.Metadata.JWKSAllowCIDRs)
 	src.problems = u.problems
 	r, err := t.target.openRegistry(ctx, out, src)
@@ -132,7 +134,7 @@ func (r *registry) change(ctx context.Context, id string, event audit.Event, edi
 		}
 		replaced, err := r.store.ReplaceClient(ctx, c.Client, r.now)
 		if err != nil {
-			return err
+			return sentence(err)
 		}
 		if replaced {
 			r.record(event, c.Client)

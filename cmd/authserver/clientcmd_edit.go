@@ -29,7 +29,7 @@ type clientFlags struct {
 	JWKSURI     string   `name:"jwks-uri" xor:"keys" placeholder:"URL" help:"Where it publishes them."`
 	Metadata    string   `type:"path" placeholder:"FILE" help:"JSON object of metadata (RFC 7591) for all that has no flag; null takes a member away."`
 
-	TokenLifetime     *time.Duration `placeholder:"DURATION" help:"How long its access tokens live, 30s to 15m; 0: the server's own."`
+	TokenLifetime     *time.Duration `placeholder:"DURATION" help:"How long its access tokens live, 30s to 15m; 0: the server's own. Up to 1h for those in its own name that are bound to its certificate."`
 	AssertionAudience *string        `placeholder:"issuer|issuer_or_endpoint" help:"What its assertions may name as aud."`
 	Unbound           *bool          `negatable:"" help:"Let it have Bearer tokens in its own name, without proof of possession."`
 	Registrar         *bool          `negatable:"" help:"Let it register others, with a token of the scope client.create."`
@@ -66,7 +66,7 @@ func (c *clientCreateCmd) Run(ctx context.Context, out *streams, src *sources) e
 	}
 	added, err := r.store.AddClient(ctx, record)
 	if err != nil {
-		return err
+		return sentence(err)
 	}
 	if !added {
 		if _, err := r.findClient(ctx, record.ID); err != nil {
@@ -226,6 +226,11 @@ func setMetadata(c *client.Client, given map[string]json.RawMessage, rules dcr.R
 			delete(members, other)
 		}
 	}
+	if _, another := given["token_endpoint_auth_method"]; another || len(subjectsOf(given)) > 0 {
+		for _, name := range subjectsOf(members) {
+			delete(members, name)
+		}
+	}
 	maps.Copy(members, given)
 	body, err := json.Marshal(members)
 	if err != nil {
@@ -240,6 +245,16 @@ func setMetadata(c *client.Client, given map[string]json.RawMessage, rules dcr.R
 	}
 	c.Metadata = metadata
 	return nil
+}
+
+// subjectsOf are the members that say which certificate is the client's: one takes the place of another.
+func subjectsOf(members map[string]json.RawMessage) (names []string) {
+	for name := range members {
+		if strings.HasPrefix(name, "tls_client_auth_") {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // sentence is what a refusal says to the client's developer, without its reason.

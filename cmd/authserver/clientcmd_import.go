@@ -45,7 +45,7 @@ func (i *clientImportCmd) Run(ctx context.Context, out *streams, src *sources) e
 	}
 	outcomes, err := r.store.ImportClients(ctx, clients, r.now)
 	if err != nil {
-		return err
+		return sentence(err)
 	}
 	if err := refuseTombstones(clients, outcomes); err != nil {
 		return err

@@ -137,7 +137,7 @@ func TestClientImportRefuses(t *testing.T) {
 	d := newDesk(t, "serve", "https://as.example")
 	file := fleet(t, key(t, "ES256"), `- {client_id: acme, grant_types: [client_credentials], jwks_uri: 'https://a.example/jwks'}
 - {client_id: typo, grant_type: [client_credentials], jwks_uri: 'https://a.example/jwks', redirect_uris: ['https://a.example/cb'], token_lifetyme: 1m}
-- {client_id: wrong, grant_types: [client_credentials], jwks_uri: 'http://a.example/jwks', token_lifetime: 1h, unbound: maybe, serves: https://api.example}
+- {client_id: wrong, grant_types: [client_credentials], jwks_uri: 'http://a.example/jwks', token_lifetime: 2h, unbound: maybe, serves: https://api.example}
 - {client_name: nameless, grant_types: [client_credentials], jwks_uri: 'https://a.example/jwks'}
 - {client_id: numbers, client_name: 7, software_version: 1.10, grant_types: [client_credentials], jwks_uri: 'https://a.example/jwks'}
 - {client_id: twice, client_id: twice}
@@ -151,7 +151,7 @@ func TestClientImportRefuses(t *testing.T) {
 		"line 20, client wrong: unbound must be true or false",
 		"line 20, client wrong: serves must be a list of strings",
 		"line 20, client wrong: jwks_uri: it must be an https URL",
-		"line 20, client wrong: token_lifetime must be whole seconds from 30s to 15m0s, or 0 for the server's own; it is 1h0m0s",
+		"line 20, client wrong: token_lifetime must be whole seconds from 30s to 1h0m0s, or 0 for the server's own; it is 2h0m0s",
 		"line 21: client_id must be 1 to 128",
 		"line 22, client numbers: client_name must be a string",
 		"\n  line 23: mapping key \"client_id\" already defined",

@@ -187,7 +187,7 @@ func TestClientCreateRefuses(t *testing.T) {
 		"what has a flag":         {[]string{"--metadata", writeText(t, "x", `{"unbound":true}`)}, []string{"unbound is no metadata; it has a flag of its own"}},
 		"what the server sets":    {[]string{"--metadata", writeText(t, "x", `{"client_secret":"x"}`)}, []string{"client_secret is no member here"}},
 		"unbound against its own": {[]string{"--jwks", keys, "--grant-type", "client_credentials", "--unbound", "--metadata", writeText(t, "x", `{"dpop_bound_access_tokens":true}`)}, []string{"unbound contradicts"}},
-		"all at once": {[]string{"--jwks", keys, "--token-lifetime", "1h", "--assertion-audience", "any", "--serves", "x"},
+		"all at once": {[]string{"--jwks", keys, "--token-lifetime", "2h", "--assertion-audience", "any", "--serves", "x"},
 			[]string{"4 problems:", "redirect_uris", "token_lifetime must be", "assertion_audience must be", "serves must be"}},
 		"no duration": {[]string{"--token-lifetime", "long"}, []string{"--token-lifetime"}},
 	} {

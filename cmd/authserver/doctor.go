@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -64,7 +66,7 @@ func (d *doctorCmd) Run(ctx context.Context, out *streams, src *sources) error {
 		defer e.store.Close()
 	}
 	for _, check := range []func(context.Context){
-		e.checkIssuer, e.checkTLS, e.checkDatabase, e.checkClock, e.checkMigrations, e.checkStamp, e.checkKeys, e.checkSweeper,
+		e.checkIssuer, e.checkTLS, e.checkMutualTLS, e.checkDatabase, e.checkClock, e.checkMigrations, e.checkStamp, e.checkKeys, e.checkSweeper,
 		e.checkProxies, e.checkKeyFetch, e.checkLogin, e.checkAccounts, e.checkRedaction, e.checkReplica,
 	} {
 		check(ctx)
@@ -113,9 +115,14 @@ func (d *doctorCmd) beginDev(ctx context.Context, src *sources, e *examination) 
 	}
 	command := devCmd{Settings: d.Settings}
 	command.Settings.Issuer = o.issuer
+	_, missing := os.Stat(filepath.Join(d.State, devAuthorityFile))
+	command.TLS = missing == nil && strings.HasPrefix(o.issuer, "https:") && d.Settings.TLSCertFile == ""
 	command.fillIn()
 	e.mode, e.store, e.keys = "dev", o.store, o.encryptionKeys
-	e.config, err = command.configure(src.problems)
+	if e.config, err = command.configure(src.problems); command.TLS {
+		useDevCertificates(&e.config, d.State)
+		e.caCert = or(e.caCert, e.config.mtls.caFile)
+	}
 	return err
 }
 

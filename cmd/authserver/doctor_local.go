@@ -122,13 +122,17 @@ func (e *examination) checkProxies(context.Context) {
 	trusted := e.config.trustedProxies
 	for _, p := range trusted {
 		if p.Bits() == 0 {
-			e.found("proxies", failed, fmt.Sprintf("trusted-proxies holds %s: every client can choose its own address", p), "list the proxies only")
+			e.found("proxies", failed, fmt.Sprintf("trusted-proxies holds %s: every client can choose its own address and certificate", p), "list the proxies only")
 			return
 		}
 	}
 	switch {
 	case len(trusted) > 0:
-		e.found("proxies", passed, fmt.Sprintf("X-Forwarded-For is believed from %s", trusted), "")
+		believed := "X-Forwarded-For"
+		if e.config.mtls.header != "" {
+			believed += " and " + e.config.mtls.header
+		}
+		e.found("proxies", passed, fmt.Sprintf("believed from %s: %s", trusted, believed), "")
 	case e.config.certFile == "" && !e.dev:
 		e.found("proxies", warning, "a proxy ends TLS in front, and none is trusted: limits and logs see the proxy's address", "set trusted-proxies to its range")
 	default:

@@ -110,40 +110,56 @@ func (e *examination) roots() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// checkTLS shakes hands at the public URL as a client would, and as none should.
+// checkTLS examines TLS at the public URL.
 func (e *examination) checkTLS(ctx context.Context) {
-	u, err := url.Parse(e.config.issuer)
-	if err != nil || u.Scheme != "https" {
+	if u, err := url.Parse(e.config.issuer); err != nil || u.Scheme != "https" {
 		e.found("TLS", skipped, "the issuer is not https", "")
 		return
 	}
-	address := net.JoinHostPort(u.Hostname(), or(u.Port(), "443"))
-	roots, err := e.roots()
-	if err != nil {
-		e.found("TLS", failed, err.Error(), "")
+	state, ok := e.shakeHands(ctx, "TLS", e.config.issuer, &tls.Config{})
+	if !ok {
 		return
 	}
+	if detail, soon := lasts(state); soon {
+		e.found("TLS", warning, detail, "renew it; the files are read again when they change")
+	} else {
+		e.found("TLS", passed, detail, "")
+	}
+}
+
+// shakeHands does so at a URL as a client of this configuration would, and as none should. What is wrong is noted under the
+// name of the check.
+func (e *examination) shakeHands(ctx context.Context, check, location string, config *tls.Config) (state tls.ConnectionState, ok bool) {
+	u, err := url.Parse(location)
+	if err == nil {
+		config.RootCAs, err = e.roots()
+	}
+	if err != nil {
+		e.found(check, failed, err.Error(), "")
+		return state, false
+	}
+	address := net.JoinHostPort(u.Hostname(), or(u.Port(), "443"))
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
-	state, err := handshake(ctx, address, &tls.Config{ServerName: u.Hostname(), RootCAs: roots, MinVersion: tls.VersionTLS12})
-	if err != nil {
-		e.found("TLS", failed, err.Error(), "the server must send its whole chain; a private authority is named by --ca-cert")
-		return
+	config.ServerName, config.MinVersion = u.Hostname(), tls.VersionTLS12
+	if state, err = handshake(ctx, address, config); err != nil {
+		e.found(check, failed, err.Error(), "the server must send its whole chain; a private authority is named by --ca-cert")
+		return state, false
 	}
 	for what, weak := range weakHandshakes() {
 		weak.ServerName, weak.InsecureSkipVerify = u.Hostname(), true // nothing is sent over it
 		if _, err := handshake(ctx, address, weak); err == nil {
-			e.found("TLS", failed, "a handshake with "+what+" succeeds", "FAPI 2.0 allows TLS 1.3, and 1.2 with four ECDHE-GCM suites")
-			return
+			e.found(check, failed, "a handshake with "+what+" succeeds", "FAPI 2.0 allows TLS 1.3, and 1.2 with four ECDHE-GCM suites")
+			return state, false
 		}
 	}
+	return state, true
+}
+
+// lasts says until when a server's certificate is valid, and whether that is soon.
+func lasts(state tls.ConnectionState) (detail string, soon bool) {
 	left := time.Until(state.PeerCertificates[0].NotAfter)
-	detail := fmt.Sprintf("%s, the certificate ends in %.0f days", tls.VersionName(state.Version), left.Hours()/24)
-	if left < certificateNotice {
-		e.found("TLS", warning, detail, "renew it; the files are read again when they change")
-		return
-	}
-	e.found("TLS", passed, detail, "")
+	return fmt.Sprintf("%s, the certificate ends in %.0f days", tls.VersionName(state.Version), left.Hours()/24), left < certificateNotice
 }
 
 // weakHandshakes are what FAPI 2.0 Security Profile §5.2.2 forbids.

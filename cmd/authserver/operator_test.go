@@ -201,10 +201,13 @@ func TestUnboundTokens(t *testing.T) {
 		}
 	})
 	t.Run("the client asks to be bound", func(t *testing.T) {
-		for _, member := range []string{"dpop_bound_access_tokens", "tls_client_certificate_bound_access_tokens"} {
-			own := d.register(0, func(m map[string]any) { m[member] = true })
-			d.operatorSets(own, mayBeUnbound)
-			refusedFor(t, do(t, own.Server, unbound(own)), "400 invalid_request", oauth.ProofMissing)
+		for want, ask := range map[oauth.Reason]func(*client.Metadata){
+			oauth.ProofMissing:       func(m *client.Metadata) { m.DPoPBoundAccessTokens = true },
+			oauth.CertificateMissing: func(m *client.Metadata) { m.CertificateBoundTokens = true },
+		} {
+			own := d.register(0)
+			d.operatorSets(own, func(c *client.Client) { ask(&c.Metadata); mayBeUnbound(c) })
+			refusedFor(t, do(t, own.Server, unbound(own)), "400 invalid_request", want)
 		}
 	})
 	d.operatorSets(c, func(c *client.Client) { c.Unbound = false })

@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
+	"authserver/internal/certificate/certificatetest"
 	"authserver/internal/client"
 	"authserver/internal/flow"
 
@@ -14,7 +17,7 @@ import (
 )
 
 // everyMember has a value for each member that is registered (req DCR-07, DCR-10, DCR-11, DCR-13), but for the two that
-// name the client's keys. Members of one kind have different values where there are any, so that none passes for another.
+// name the client's keys and the five of which a client has one at most. Members of one kind have different values where there are any, so that none passes for another.
 var everyMember = map[string]any{
 	"client_name": "a recipient", "description": "what it does", "client_uri": "https://c.example/", "logo_uri": "https://c.example/logo",
 	"tos_uri": "https://c.example/tos", "policy_uri": "https://c.example/policy", "contacts": []string{"a@c.example", "b@c.example"},
@@ -47,6 +50,23 @@ var everyMember = map[string]any{
 	}},
 }
 
+// everySubject has a value for each member that says which certificate is the client's (RFC 8705 §2.1.2).
+var everySubject = map[string]any{
+	"tls_client_auth_subject_dn": `CN=kim+serialNumber=1,O=Kim & Sons\, Inc.,C=CA`, "tls_client_auth_san_dns": "Kim.example",
+	"tls_client_auth_san_uri": "urn:bank:kim", "tls_client_auth_san_ip": "2001:DB8::1", "tls_client_auth_san_email": "kim@Bank.example",
+}
+
+// withMutualTLS lets proxies tell of certificates, which is all that registration asks for.
+func withMutualTLS(t *testing.T) func(*settings) {
+	file := filepath.Join(t.TempDir(), "clients.pem")
+	if err := os.WriteFile(file, certificatetest.NewAuthority(t).PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return func(s *settings) {
+		s.TrustedProxies, s.ClientCertHeader, s.MTLSClientCAFile = "192.0.2.0/24", "Client-Cert", file
+	}
+}
+
 // echoed wants every member that was sent in the answer as it was sent.
 func echoed(t *testing.T, sent map[string]any, e *flow.Exchange) {
 	t.Helper()
@@ -64,7 +84,7 @@ func echoed(t *testing.T, sent map[string]any, e *flow.Exchange) {
 // DCR-07, DCR-10, DCR-11, DCR-13: every member is taken, kept and answered as it was sent, at registration and at an update,
 // at the replica that took it and at another.
 func TestEveryMember(t *testing.T) {
-	d := deploy(t, 2, nil)
+	d := deploy(t, 2, withMutualTLS(t))
 	for name, keys := range map[string]func(map[string]any){
 		"jwks":     newReader(t).publish,
 		"jwks_uri": changes{"jwks": nil, "jwks_uri": "https://keys.c.example:8443/jwks?client=1"}.apply,
@@ -85,19 +105,33 @@ func TestEveryMember(t *testing.T) {
 			echoed(t, sent, d.expect(there, there.ManageRequest(http.MethodGet, nil), "200"))
 		})
 	}
+	for name, value := range everySubject {
+		t.Run(name, func(t *testing.T) {
+			d := d.within(t)
+			bare, subject := d.register(0), changes{"token_endpoint_auth_method": client.TLSClientAuth, name: value}
+			sent := metadata(bare.Key, subject.apply)
+			echoed(t, sent, d.expect(bare, bare.ManageRequest(http.MethodPut, sent), "200"))
+			there := d.at(bare, 1)
+			echoed(t, sent, d.expect(there, there.ManageRequest(http.MethodGet, nil), "200"))
+			outcome(t, do(t, d.server(1), d.server(1).RegisterRequest(sent)), "400 invalid_client_metadata") // it is taken
+		})
+	}
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(everyMember)), func(name string) bool { return name == "client_name#fr" || name == "policy_uri#fr-CA" })
 	want := slices.Sorted(slices.Values(client.MemberNames()))
-	if diff := cmp.Diff(want, slices.Sorted(slices.Values(append(names, "jwks", "jwks_uri")))); diff != "" {
+	if diff := cmp.Diff(want, slices.Sorted(slices.Values(slices.AppendSeq(append(names, "jwks", "jwks_uri"), maps.Keys(everySubject))))); diff != "" {
 		t.Errorf("the members that are registered (-) and those that are tested (+):\n%s", diff)
 	}
 }
 
 // DR-13: a member of the wrong JSON type is refused, at registration and at an update alike, whichever it is.
 func TestEveryMemberOfAnotherType(t *testing.T) {
-	d := deploy(t, 1, nil)
+	d := deploy(t, 1, withMutualTLS(t))
 	wrong := map[string]changes{}
 	for name := range everyMember {
 		wrong[name] = changes{name: map[string]any{"a": 1}}
+	}
+	for name := range everySubject {
+		wrong[name] = changes{"token_endpoint_auth_method": client.TLSClientAuth, name: map[string]any{"a": 1}}
 	}
 	wrong["jwks"], wrong["jwks_uri"] = changes{"jwks": []int{1}}, changes{"jwks": nil, "jwks_uri": []int{1}}
 	d.neither(t, noMetadata, wrong)

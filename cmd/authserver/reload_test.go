@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-// replica is one replica as the program runs it: both listeners, background tasks, and an end.
+// replica is one replica as the program runs it: its listeners, background tasks, and an end.
 type replica struct {
-	public, management string // addresses
-	end                func() error
+	public, mutual, management string // addresses; mutual only where it is configured
+	end                        func() error
 }
 
 // runReplica starts a replica of the deployment's own configuration.
@@ -34,13 +34,19 @@ func (d *deployment) runReplica() replica {
 	var err2 error
 	l.public, err = net.Listen("tcp", "127.0.0.1:0")
 	l.management, err2 = net.Listen("tcp", "127.0.0.1:0")
+	r := replica{}
+	if d.config.mtls.listen != "" && err == nil {
+		if l.mutual, err = net.Listen("tcp", "127.0.0.1:0"); err == nil {
+			r.mutual = l.mutual.Addr().String()
+		}
+	}
 	if err := errors.Join(err, err2); err != nil {
 		d.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- a.run(ctx, l) }()
-	r := replica{public: l.public.Addr().String(), management: l.management.Addr().String()}
+	r.public, r.management = l.public.Addr().String(), l.management.Addr().String()
 	r.end = func() error {
 		cancel()
 		err := <-ended
@@ -57,7 +63,10 @@ func overTLS(t *testing.T, a *authority, keyType string) (d *deployment, certFil
 	dir := t.TempDir()
 	certFile, keyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	writePair(t, a.issue(t, keyType, "localhost"), certFile, keyFile)
-	d = deploy(t, 0, func(s *settings) { s.Issuer, s.TLSCertFile, s.TLSKeyFile = "https://localhost:8443", certFile, keyFile })
+	d = deploy(t, 0, func(s *settings) {
+		s.Issuer, s.TLSCertFile, s.TLSKeyFile = "https://localhost:8443", certFile, keyFile
+		s.MTLSURL, s.MTLSListen = "https://localhost:8444", "127.0.0.1:0"
+	})
 	return d, certFile, keyFile
 }
 
@@ -65,9 +74,9 @@ func TestCertificateReload(t *testing.T) {
 	a := newAuthority(t)
 	d, certFile, keyFile := overTLS(t, a, "ECDSA")
 	r := d.runReplica()
-	serial := func() *big.Int {
+	serial := func(address string) *big.Int {
 		t.Helper()
-		connection, err := tls.Dial("tcp", r.public, &tls.Config{RootCAs: a.pool(), ServerName: "localhost"})
+		connection, err := tls.Dial("tcp", address, &tls.Config{RootCAs: a.pool(), ServerName: "localhost"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,8 +85,10 @@ func TestCertificateReload(t *testing.T) {
 	}
 	serves := func(pair tls.Certificate, when string) {
 		t.Helper()
-		if got := serial(); got.Cmp(pair.Leaf.SerialNumber) != 0 {
-			t.Errorf("%s: serves the certificate %s, want %s", when, got, pair.Leaf.SerialNumber)
+		for _, address := range []string{r.public, r.mutual} {
+			if got := serial(address); got.Cmp(pair.Leaf.SerialNumber) != 0 {
+				t.Errorf("%s: %s serves the certificate %s, want %s", when, address, got, pair.Leaf.SerialNumber)
+			}
 		}
 	}
 	modified := 0
@@ -89,7 +100,7 @@ func TestCertificateReload(t *testing.T) {
 		}
 	}
 	second, third := a.issue(t, "ECDSA", "localhost"), a.issue(t, "RSA", "localhost")
-	before := serial()
+	before := serial(r.public)
 	writePair(t, second, certFile, keyFile)
 	touch()
 	serves(second, "after a swap")
@@ -119,43 +130,49 @@ func TestCertificateReload(t *testing.T) {
 	serves(second, "with a file again")
 }
 
-// GEN-01, GEN-02, TL-10: TLS 1.3, and of TLS 1.2 exactly the four suites that BCP 195 recommends.
+// GEN-01, GEN-02, TL-10: TLS 1.3, and of TLS 1.2 exactly the four suites that BCP 195 recommends, on both listeners.
 func TestTLSVersionsAndSuites(t *testing.T) {
+	for _, keyType := range []string{"ECDSA", "RSA"} {
+		a := newAuthority(t)
+		d, _, _ := overTLS(t, a, keyType)
+		r := d.runReplica()
+		t.Run("TL-10 "+keyType+", public", func(t *testing.T) { shakeHands(t, a, keyType, r.public) })
+		t.Run("TL-10 "+keyType+", mutual", func(t *testing.T) { shakeHands(t, a, keyType, r.mutual) })
+	}
+}
+
+// shakeHands tries every version and every suite at a listener whose certificate has a key of this type.
+func shakeHands(t *testing.T, a *authority, keyType, address string) {
 	recommended := map[string][]uint16{
 		"ECDSA": {tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384},
 		"RSA":   {tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384},
 	}
-	for keyType, suites := range recommended {
-		a := newAuthority(t)
-		d, _, _ := overTLS(t, a, keyType)
-		r := d.runReplica()
-		handshake := func(c *tls.Config) (tls.ConnectionState, error) {
-			c.RootCAs, c.ServerName = a.pool(), "localhost"
-			connection, err := tls.Dial("tcp", r.public, c)
-			if err != nil {
-				return tls.ConnectionState{}, err
-			}
-			defer connection.Close()
-			return connection.ConnectionState(), nil
+	handshake := func(c *tls.Config) (tls.ConnectionState, error) {
+		c.RootCAs, c.ServerName = a.pool(), "localhost"
+		connection, err := tls.Dial("tcp", address, c)
+		if err != nil {
+			return tls.ConnectionState{}, err
 		}
-		for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
-			if !slices.Contains(suite.SupportedVersions, tls.VersionTLS12) {
-				continue
-			}
-			state, err := handshake(&tls.Config{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite.ID}})
-			if wanted := slices.Contains(suites, suite.ID); (err == nil) != wanted || wanted && state.CipherSuite != suite.ID {
-				t.Errorf("%s certificate, %s: error %v, want a handshake %t", keyType, suite.Name, err, wanted)
-			}
+		defer connection.Close()
+		return connection.ConnectionState(), nil
+	}
+	for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		if !slices.Contains(suite.SupportedVersions, tls.VersionTLS12) {
+			continue
 		}
-		for version, wanted := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
-			state, err := handshake(&tls.Config{MinVersion: version, MaxVersion: version})
-			if (err == nil) != wanted || wanted && state.Version != version {
-				t.Errorf("%s: error %v, want a handshake %t", tls.VersionName(version), err, wanted)
-			}
+		state, err := handshake(&tls.Config{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite.ID}})
+		if wanted := slices.Contains(recommended[keyType], suite.ID); (err == nil) != wanted || wanted && state.CipherSuite != suite.ID {
+			t.Errorf("%s: error %v, want a handshake %t", suite.Name, err, wanted)
 		}
-		if state, err := handshake(&tls.Config{NextProtos: []string{"h2", "http/1.1"}}); err != nil || state.NegotiatedProtocol != "h2" || state.Version != tls.VersionTLS13 {
-			t.Errorf("left to choose: %s, %s, %v", tls.VersionName(state.Version), state.NegotiatedProtocol, err)
+	}
+	for version, wanted := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
+		state, err := handshake(&tls.Config{MinVersion: version, MaxVersion: version})
+		if (err == nil) != wanted || wanted && state.Version != version {
+			t.Errorf("%s: error %v, want a handshake %t", tls.VersionName(version), err, wanted)
 		}
+	}
+	if state, err := handshake(&tls.Config{NextProtos: []string{"h2", "http/1.1"}}); err != nil || state.NegotiatedProtocol != "h2" || state.Version != tls.VersionTLS13 {
+		t.Errorf("left to choose: %s, %s, %v", tls.VersionName(state.Version), state.NegotiatedProtocol, err)
 	}
 }
 

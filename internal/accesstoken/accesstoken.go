@@ -52,9 +52,11 @@ type Token struct {
 	AMR       []string    `json:"amr,omitempty"`
 }
 
-// Confirmation binds a token to a key (RFC 9449 §6.1). The zero value is that of an unbound token, which has no cnf.
+// Confirmation binds a token to a key by its thumbprint (RFC 9449 §6.1), or to a client certificate (RFC 8705 §3.1), never to
+// both. The zero value is that of an unbound token, which has no cnf.
 type Confirmation struct {
 	JKT string `json:"jkt,omitempty"`
+	X5T string `json:"x5t#S256,omitempty"`
 }
 
 // Audience is one audience or several; one is written as a string (RFC 7519 §4.1.3).
@@ -143,12 +145,13 @@ func (t Token) For(audiences ...string) bool {
 	return slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(audiences, a) })
 }
 
-// Bound tells whether the token is worth something only to the holder of a key.
+// Bound tells whether the token is worth something only to the holder of a key, that of a certificate or another.
 func (t Token) Bound() bool { return t.Confirmation != Confirmation{} }
 
-// Type is the token_type: how the token must be presented (RFC 9449 §5, RFC 6750).
+// Type is the token_type: how the token must be presented (RFC 9449 §5, RFC 6750). One that is bound to a certificate is a
+// Bearer token, and the connection shows the certificate (RFC 8705 §3).
 func (t Token) Type() string {
-	if t.Bound() {
+	if t.Confirmation.JKT != "" {
 		return "DPoP"
 	}
 	return "Bearer"

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -144,7 +143,7 @@ func unescape(text string) (string, error) {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case strings.IndexByte("\"<>;\x00", c) >= 0:
-			return "", fmt.Errorf("the character %q of a value must be escaped with \\", c)
+			return "", errors.New("a quotation mark, angle bracket, semicolon or NUL in a value needs a backslash before it")
 		case c != '\\':
 			value = append(value, c)
 			if c == ' ' {
@@ -156,7 +155,7 @@ func unescape(text string) (string, error) {
 		default:
 			octet, err := hex.DecodeString(text[min(i+1, len(text)):min(i+3, len(text))])
 			if err != nil || len(octet) != 1 {
-				return "", errors.New("a \\ is not followed by a special character or two hexadecimal digits")
+				return "", errors.New("a backslash is not followed by a special character or two hexadecimal digits")
 			}
 			i += 2
 			value = append(value, octet[0])

@@ -29,18 +29,28 @@ type Authenticator struct {
 	KeySets        *KeySets
 }
 
-// Caller is a client, and what proved it, if that is good for one use and still to be spent.
+// Caller is a client, and what proved it, if that is good for one use and still to be spent: a certificate is not.
 type Caller struct {
 	Client Client
 	Uses   []replay.Use
 }
 
-// Authenticate returns the client that the request's assertion proves. It changes nothing: the caller spends the Uses,
-// with whatever else the request bears, through Records.Spend.
+// Authenticate returns the client that the request's assertion proves or, when it has none, its certificate. Beside an
+// assertion a certificate says nothing of who is calling. It changes nothing: the caller spends the Uses, with whatever else
+// the request bears, through Records.Spend.
 func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, form oauth.Form, now time.Time) (Caller, error) {
-	if err := onlyAssertion(r, form); err != nil {
+	asserts, err := isAsserted(r, form)
+	switch {
+	case err != nil:
 		return Caller{}, err
+	case asserts:
+		return a.byAssertion(ctx, r, form, now)
 	}
+	return a.byCertificate(ctx, r, form.Get("client_id"), now)
+}
+
+// byAssertion is private_key_jwt.
+func (a *Authenticator) byAssertion(ctx context.Context, r *http.Request, form oauth.Form, now time.Time) (Caller, error) {
 	token, err := parseAssertion(form.Get("client_assertion"))
 	if err != nil {
 		return Caller{}, err
@@ -62,32 +72,33 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, form 
 	return Caller{Client: c, Uses: []replay.Use{replay.NewUse(replay.Assertion, c.ID, says.jti, says.expires)}}, nil
 }
 
-// onlyAssertion refuses every other way of client authentication, and more than one at once (RFC 6749 §2.3).
-func onlyAssertion(r *http.Request, form oauth.Form) error {
+// isAsserted tells whether the request bears an assertion. Shared secrets are refused, and more than one way at once (RFC 6749
+// §2.3); what a certificate may be for besides makes it no second way.
+func isAsserted(r *http.Request, form oauth.Form) (bool, error) {
 	asserts := form.Get("client_assertion") != "" || form.Get("client_assertion_type") != ""
 	header, secret := r.Header.Get("Authorization"), form.Get("client_secret") != ""
 	switch {
 	case len(r.Header.Values("Authorization")) > 1:
-		return oauth.Refuse(oauth.HeaderRepeated, "Authorization was sent more than once")
+		return false, oauth.Refuse(oauth.HeaderRepeated, "Authorization was sent more than once")
 	case asserts && (header != "" || secret), header != "" && secret:
-		return oauth.Refuse(oauth.ClientAuthAmbiguous, "the request authenticates in more than one way; send client_assertion alone")
+		return false, oauth.Refuse(oauth.ClientAuthAmbiguous, "the request authenticates in more than one way; send client_assertion alone")
 	case header != "":
 		refusal := oauth.Refuse(oauth.ClientAuthMethod, "the Authorization header does not authenticate clients here; send client_assertion (private_key_jwt)")
 		if scheme, _, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "Basic") {
 			// RFC 6749 §5.2: a client that tried a scheme is answered with that scheme.
 			refusal = refusal.Challenged("Basic", "realm", "client authentication")
 		}
-		return refusal
+		return false, refusal
 	case secret:
-		return oauth.Refuse(oauth.ClientAuthMethod, "client_secret does not authenticate clients here; send client_assertion (private_key_jwt)")
+		return false, oauth.Refuse(oauth.ClientAuthMethod, "client_secret does not authenticate clients here; send client_assertion (private_key_jwt)")
 	case !asserts:
-		return oauth.Refuse(oauth.ClientAuthMissing, "client_assertion is missing (private_key_jwt)")
+		return false, nil
 	case form.Get("client_assertion_type") != assertionType:
-		return oauth.Refuse(oauth.AssertionType, "client_assertion_type must be %s", assertionType)
+		return true, oauth.Refuse(oauth.AssertionType, "client_assertion_type must be %s", assertionType)
 	case form.Get("client_assertion") == "":
-		return oauth.Refuse(oauth.ClientAuthMissing, "client_assertion_type came without client_assertion")
+		return true, oauth.Refuse(oauth.ClientAuthMissing, "client_assertion_type came without client_assertion")
 	}
-	return nil
+	return true, nil
 }
 
 // prove finds the client and verifies the assertion with its keys. From here on the answer depends on our records, so

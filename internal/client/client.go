@@ -22,7 +22,7 @@ type Client struct {
 	Registrar bool
 	// Serves are the audiences whose tokens it may introspect.
 	Serves []string
-	// TokenLifetime of its access tokens; 0: the server's own.
+	// TokenLifetime of its access tokens, up to the bound for their kind; 0: the server's own.
 	TokenLifetime time.Duration
 	// AssertionAudience is what its assertions may name as aud; "" is IssuerOnly.
 	AssertionAudience AudienceRule

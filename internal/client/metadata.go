@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"authserver/internal/certificate"
 )
 
 // Metadata is a client's registered metadata: RFC 7591 §2, OpenID Connect Registration §2, FDX Recipient Registration
@@ -45,6 +47,13 @@ type Metadata struct {
 	DPoPBoundAccessTokens       bool            `json:"dpop_bound_access_tokens,omitempty"`
 	CertificateBoundTokens      bool            `json:"tls_client_certificate_bound_access_tokens,omitempty"`
 	UseMTLSEndpointAliases      bool            `json:"use_mtls_endpoint_aliases,omitempty"`
+
+	// Which certificate is its own, for tls_client_auth: exactly one of them (RFC 8705 §2.1.2).
+	TLSClientAuthSubjectDN string `json:"tls_client_auth_subject_dn,omitempty"`
+	TLSClientAuthSANDNS    string `json:"tls_client_auth_san_dns,omitempty"`
+	TLSClientAuthSANURI    string `json:"tls_client_auth_san_uri,omitempty"`
+	TLSClientAuthSANIP     string `json:"tls_client_auth_san_ip,omitempty"`
+	TLSClientAuthSANEmail  string `json:"tls_client_auth_san_email,omitempty"`
 
 	// Its authorization requests (RFC 9101, RFC 9126) and what it wants of the person's authentication.
 	RequestObjectSigningAlg    string   `json:"request_object_signing_alg,omitempty"`
@@ -96,6 +105,29 @@ type Intermediary struct {
 	LogoURI            string              `json:"logo_uri,omitempty"`
 	Contacts           []string            `json:"contacts,omitempty"`
 	RegistryReferences []RegistryReference `json:"registry_references,omitempty"`
+}
+
+// RegisteredSubjects are what the client registered of its certificate, at most one value of a kind.
+func (m Metadata) RegisteredSubjects() map[certificate.Kind]string {
+	values := map[certificate.Kind]string{
+		certificate.SubjectDN: m.TLSClientAuthSubjectDN, certificate.SANDNS: m.TLSClientAuthSANDNS,
+		certificate.SANURI: m.TLSClientAuthSANURI, certificate.SANIP: m.TLSClientAuthSANIP, certificate.SANEmail: m.TLSClientAuthSANEmail,
+	}
+	maps.DeleteFunc(values, func(_ certificate.Kind, value string) bool { return value == "" })
+	return values
+}
+
+// CertificateSubject is the one subject that the client registered; ok is false when it has none, and never true for a
+// client of another method than tls_client_auth.
+func (m Metadata) CertificateSubject() (s certificate.Subject, ok bool) {
+	if m.TokenEndpointAuthMethod != TLSClientAuth {
+		return s, false
+	}
+	for kind, value := range m.RegisteredSubjects() { // registration took exactly one, which can be read
+		s, err := certificate.ParseSubject(kind, value)
+		return s, err == nil
+	}
+	return s, false
 }
 
 // bare is Metadata without its methods, so that they can use encoding/json's own way.

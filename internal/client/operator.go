@@ -20,10 +20,14 @@ const (
 	IssuerOrEndpoint AudienceRule = "issuer_or_endpoint"
 )
 
-// The bounds of Client.TokenLifetime, in whole seconds. FDX's security model ends at 15 minutes.
+// The bounds of how long access tokens live, in whole seconds.
 const (
 	MinTokenLifetime = 30 * time.Second
+	// MaxTokenLifetime is where FDX's security model ends.
 	MaxTokenLifetime = 15 * time.Minute
+	// MaxCertifiedLifetime holds only for tokens in the client's own name that are bound to its certificate, as PayNet has
+	// them. All others live for MaxTokenLifetime at most, whatever Client.TokenLifetime.
+	MaxCertifiedLifetime = time.Hour
 )
 
 const maxServes = 20
@@ -43,9 +47,9 @@ func CheckID(id string) error {
 func (c Client) CheckOperator() []error {
 	var wrong []error
 	refuse := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
-	if t := c.TokenLifetime; t != 0 && (t < MinTokenLifetime || t > MaxTokenLifetime || t%time.Second != 0) {
+	if t := c.TokenLifetime; t != 0 && (t < MinTokenLifetime || t > MaxCertifiedLifetime || t%time.Second != 0) {
 		refuse("token_lifetime must be whole seconds from %s to %s, or 0 for the server's own; it is %s",
-			MinTokenLifetime, MaxTokenLifetime, t)
+			MinTokenLifetime, MaxCertifiedLifetime, t)
 	}
 	if rule := c.AssertionAudience; rule != "" && rule != IssuerOnly && rule != IssuerOrEndpoint {
 		refuse("assertion_audience must be %s or %s; it is %q", IssuerOnly, IssuerOrEndpoint, rule)
@@ -68,6 +72,11 @@ func (c Client) CheckOperator() []error {
 // MustBind tells whether the client itself registered that all its tokens are bound (RFC 9449 §5.2, RFC 8705 §3.4).
 func (c Client) MustBind() bool {
 	return c.Metadata.DPoPBoundAccessTokens || c.Metadata.CertificateBoundTokens
+}
+
+// BindsToCertificate tells whether the client registered that its tokens are bound to its certificate, and to no other key.
+func (c Client) BindsToCertificate() bool {
+	return c.Metadata.CertificateBoundTokens && !c.Metadata.DPoPBoundAccessTokens
 }
 
 // TokensMayBeUnbound tells whether a token request in the client's own name may come without proof of possession. What it

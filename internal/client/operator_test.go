@@ -36,10 +36,10 @@ func TestCheckOperator(t *testing.T) {
 	}{
 		"nothing":            {Client{}, nil},
 		"the least lifetime": {Client{TokenLifetime: 30 * time.Second}, nil},
-		"all": {Client{Registrar: true, Serves: many[:20], TokenLifetime: 15 * time.Minute, AssertionAudience: IssuerOrEndpoint,
+		"all": {Client{Registrar: true, Serves: many[:20], TokenLifetime: time.Hour, AssertionAudience: IssuerOrEndpoint,
 			Unbound: true}, nil},
-		"too short":           {Client{TokenLifetime: 29 * time.Second}, []string{"token_lifetime must be whole seconds from 30s to 15m0s"}},
-		"too long":            {Client{TokenLifetime: 901 * time.Second}, []string{"it is 15m1s"}},
+		"too short":           {Client{TokenLifetime: 29 * time.Second}, []string{"token_lifetime must be whole seconds from 30s to 1h0m0s"}},
+		"too long":            {Client{TokenLifetime: 3601 * time.Second}, []string{"it is 1h0m1s"}},
 		"negative":            {Client{TokenLifetime: -time.Minute}, []string{"token_lifetime"}},
 		"no whole seconds":    {Client{TokenLifetime: 30*time.Second + 1}, []string{"token_lifetime"}},
 		"an unknown rule":     {Client{AssertionAudience: "any"}, []string{`assertion_audience must be issuer or issuer_or_endpoint; it is "any"`}},

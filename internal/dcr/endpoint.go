@@ -208,10 +208,12 @@ func (e *Endpoint) verifyGate(r *http.Request, now time.Time) (*resource.Admissi
 		return nil, oauth.Refuse(oauth.TokenMissing, "registration needs the operator's initial access token").Challenged("Bearer")
 	}
 	if token, ok := bearer(r); ok {
-		if e.InitialAccessToken == "" || subtle.ConstantTimeCompare(token.Hash(), e.InitialAccessToken.Hash()) != 1 {
+		if e.InitialAccessToken != "" && subtle.ConstantTimeCompare(token.Hash(), e.InitialAccessToken.Hash()) == 1 {
+			return nil, nil
+		}
+		if !e.mayBeAccess(token) {
 			return nil, wrongToken()
 		}
-		return nil, nil
 	}
 	admission, err := e.Guard.Verify(r, now, scopeCreate)
 	if err != nil {
@@ -233,7 +235,7 @@ func (e *Endpoint) passRegistrar(w http.ResponseWriter, r *http.Request, admissi
 		return err
 	}
 	if !found || !c.Registrar {
-		return oauth.Refuse(oauth.NotARegistrar, "the operator has not made this client a registrar").Challenged("DPoP", "scope", scopeCreate)
+		return e.Guard.Challenged(oauth.Refuse(oauth.NotARegistrar, "the operator has not made this client a registrar"), scopeCreate)
 	}
 	oauth.Note(w, oauth.FieldRegistrar, c.ID)
 	return nil
@@ -262,8 +264,8 @@ func (e *Endpoint) verifyManager(r *http.Request, clientID string) (manager, err
 	if len(r.Header.Values("Authorization")) == 0 {
 		return m, oauth.Refuse(oauth.TokenMissing, "the registration access token is needed").Challenged("Bearer")
 	}
-	token, isBearer := bearer(r)
-	if m.token = token; isBearer {
+	if token, ok := bearer(r); ok && !e.mayBeAccess(token) {
+		m.token = token
 		return m, nil
 	}
 	own, err := e.Guard.Verify(r, e.Now(), scopeRead, scopeCreate)
@@ -301,6 +303,12 @@ func (e *Endpoint) managed(w http.ResponseWriter, r *http.Request, m manager) (c
 // wrongToken is the one answer for a wrong token and for a client that does not exist.
 func wrongToken() error {
 	return oauth.Refuse(oauth.RegistrationToken, "the token does not open this registration").Challenged("Bearer")
+}
+
+// mayBeAccess tells whether a Bearer token may be an access token that is bound to a certificate: those are JWTs, and the
+// registration access tokens of this server have no dots.
+func (e *Endpoint) mayBeAccess(token oauth.Secret) bool {
+	return e.Guard.MutualTLS && strings.Count(token.Reveal(), ".") == 2
 }
 
 // bearer is the token of a Bearer credential, if that is the one credential of the request.

@@ -13,6 +13,7 @@ import (
 
 	oracle "github.com/go-jose/go-jose/v4"
 
+	"authserver/internal/certificate/certificatetest"
 	"authserver/internal/client"
 	"authserver/internal/oauth"
 )
@@ -36,6 +37,9 @@ func FuzzRead(f *testing.F) {
 		{"intermediaries": []object{{"name": "x", "contacts": []string{""}, "registry_references": []object{{"registry": "FDX"}}}}},
 		{"id_token_encrypted_response_alg": "RSA-OAEP", "jwks": keys(edKey, named(rsaKey, `"use":"enc"`))},
 		{"software_statement": "eyJhbGciOiJFUzI1NiJ9.e30.AA"}, {"client_id": "c1", "client_secret": "x"},
+		{"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_subject_dn": `CN=kim+C=CA,O=Kim \2c Sons`, "jwks": nil},
+		{"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_ip": "::ffff:10.0.0.1"},
+		{"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": published(f, certificatetest.SelfSigned(f))},
 	} {
 		f.Add(body(f, members))
 	}
@@ -132,8 +136,11 @@ var patterns = map[string]*regexp.Regexp{
 	"client_name": anything, "description": anything, "contacts": anything, "software_id": anything, "software_version": anything,
 	"application_type": regexp.MustCompile(`^"(web|native)"$`), "redirect_uris": anything, "post_logout_redirect_uris": anything,
 	"backchannel_logout_session_required": flag, "grant_types": words, "response_types": regexp.MustCompile(`^\[("code")?\]$`), "response_modes": words,
-	"scope": anything, "jwks": anything, "token_endpoint_auth_method": regexp.MustCompile(`^"private_key_jwt"$`),
-	"dpop_bound_access_tokens": flag, "tls_client_certificate_bound_access_tokens": flag, "use_mtls_endpoint_aliases": flag,
+	"scope": anything, "jwks": anything, "token_endpoint_auth_method": regexp.MustCompile(`^"(private_key_jwt|tls_client_auth|self_signed_tls_client_auth)"$`),
+	"tls_client_auth_subject_dn": anything, "tls_client_auth_san_dns": regexp.MustCompile(`^"[A-Za-z0-9._-]+"$`),
+	"tls_client_auth_san_uri": regexp.MustCompile(`^"[A-Za-z][^\x00-\x20\x7f-\x{10ffff}]*"$`), "tls_client_auth_san_ip": regexp.MustCompile(`^"[0-9A-Fa-f:.]+"$`),
+	"tls_client_auth_san_email": regexp.MustCompile(`^"[!-~]+@[A-Za-z0-9._-]+"$`),
+	"dpop_bound_access_tokens":  flag, "tls_client_certificate_bound_access_tokens": flag, "use_mtls_endpoint_aliases": flag,
 	"require_signed_request_object": flag, "require_pushed_authorization_requests": flag, "default_max_age": number, "require_auth_time": flag,
 	"default_acr_values": anything, "subject_type": regexp.MustCompile(`^"public"$`), "authorization_details_types": regexp.MustCompile(`^\["fdx_v1.0"\]$`),
 	"duration_type": words, "duration_period": number, "lookback_period": number, "registry_references": anything, "intermediaries": anything,
@@ -181,7 +188,11 @@ func checkEcho(t *testing.T, text []byte) {
 			encrypted[map[bool]string{true: "PS256", false: "ES256"}[strings.HasPrefix(unquote(t, raw), "RSA")]] = true
 		}
 	}
-	checkJWKS(t, members["jwks"], unquote(t, members["token_endpoint_auth_signing_alg"]), encrypted)
+	if method := unquote(t, members["token_endpoint_auth_method"]); method == "private_key_jwt" {
+		checkJWKS(t, members["jwks"], unquote(t, members["token_endpoint_auth_signing_alg"]), encrypted)
+	} else {
+		checkJWKS(t, members["jwks"], "none", encrypted)
+	}
 }
 
 // checkTogether checks members against each other.
@@ -200,8 +211,23 @@ func checkTogether(t *testing.T, members map[string]json.RawMessage) {
 		}
 	}
 	code, refresh := bytes.Contains(members["grant_types"], []byte(`"authorization_code"`)), bytes.Contains(members["grant_types"], []byte(`"refresh_token"`))
-	if code && len(redirectURIs) == 0 || !code && (refresh || string(members["response_types"]) != "[]") || (members["jwks"] == nil) == (members["jwks_uri"] == nil) {
+	if code && len(redirectURIs) == 0 || !code && (refresh || string(members["response_types"]) != "[]") {
 		t.Fatalf("contradicts itself: %s", members)
+	}
+	subjects, certified := 0, unquote(t, members["token_endpoint_auth_method"]) == "tls_client_auth"
+	for name := range members {
+		if strings.HasPrefix(name, "tls_client_auth_") {
+			subjects++
+		}
+	}
+	keys := 0
+	for _, name := range []string{"jwks", "jwks_uri"} {
+		if members[name] != nil {
+			keys++
+		}
+	}
+	if keys > 1 || keys == 0 && !certified || certified != (subjects == 1) || subjects > 1 {
+		t.Fatalf("proves itself by nothing, or by too much: %s", members)
 	}
 	for _, scope := range strings.Split(unquote(t, members["scope"]), " ") {
 		if !slices.Contains(rules.Scopes, scope) {
@@ -210,7 +236,7 @@ func checkTogether(t *testing.T, members map[string]json.RawMessage) {
 	}
 }
 
-// checkJWKS lets go-jose find a key that verifies, and one of the type of each that is encrypted with, and looks for what no
+// checkJWKS lets go-jose find a key that verifies, unless alg is none, and one of the type of each that is encrypted with, and looks for what no
 // key that was sent may have.
 func checkJWKS(t *testing.T, jwks json.RawMessage, alg string, encrypted map[string]bool) {
 	t.Helper()
@@ -246,7 +272,7 @@ func checkJWKS(t *testing.T, jwks json.RawMessage, alg string, encrypted map[str
 			delete(encrypted, kind)
 		}
 	}
-	if usable == 0 {
+	if usable == 0 && alg != "none" {
 		t.Fatalf("go-jose finds no key for %q in %s", alg, jwks)
 	}
 	if len(encrypted) > 0 {

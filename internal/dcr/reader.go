@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"authserver/internal/certificate"
 	"authserver/internal/client"
 	"authserver/internal/jose"
 	"authserver/internal/oauth"
@@ -178,6 +179,16 @@ func isWebURI(s string) bool {
 
 // languageTag is a BCP 47 language tag, as far as RFC 7591 §2.2 uses them.
 var languageTag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$`)
+
+// subject is what of its certificate the client registers, under the name of RFC 8705 §2.1.2.
+func (r *reader) subject(kind certificate.Kind) string {
+	name := "tls_client_auth_" + string(kind)
+	s := r.text(name, 1000)
+	if _, err := certificate.ParseSubject(kind, s); s != "" && err != nil && r.err == nil {
+		r.err = oauth.Refuse(oauth.MetadataMember, "%s cannot be read: %s", name, err.Error())
+	}
+	return s
+}
 
 // localized are the members for people in other languages: client_name#fr, tos_uri#es. Each is held to the rules of the
 // member that it translates.

@@ -2,7 +2,9 @@ package dcr
 
 import (
 	"slices"
+	"strings"
 
+	"authserver/internal/certificate"
 	"authserver/internal/client"
 	"authserver/internal/fdx"
 	"authserver/internal/jose"
@@ -11,8 +13,9 @@ import (
 
 // Rules say which metadata this deployment takes.
 type Rules struct {
-	Scopes  []string // all that this server knows
-	Vetting client.Vetting
+	Scopes             []string // all that this server knows
+	Vetting            client.Vetting
+	CertificateMethods []string // of client authentication that are offered; empty: no client can show a certificate
 }
 
 // The values that are registered today. Metadata lists only what exists; registration already takes what later
@@ -24,6 +27,7 @@ var (
 	responseModes = []string{"query", "form_post", "jwt", "query.jwt", "form_post.jwt"}
 	durationTypes = []string{"ONE_TIME", "PERSISTENT", "TIME_BOUND"}
 	registries    = []string{"FDX", "GLEIF", "ICANN", "PRIVATE"}
+	authMethods   = []string{client.PrivateKeyJWT, client.TLSClientAuth, client.SelfSignedTLSClientAuth}
 )
 
 // jwtBearer is the grant of an assertion (RFC 7523 §2.1). Who registers it has nothing yet: whose assertions a client may
@@ -87,11 +91,17 @@ func (rules Rules) read(o jose.Object) (client.Metadata, error) {
 
 		JWKS:                        r.raw("jwks"),
 		JWKSURI:                     r.ascii("jwks_uri", 2000),
-		TokenEndpointAuthMethod:     r.word("token_endpoint_auth_method", []string{client.PrivateKeyJWT}),
+		TokenEndpointAuthMethod:     r.word("token_endpoint_auth_method", authMethods),
 		TokenEndpointAuthSigningAlg: r.alg("token_endpoint_auth_signing_alg"),
 		DPoPBoundAccessTokens:       r.flag("dpop_bound_access_tokens"),
 		CertificateBoundTokens:      r.flag("tls_client_certificate_bound_access_tokens"),
 		UseMTLSEndpointAliases:      r.flag("use_mtls_endpoint_aliases"),
+
+		TLSClientAuthSubjectDN: r.subject(certificate.SubjectDN),
+		TLSClientAuthSANDNS:    r.subject(certificate.SANDNS),
+		TLSClientAuthSANURI:    r.subject(certificate.SANURI),
+		TLSClientAuthSANIP:     r.subject(certificate.SANIP),
+		TLSClientAuthSANEmail:  r.subject(certificate.SANEmail),
 
 		RequestObjectSigningAlg:    r.alg("request_object_signing_alg"),
 		RequestObjectEncryptionAlg: r.word("request_object_encryption_alg", encryptAlgs),
@@ -141,6 +151,9 @@ func (rules Rules) settle(m *client.Metadata) error {
 	if m.TokenEndpointAuthMethod == "" {
 		m.TokenEndpointAuthMethod = client.PrivateKeyJWT
 	}
+	if err := rules.checkCertificate(m); err != nil {
+		return err
+	}
 	if m.GrantTypes == nil {
 		m.GrantTypes = []string{"authorization_code"}
 	}
@@ -169,6 +182,27 @@ func (rules Rules) settle(m *client.Metadata) error {
 		return err
 	}
 	return rules.settleScope(m)
+}
+
+// checkCertificate refuses what needs mutual TLS where that is not offered, and wants the one member that says which certificate
+// is the client's exactly where it is needed (RFC 8705 §2.1.2).
+func (rules Rules) checkCertificate(m *client.Metadata) error {
+	subjects := len(m.RegisteredSubjects())
+	switch method := m.TokenEndpointAuthMethod; {
+	case method != client.PrivateKeyJWT && !slices.Contains(rules.CertificateMethods, method):
+		return oauth.Refuse(oauth.MetadataMember, "token_endpoint_auth_method must be one of %s: this server does not offer %s",
+			strings.Join(append([]string{client.PrivateKeyJWT}, rules.CertificateMethods...), ", "), method)
+	case m.CertificateBoundTokens && len(rules.CertificateMethods) == 0:
+		return oauth.Refuse(oauth.MetadataMember,
+			"tls_client_certificate_bound_access_tokens must be false: this server does not offer mutual TLS")
+	case method == client.TLSClientAuth && subjects != 1:
+		return oauth.Refuse(oauth.MetadataContradicts, "%s needs exactly one of tls_client_auth_subject_dn, tls_client_auth_san_dns, "+
+			"tls_client_auth_san_uri, tls_client_auth_san_ip and tls_client_auth_san_email; received %d", method, subjects)
+	case method != client.TLSClientAuth && subjects > 0:
+		return oauth.Refuse(oauth.MetadataContradicts, "tls_client_auth_subject_dn and the members tls_client_auth_san_ are for %s alone",
+			client.TLSClientAuth)
+	}
+	return nil
 }
 
 // settleEncryption gives every enc that is left out its default, and refuses one without an alg (OpenID Connect
@@ -239,7 +273,10 @@ func (rules Rules) checkKeys(m *client.Metadata) error {
 	case m.JWKS != nil && m.JWKSURI != "":
 		return oauth.Refuse(oauth.MetadataKeys, "jwks and jwks_uri must not both be there")
 	case m.JWKS == nil && m.JWKSURI == "":
-		return oauth.Refuse(oauth.MetadataKeys, "private_key_jwt needs jwks or jwks_uri")
+		if member := needsKeys(m); member != "" {
+			return oauth.Refuse(oauth.MetadataKeys, "%s needs jwks or jwks_uri", member)
+		}
+		return nil
 	case m.JWKSURI != "":
 		if err := rules.Vetting.CheckURI(m.JWKSURI); err != nil {
 			return oauth.Refuse(oauth.MetadataKeys, "jwks_uri: %s", err.Error())
@@ -255,20 +292,36 @@ func (rules Rules) checkKeys(m *client.Metadata) error {
 			return oauth.Refuse(oauth.MetadataKeys, "jwks: %s; a private key that was sent anywhere must not be used again", skipped.Defect.Detail)
 		}
 	}
-	if err := checkInlineKeys(set, jose.Alg(m.TokenEndpointAuthSigningAlg)); err != nil {
+	if err := checkInlineKeys(set, m); err != nil {
 		return err
 	}
 	return checkRecipients(set, m)
 }
 
+// needsKeys is what of the metadata cannot be without keys; "": nothing.
+func needsKeys(m *client.Metadata) string {
+	switch {
+	case m.TokenEndpointAuthMethod != client.TLSClientAuth:
+		return m.TokenEndpointAuthMethod
+	case m.RequireSignedRequestObject:
+		return "require_signed_request_object"
+	case len(recipientAlgs(m)) > 0:
+		return "an encrypted_response_alg"
+	}
+	return ""
+}
+
+// recipientAlgs are the algorithms by which answers to the client are to be encrypted.
+func recipientAlgs(m *client.Metadata) []string {
+	algs := []string{m.IDTokenEncryptedResponseAlg, m.UserinfoEncryptedResponseAlg,
+		m.AuthorizationEncryptedResponseAlg, m.IntrospectionEncryptedResponseAlg}
+	return slices.DeleteFunc(algs, func(alg string) bool { return alg == "" })
+}
+
 // checkRecipients wants an inline key for every algorithm by which an answer is to be encrypted. Request objects are
 // encrypted the other way round.
 func checkRecipients(set jose.KeySet, m *client.Metadata) error {
-	for _, alg := range []string{m.IDTokenEncryptedResponseAlg, m.UserinfoEncryptedResponseAlg,
-		m.AuthorizationEncryptedResponseAlg, m.IntrospectionEncryptedResponseAlg} {
-		if alg == "" {
-			continue
-		}
+	for _, alg := range recipientAlgs(m) {
 		if _, err := set.Recipient(alg); err != nil {
 			return oauth.Refuse(oauth.MetadataKeys, "jwks: %s", jose.Detail(err))
 		}
@@ -276,8 +329,10 @@ func checkRecipients(set jose.KeySet, m *client.Metadata) error {
 	return nil
 }
 
-func checkInlineKeys(set jose.KeySet, registered jose.Alg) error {
-	seen, fits := map[string]bool{}, false
+// checkInlineKeys wants a key, or a certificate, by which the client could prove itself.
+func checkInlineKeys(set jose.KeySet, m *client.Metadata) error {
+	registered := jose.Alg(m.TokenEndpointAuthSigningAlg)
+	seen, fits := map[string]bool{}, m.TokenEndpointAuthMethod != client.PrivateKeyJWT
 	for _, key := range set.Keys {
 		name := string(key.Alg()) + " " + key.Kid()
 		if key.Kid() != "" && seen[name] {
@@ -292,6 +347,10 @@ func checkInlineKeys(set jose.KeySet, registered jose.Alg) error {
 			why = ": " + set.Skipped[0].Defect.Detail
 		}
 		return oauth.Refuse(oauth.MetadataKeys, "jwks has no public key that could verify the client's assertions%s", why)
+	}
+	if m.TokenEndpointAuthMethod == client.SelfSignedTLSClientAuth && len(set.Certificates) == 0 {
+		return oauth.Refuse(oauth.MetadataKeys, "jwks has no key with an x5c whose first certificate is one of that key (%s)",
+			m.TokenEndpointAuthMethod)
 	}
 	return nil
 }

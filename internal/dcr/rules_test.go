@@ -19,6 +19,8 @@ import (
 var rules = dcr.Rules{
 	Scopes:  append(fdx.Scopes(), "openid", "client.read", "client.create"),
 	Vetting: client.Vetting{Issuer: "https://as.example"},
+
+	CertificateMethods: []string{client.TLSClientAuth, client.SelfSignedTLSClientAuth},
 }
 
 // allScopes is what a client gets that asks for none.

@@ -1,6 +1,9 @@
 package jose
 
 import (
+	"crypto"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +14,9 @@ import (
 type KeySet struct {
 	Keys    []*Key
 	Skipped []Skipped
+
+	// Certificates are those that its owner publishes beside keys, the first of each x5c (RFC 7517 §4.7).
+	Certificates []*x509.Certificate
 
 	encryption []encryptionKey
 }
@@ -54,6 +60,9 @@ func (s *KeySet) add(entry json.RawMessage) {
 		if e, ok := k.forEncryption(o); ok {
 			s.encryption = append(s.encryption, e)
 		}
+		if c, ok := k.certificate(o); ok {
+			s.Certificates = append(s.Certificates, c)
+		}
 		err = k.checkPurpose(o)
 	}
 	if err == nil {
@@ -64,6 +73,26 @@ func (s *KeySet) add(entry json.RawMessage) {
 	skipped.Defect, _ = errors.AsType[*Defect](err)
 	skipped.Kid, _, _ = o.String("kid")
 	s.Skipped = append(s.Skipped, skipped)
+}
+
+// certificate is the certificate of the key, if its JWK has one and is not for encryption. One of another key is none, since
+// its owner has not said that it holds that.
+func (k *Key) certificate(o Object) (*x509.Certificate, bool) {
+	var chain []string
+	use, hasUse, err := o.String("use")
+	if _, err2 := o.Decode("x5c", &chain); err != nil || err2 != nil || len(chain) == 0 || hasUse && use != "sig" {
+		return nil, false
+	}
+	der, err := base64.StdEncoding.Strict().DecodeString(chain[0])
+	if err != nil {
+		return nil, false
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, false
+	}
+	public, comparable := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	return c, comparable && public.Equal(k.public)
 }
 
 // Select returns the keys that could have signed a JWS with header h, at most max of them, in the order of the set: those

@@ -225,6 +225,7 @@ const (
 	MetadataServerMember Reason = "metadata_server_member"
 	MetadataScope        Reason = "metadata_scope"
 	MetadataKeys         Reason = "metadata_keys"
+	SubjectTaken         Reason = "certificate_subject_taken"
 	RedirectURIRefused   Reason = "redirect_uri_refused"
 	StatementMalformed   Reason = "software_statement_malformed"
 	StatementNotTrusted  Reason = "software_statement_not_trusted"

@@ -59,7 +59,7 @@ func (e *Endpoint) push(w http.ResponseWriter, r *http.Request, form oauth.Form)
 	if form, err = e.parameters(r.Context(), caller.Client, form, now); err != nil {
 		return e.Clients.Records.Doubt(r.Context(), caller.Client, err)
 	}
-	jkt, uses, err := e.key(r, form, now)
+	jkt, uses, err := e.key(r, caller.Client, form, now)
 	if err != nil {
 		return err
 	}
@@ -106,9 +106,15 @@ func (e *Endpoint) checkSeal(ctx context.Context, c client.Client, p grant.Pushe
 }
 
 // key is the thumbprint that the code is to be bound to: of the proof's key, or the one that dpop_jkt names. Where both
-// came they must be the same (RFC 9449 §10.1). "" binds it to none.
-func (e *Endpoint) key(r *http.Request, form oauth.Form, now time.Time) (jkt string, uses []replay.Use, err error) {
+// came they must be the same (RFC 9449 §10.1). "" binds it to none. A client whose tokens are bound to its certificate could
+// not redeem a code that is bound to another key.
+func (e *Endpoint) key(r *http.Request, c client.Client, form oauth.Form, now time.Time) (
+	jkt string, uses []replay.Use, err error) {
 	jkt = form.Get("dpop_jkt")
+	if c.BindsToCertificate() && (jkt != "" || dpop.Has(r.Header)) {
+		return "", nil, e.Clients.Records.Doubt(r.Context(), c, oauth.Refuse(oauth.KeyThumbprint,
+			"the client is registered for tokens that are bound to its certificate; leave out dpop_jkt and the DPoP proof"))
+	}
 	if jkt != "" && !isDigest(jkt) {
 		return "", nil, oauth.Refuse(oauth.KeyThumbprint, "dpop_jkt must be a JWK SHA-256 thumbprint, 43 characters of base64url")
 	}

@@ -46,7 +46,7 @@ func (s *Store) ImportClients(ctx context.Context, clients []client.Client, now 
 		}
 		return tx.SendBatch(ctx, &writes).Close()
 	})
-	return outcomes, failure("import clients", err)
+	return outcomes, clientFailure("import clients", err)
 }
 
 // importLock is the key of the advisory lock by which imports take turns, so that two do not add the same client.

@@ -12,6 +12,7 @@ import (
 	"authserver/internal/client"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // ListedClient is a client as the operator sees it: deleted ones too.
@@ -87,11 +88,11 @@ func scanClient(row pgx.Row) (ListedClient, error) {
 const (
 	insertClient = `
 	INSERT INTO client (id, issued_at, updated_at, metadata, registration_token_hash, registrar, serves, token_lifetime,
-		assertion_audience, unbound)
-	VALUES ($1, $2, $2, $3, $4, $5, $6, nullif($7::integer, 0), $8, $9)`
+		assertion_audience, unbound, certificate_subject)
+	VALUES ($1, $2, $2, $3, $4, $5, $6, nullif($7::integer, 0), $8, $9, $10)`
 	replaceClient = `
 	UPDATE client SET version = version + 1, updated_at = $2, metadata = $3, registration_token_hash = $4, registrar = $5,
-		serves = $6, token_lifetime = nullif($7::integer, 0), assertion_audience = $8, unbound = $9
+		serves = $6, token_lifetime = nullif($7::integer, 0), assertion_audience = $8, unbound = $9, certificate_subject = $10
 	WHERE id = $1 AND status = 'active'`
 )
 
@@ -101,17 +102,36 @@ const metadataValue = 2
 func clientValues(c client.Client, at time.Time) ([]any, error) {
 	metadata, err := json.Marshal(c.Metadata)
 	return []any{c.ID, at, metadata, c.RegistrationTokenHash, c.Registrar, append([]string{}, c.Serves...),
-		int64(c.TokenLifetime / time.Second), cmp.Or(c.AssertionAudience, client.IssuerOnly), c.Unbound}, err
+		int64(c.TokenLifetime / time.Second), cmp.Or(c.AssertionAudience, client.IssuerOnly), c.Unbound, subjectValue(c.Metadata)}, err
 }
 
-// AddClient stores a new client. added is false when the id is taken, also by a deleted client.
+// subjectValue is the key of what was registered of the client's certificate; nil: nothing was.
+func subjectValue(m client.Metadata) *string {
+	subject, ok := m.CertificateSubject()
+	if !ok {
+		return nil
+	}
+	key := subject.Key()
+	return &key
+}
+
+// clientFailure is failure for writes of clients, which a subject that is taken refuses.
+func clientFailure(method string, err error) error {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.ConstraintName == "client_certificate_subject" {
+		return client.SubjectTaken()
+	}
+	return failure(method, err)
+}
+
+// AddClient stores a new client. added is false when the id is taken, also by a deleted client. Error, as of all writes of
+// metadata: client.SubjectTaken.
 func (s *Store) AddClient(ctx context.Context, c client.Client) (added bool, err error) {
 	values, err := clientValues(c, c.IssuedAt)
 	if err != nil {
 		return false, err
 	}
 	tag, err := s.pool.Exec(ctx, insertClient+` ON CONFLICT (id) DO NOTHING`, values...)
-	return tag.RowsAffected() == 1, failure("add client", err)
+	return tag.RowsAffected() == 1, clientFailure("add client", err)
 }
 
 // ReplaceClient is the operator's way: it stores all of an active client but its id and when that was given out. replaced
@@ -121,8 +141,8 @@ func (s *Store) ReplaceClient(ctx context.Context, c client.Client, now time.Tim
 	if err != nil {
 		return false, err
 	}
-	tag, err := s.pool.Exec(ctx, replaceClient+` AND version = $10`, append(values, c.Version)...)
-	return tag.RowsAffected() == 1, failure("replace client", err)
+	tag, err := s.pool.Exec(ctx, replaceClient+` AND version = $11`, append(values, c.Version)...)
+	return tag.RowsAffected() == 1, clientFailure("replace client", err)
 }
 
 // UpdateClient replaces the metadata of an active client, and nothing that only the operator sets, and returns its new
@@ -134,13 +154,13 @@ func (s *Store) UpdateClient(ctx context.Context, id string, presented []byte, m
 		return 0, false, err
 	}
 	err = s.pool.QueryRow(ctx, `
-		UPDATE client SET metadata = $2, version = version + 1, updated_at = $3
+		UPDATE client SET metadata = $2, version = version + 1, updated_at = $3, certificate_subject = $5
 		WHERE id = $1 AND status = 'active' AND ($4::bytea IS NULL OR registration_token_hash = $4)
-		RETURNING version`, id, metadata, now, presented).Scan(&version)
+		RETURNING version`, id, metadata, now, presented, subjectValue(m)).Scan(&version)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, false, nil
 	}
-	return version, err == nil, failure("update client", err)
+	return version, err == nil, clientFailure("update client", err)
 }
 
 // DeleteClient turns an active client into a tombstone: at its commit every replica refuses it, and its tokens are dead.

@@ -12,8 +12,8 @@ import (
 const clientCredentials = "client_credentials"
 
 // judgeClientCredentials decides what a client gets in its own name (RFC 6749 §4.4): its subject is the client itself,
-// and there is never a refresh token or an ID token.
-func (e *Endpoint) judgeClientCredentials(c client.Client, form oauth.Form) (redemption, error) {
+// and there is never a refresh token or an ID token. A token that is bound to its certificate may live longer than others.
+func (e *Endpoint) judgeClientCredentials(c client.Client, form oauth.Form, to accesstoken.Confirmation) (redemption, error) {
 	scope, err := ownScope(c, form)
 	if err != nil {
 		return nil, err
@@ -23,7 +23,11 @@ func (e *Endpoint) judgeClientCredentials(c client.Client, form oauth.Form) (red
 		return nil, err
 	}
 	token := accesstoken.Token{Subject: c.ID, ClientID: c.ID, Audience: audience, Scope: scope.String()}
-	return func(context.Context) (granted, error) { return granted{token: token}, nil }, nil
+	given := granted{token: token}
+	if to.X5T != "" {
+		given.lives = c.TokenLifetime
+	}
+	return func(context.Context) (granted, error) { return given, nil }, nil
 }
 
 // withoutPerson is the audience of a token that no person stands behind, and whose request may ask for nothing that a person

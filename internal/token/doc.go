@@ -3,7 +3,7 @@
 //	read the form            nothing is known yet
 //	authenticate the client  package client
 //	grant_type               offered here, and registered for the client
-//	verify the proof         package dpop; a missing nonce is answered here and uses nothing up
+//	verify the proof         package dpop; a missing nonce is answered here and uses nothing up. Or the client certificate
 //	judge the request        what the request and the registration alone can make wrong, without touching anything
 //	look for the seal        of an ID token, package response; whether it is needed, only the grant says
 //	spend                    assertion, proof and the client's version, in one commit; from here on the request is used up
@@ -19,7 +19,10 @@
 // registered, there are no tokens: a 400, and the code is as good as before. Openid is never what is left of a request for
 // data.
 //
-// A token request without proof of possession is refused (FAPI 2.0 Security Profile §5.3.2.1-4), unless the operator lets
-// this client have unbound tokens, whose type is Bearer, in its own name. How long a token lives the operator may set for
-// each client too.
+// A token is bound to the key of a DPoP proof or to the client certificate of the connection (RFC 8705 §3): to what the client
+// registered, and else to what it sends, the proof before the certificate; never to both. What it registered nothing else
+// stands in for. How the client proved itself does not matter. A request with neither is refused (FAPI 2.0 Security Profile
+// §5.3.2.1-4), unless the operator lets this client have unbound tokens, whose type is Bearer, in its own name. How long a
+// token lives the operator may set for each client too: beyond 15 minutes only for one in the client's own name that is bound
+// to its certificate.
 package token

@@ -17,7 +17,6 @@ import (
 	"authserver/internal/idtoken"
 	"authserver/internal/issuer"
 	"authserver/internal/oauth"
-	"authserver/internal/replay"
 	"authserver/internal/response"
 )
 
@@ -104,7 +103,7 @@ func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request, form oauth.For
 	case refreshToken:
 		redeem, err = e.judgeRefreshToken(r, by.Client, form, now)
 	case clientCredentials:
-		redeem, err = e.judgeClientCredentials(by.Client, form)
+		redeem, err = e.judgeClientCredentials(by.Client, form, bound.to)
 	case JWTBearer:
 		redeem, err = e.judgeJWTBearer(w, by, form)
 	}
@@ -123,7 +122,9 @@ func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request, form oauth.For
 }
 
 // usual is how long tokens of a client live, unless what the person granted ends earlier.
-func (e *Endpoint) usual(c client.Client) time.Duration { return cmp.Or(c.TokenLifetime, e.Lifetime) }
+func (e *Endpoint) usual(c client.Client) time.Duration {
+	return min(cmp.Or(c.TokenLifetime, e.Lifetime), client.MaxTokenLifetime)
+}
 
 // grantTypeOf is the request's grant_type, if this server offers it and the client is registered for it.
 func (e *Endpoint) grantTypeOf(ctx context.Context, c client.Client, form oauth.Form) (string, error) {
@@ -148,41 +149,6 @@ func (e *Endpoint) grantTypeOf(ctx context.Context, c client.Client, form oauth.
 		return "", oauth.Refuse(oauth.GrantTypeNotRegistered, "the client is not registered for the grant type %s", grantType)
 	}
 	return grantType, nil
-}
-
-// binding is what a token is to be bound to, and what proving it uses up. Both are empty for an unbound token.
-type binding struct {
-	to   accesstoken.Confirmation
-	uses []replay.Use
-}
-
-// bind verifies the request's proof of possession, which a client may leave out that may have unbound tokens. Whoever sends
-// a proof gets a bound token.
-func (e *Endpoint) bind(r *http.Request, by requester, grantType string, now time.Time) (binding, error) {
-	missing := !dpop.Has(r.Header)
-	if missing && by.mayBeUnbound(grantType) {
-		return binding{}, nil
-	}
-	proof, err := e.Proofs.Verify(r.Header, dpop.Of(r, e.Origins), now)
-	switch {
-	case err != nil && missing: // which another record might have allowed
-		return binding{}, e.Clients.Records.Doubt(r.Context(), by.Client, err)
-	case err != nil:
-		return binding{}, err
-	}
-	return binding{accesstoken.Confirmation{JKT: proof.Thumbprint}, []replay.Use{proof.Use}}, nil
-}
-
-// mayBeUnbound tells whether the operator lets the client have unbound tokens: in its own name, or by assertions of this
-// issuer. A token that speaks for a person is always bound. What a client registered for itself goes before all that.
-func (by requester) mayBeUnbound(grantType string) bool {
-	switch grantType {
-	case clientCredentials:
-		return by.Client.TokensMayBeUnbound()
-	case JWTBearer:
-		return !by.assertion.Issuer.RequireBinding && !by.Client.MustBind()
-	}
-	return false
 }
 
 // answer signs the access token, which usually lives as long as those of the client, and then the ID token beside it, and

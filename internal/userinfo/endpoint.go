@@ -46,8 +46,7 @@ func (e *Endpoint) Userinfo(w http.ResponseWriter, r *http.Request) error {
 	token := admission.Token
 	oauth.Note(w, oauth.FieldClient, token.ClientID)
 	if token.GrantID == "" {
-		return oauth.Refuse(oauth.ScopeInsufficient, "the access token speaks for no person").
-			Challenged("DPoP", "scope", oauth.OpenID)
+		return e.Guard.Challenged(oauth.Refuse(oauth.ScopeInsufficient, "the access token speaks for no person"), oauth.OpenID)
 	}
 	envelope, err := e.envelope(r.Context(), token.ClientID)
 	if err != nil {

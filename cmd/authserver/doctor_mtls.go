@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+)
+
+// checkMutualTLS looks at the ways by which a client shows a certificate, and at the authorities that vouch for clients.
+func (e *examination) checkMutualTLS(ctx context.Context) {
+	m := e.config.mtls
+	if !m.offered() {
+		e.found("mutual TLS", passed, "off: no client can show a certificate", "")
+		return
+	}
+	detail, soon := "told of by trusted proxies in "+m.header, false
+	if m.url != "" {
+		state, ok := e.checkAliases(ctx)
+		if !ok {
+			return
+		}
+		detail, soon = lasts(state)
+	}
+	left, err := e.authoritiesLast()
+	switch {
+	case err != nil:
+		e.found("mutual TLS", failed, err.Error(), "mtls-client-ca-file names the authorities that vouch for clients")
+	case left < 0:
+		e.found("mutual TLS", failed, "an authority in mtls-client-ca-file has expired: it vouches for nobody", "renew it, or take it out")
+	case soon:
+		e.found("mutual TLS", warning, detail, "renew it; the files are read again when they change")
+	case left < certificateNotice:
+		e.found("mutual TLS", warning, fmt.Sprintf("an authority in mtls-client-ca-file ends in %.0f days", left.Hours()/24), "add its successor; the file is read again when it changes")
+	default:
+		e.found("mutual TLS", passed, detail, "")
+	}
+}
+
+// checkAliases goes where mtls_endpoint_aliases lead, and wants to be asked for a certificate by this very issuer.
+func (e *examination) checkAliases(ctx context.Context) (tls.ConnectionState, bool) {
+	asked := false
+	state, ok := e.shakeHands(ctx, "mutual TLS", e.config.mtls.url, &tls.Config{
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			asked = true
+			return &tls.Certificate{}, nil // none, which must be enough for documents
+		},
+	})
+	if !ok {
+		return state, false
+	}
+	if !asked {
+		e.found("mutual TLS", failed, "nobody asks for a client certificate at "+e.config.mtls.url, "mtls-url must lead to mtls-listen, or to a proxy that asks and does not insist")
+		return state, false
+	}
+	client, err := e.publicClient()
+	if err != nil {
+		e.found("mutual TLS", failed, err.Error(), "")
+		return state, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	var document struct{ Issuer string }
+	status, err := getJSON(ctx, client, e.config.mtls.url+"/.well-known/openid-configuration", &document)
+	if err != nil || status != http.StatusOK || document.Issuer != e.config.issuer {
+		e.found("mutual TLS", failed, fmt.Sprintf("%s answers %d for the issuer %q (%v)", e.config.mtls.url, status, document.Issuer, err), "mtls-url must lead to this server, without a certificate too")
+		return state, false
+	}
+	return state, true
+}
+
+// authoritiesLast is for how long all authorities of clients are valid yet; long, where none is named.
+func (e *examination) authoritiesLast() (left time.Duration, err error) {
+	left = devAuthorityLife
+	if e.config.mtls.caFile == "" {
+		return left, nil
+	}
+	text, err := os.ReadFile(e.config.mtls.caFile)
+	if err != nil {
+		return 0, err
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		authority, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return 0, err
+		}
+		left = min(left, time.Until(authority.NotAfter))
+	}
+	return left, nil
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"authserver/internal/store/storetest"
+)
+
+// Where clients show certificates doctor goes there as one would, and looks at who vouches for them.
+func TestDoctorMutualTLS(t *testing.T) {
+	t.Parallel()
+	p := newProduction(t, storetest.URL(t))
+	dir, port := t.TempDir(), freePort(t)
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	writePair(t, p.authority.issue(t, "ECDSA", "localhost"), certFile, keyFile)
+	pair := newKeyPair(certFile, keyFile, slog.New(slog.DiscardHandler))
+	ca, clients := p.authority.writeFile(t), newAuthority(t)
+	listens := []string{"AUTHSERVER_MTLS_LISTEN=127.0.0.1:" + port, "AUTHSERVER_MTLS_URL=https://localhost:" + port}
+	p.start(append(listens, "AUTHSERVER_MTLS_CLIENT_CA_FILE="+clients.writeFile(t))...)
+	elsewhere := func(config *tls.Config, h http.Handler) string {
+		other := httptest.NewUnstartedServer(h)
+		other.TLS, other.Config.ErrorLog = config, log.New(io.Discard, "", 0)
+		other.StartTLS()
+		t.Cleanup(other.Close)
+		return "AUTHSERVER_MTLS_URL=" + strings.Replace(other.URL, "127.0.0.1", "localhost", 1)
+	}
+	careless := mutualTLSConfig(pair)
+	careless.CipherSuites = append(careless.CipherSuites, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA)
+	strict := mutualTLSConfig(pair)
+	strict.ClientAuth = tls.RequireAnyClientCert
+	for name, test := range map[string]struct {
+		environ       []string
+		state, detail string
+	}{
+		"a listener":                       {listens, warning, "the certificate ends in 0 days"}, // the test's lives for an hour
+		"authorities":                      {append(listens, "AUTHSERVER_MTLS_CLIENT_CA_FILE="+clients.writeFile(t)), warning, "ends in 0 days"},
+		"a header":                         {[]string{"AUTHSERVER_TRUSTED_PROXIES=10.0.0.0/8", "AUTHSERVER_CLIENT_CERT_HEADER=client-cert"}, passed, "told of by trusted proxies in Client-Cert"},
+		"nobody listens":                   {append(listens, "AUTHSERVER_MTLS_URL=https://localhost:1"), failed, "refused"},
+		"nobody asks for a certificate":    {append(listens, elsewhere(tlsConfig(pair), http.NotFoundHandler())), failed, "nobody asks for a client certificate"},
+		"somebody insists on one":          {append(listens, elsewhere(strict, http.NotFoundHandler())), failed, "certificate required"},
+		"somebody else asks for one":       {append(listens, elsewhere(mutualTLSConfig(pair), http.NotFoundHandler())), failed, "answers 404"},
+		"TLS 1.2 with more than it should": {append(listens, elsewhere(careless, http.NotFoundHandler())), failed, "weaker suites succeeds"},
+		"an authority that has expired":    {append(listens, "AUTHSERVER_MTLS_CLIENT_CA_FILE="+clients.expired(t)), failed, "has expired"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code := 0
+			if test.state == failed {
+				code = exitFailed
+			}
+			if f := p.examine(t, code, p.with(test.environ...), "--ca-cert", ca)["mutual TLS"]; f.State != test.state || !strings.Contains(f.Detail, test.detail) {
+				t.Errorf("%+v, want %s with %q", f, test.state, test.detail)
+			}
+		})
+	}
+}
+
+// expired writes the authority's certificate as it would stand there a day after its end.
+func (a *authority) expired(t *testing.T) string {
+	t.Helper()
+	template := *a.certificate
+	template.NotBefore, template.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, a.key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "authority.pem")
+	writePEM(t, path, "CERTIFICATE", der)
+	return path
+}
