@@ -4,14 +4,17 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -251,6 +254,47 @@ func (m *mutual) call(t *testing.T, transport *http.Transport) (reason oauth.Rea
 		t.Fatal(err)
 	}
 	return reasonOf(&flow.Exchange{ResponseBody: string(body)}), response.TLS.DidResume, reused
+}
+
+// TL-01, TL-08, TL-09: a client whose certificate is its authentication gets tokens that are bound to it, while an authority
+// of this moment vouches for it, and says in every request who it is.
+func TestClientByCertificate(t *testing.T) {
+	t.Parallel()
+	m := deployMutual(t, nil)
+	certificate := m.clients.vouchFor(t, nil, func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: "recipient", Country: []string{"CA"}} })
+	s := m.with(certificate)
+	registered := do(t, s, s.RegisterRequest(metadata(key(t, "ES256"), changes{
+		"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_subject_dn": "CN=recipient,C=CA", "jwks": nil,
+		"tls_client_certificate_bound_access_tokens": true}.apply)))
+	outcome(t, registered, "201")
+	id, _ := registered.JSON()["client_id"].(string)
+	ask := func(s *flow.Server, form url.Values) *flow.Exchange {
+		t.Helper()
+		return do(t, s, &flow.Request{Method: http.MethodPost, URL: s.Metadata.TokenEndpoint, Form: form})
+	}
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {id}}
+	issued := ask(s, form)
+	outcome(t, issued, "200")
+	access, _ := issued.JSON()["access_token"].(string)
+	sum := sha256.Sum256(certificate.Certificate[0])
+	confirmation, _ := claimsOf(t, access)["cnf"].(map[string]any)
+	if confirmation["x5t#S256"] != base64.RawURLEncoding.EncodeToString(sum[:]) || issued.JSON()["token_type"] != "Bearer" {
+		t.Errorf("TL-01: %s, cnf %v", issued.ResponseBody, confirmation)
+	}
+	refusedFor(t, ask(s, url.Values{"grant_type": {"client_credentials"}}), "401 invalid_client", oauth.ClientAuthMissing) // TL-09
+	outcome(t, ask(m.with(m.clients.vouchFor(t, nil)), form), "401 invalid_client")
+	outcome(t, ask(m.with(tls.Certificate{}), form), "401 invalid_client")
+	for name, stranger := range m.strangers(t) {
+		t.Run(name, func(t *testing.T) { outcome(t, ask(m.with(stranger), form), "401 invalid_client") })
+	}
+	next, err := os.ReadFile(newAuthority(t).writeFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(m.caFile, append(next, '\n'), 0o600); err != nil { // of another length too
+		t.Fatal(err)
+	}
+	refusedFor(t, ask(s, form), "401 invalid_client", oauth.ClientNotProven) // TL-08
 }
 
 // A whole flow over the aliases; proofs may name either URL of an endpoint.
