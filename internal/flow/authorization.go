@@ -36,16 +36,16 @@ func (p PKCE) Parameters(redirectURI, scope, state string) url.Values {
 // PushRequest pushes an authorization request (RFC 9126 §2.1), with an assertion, and with a proof by the key that the
 // code shall be bound to (RFC 9449 §10.1).
 func (c *Client) PushRequest(params url.Values) *Request {
-	request := c.post(c.Server.Metadata.PushedAuthorizationRequestEndpoint, params)
-	request.Proof = c.Proof(request.Method, request.URL)
-	return request
+	return c.proving(c.post(c.Server.Metadata.PushedAuthorizationRequestEndpoint, params))
 }
 
 // SignedPushRequest pushes an authorization request as a request object (RFC 9126 §3): beside it stands only what proves the
 // client. Edits bend the object.
 func (c *Client) SignedPushRequest(params url.Values, edits ...Edit) *Request {
 	request := c.PushRequest(nil)
-	request.Form.Del("client_id")
+	if !c.CertificateAuth {
+		request.Form.Del("client_id") // the assertion says it
+	}
 	request.RequestObject = c.RequestObject(params, edits...)
 	return request
 }

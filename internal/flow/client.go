@@ -180,6 +180,10 @@ type Client struct {
 	DPoPKey *Key                                     // signs proofs
 	Decrypt func(jwe string) (jws string, err error) // opens what is encrypted for the client; nil: nothing
 
+	// The certificate that Server.HTTP shows may stand for the one key and for the other (RFC 8705).
+	CertificateAuth  bool // it proves who the client is, so that there are no assertions
+	CertificateBound bool // tokens are bound to it, so that there are no proofs
+
 	RegistrationToken string // registration_access_token
 	RegistrationURI   string // registration_client_uri
 }
@@ -231,8 +235,12 @@ func (c *Client) Proof(method, target string, edits ...Edit) Compact {
 // ForToken ties a proof to the access token it is presented with (ath, RFC 9449 §4.2).
 func ForToken(token string) Edit { return SetClaim("ath", digest64(token)) }
 
-// Present adds a bound access token and the proof for it to a request (RFC 9449 §7.1), and returns the request.
+// Present adds a bound access token and the proof for it to a request (RFC 9449 §7.1), and returns the request. One that is
+// bound to the certificate needs no proof beside it (RFC 8705 §3).
 func (c *Client) Present(request *Request, token string, edits ...Edit) *Request {
+	if c.CertificateBound {
+		return request.SetHeader("Authorization", "Bearer "+token)
+	}
 	request.Proof = c.Proof(request.Method, request.URL, append([]Edit{ForToken(token)}, edits...)...)
 	return request.SetHeader("Authorization", "DPoP "+token)
 }
@@ -241,18 +249,29 @@ func (c *Client) Present(request *Request, token string, edits ...Edit) *Request
 func (c *Client) post(endpoint string, form url.Values) *Request {
 	own := url.Values{"client_id": {c.ID}}
 	maps.Copy(own, form)
-	return &Request{Method: http.MethodPost, URL: endpoint, Form: own, Assertion: c.Assertion()}
+	request := &Request{Method: http.MethodPost, URL: endpoint, Form: own}
+	if !c.CertificateAuth {
+		request.Assertion = c.Assertion()
+	}
+	return request
 }
 
-// TokenRequest asks for a token, with an assertion and a proof; grant_type is client_credentials unless form says
-// otherwise.
+// proving adds the proof of the key that what the request asks for is to be bound to, unless that is the certificate.
+func (c *Client) proving(request *Request) *Request {
+	if !c.CertificateBound {
+		request.Proof = c.Proof(request.Method, request.URL)
+	}
+	return request
+}
+
+// TokenRequest asks for a token, with an assertion and a proof, as far as the certificate does not stand for them; grant_type
+// is client_credentials unless form says otherwise.
 func (c *Client) TokenRequest(form url.Values) *Request {
 	request := c.post(c.Server.Metadata.TokenEndpoint, form)
 	if !request.Form.Has("grant_type") {
 		request.Form.Set("grant_type", "client_credentials")
 	}
-	request.Proof = c.Proof(request.Method, request.URL)
-	return request
+	return c.proving(request)
 }
 
 // IntrospectRequest asks about a token (RFC 7662 §2.1).

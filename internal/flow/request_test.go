@@ -111,6 +111,32 @@ func TestRequestObjectIsWhatFAPIWants(t *testing.T) {
 	}
 }
 
+// Where a certificate stands for a key, nothing is signed with it; client_id then says whose the certificate is.
+func TestCertificateInThePlaceOfKeys(t *testing.T) {
+	for _, c := range []Client{{}, {CertificateAuth: true}, {CertificateBound: true}, {CertificateAuth: true, CertificateBound: true}} {
+		client := testClient(t, nil)
+		client.CertificateAuth, client.CertificateBound = c.CertificateAuth, c.CertificateBound
+		requests := map[string]*Request{
+			"token": client.TokenRequest(nil), "code": client.CodeRequest("c", "v", "u"), "refresh": client.RefreshRequest("r", nil),
+			"push": client.PushRequest(nil), "signed push": client.SignedPushRequest(nil), "introspect": client.IntrospectRequest("t"),
+		}
+		for name, r := range requests {
+			identified := r.Form.Get("client_id") == "client-1" || r.Assertion != nil && r.RequestObject != nil
+			unproven := c.CertificateBound || name == "introspect"
+			if (r.Assertion == nil) != c.CertificateAuth || (r.Proof == nil) != unproven || !identified {
+				t.Errorf("%+v, %s: %+v", c, name, r)
+			}
+		}
+		r, scheme := client.Present(&Request{Method: "GET", URL: "https://rs.example"}, "t"), "DPoP"
+		if c.CertificateBound {
+			scheme = "Bearer"
+		}
+		if r.Header.Get("Authorization") != scheme+" t" || (r.Proof == nil) != c.CertificateBound {
+			t.Errorf("%+v: %+v", c, r)
+		}
+	}
+}
+
 func TestEditsBendOnePartEach(t *testing.T) {
 	client := testClient(t, nil)
 	other, err := GenerateKey("PS256")
