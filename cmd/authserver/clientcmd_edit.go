@@ -23,9 +23,9 @@ import (
 type clientFlags struct {
 	Name        *string  `placeholder:"TEXT" help:"Its name for people."`
 	Scope       *string  `placeholder:"SCOPE …" help:"Its scopes, with spaces between. New and unset: all but those of registration."`
-	GrantType   []string `sep:"none" placeholder:"GRANT" help:"client_credentials, authorization_code, refresh_token; may be repeated."`
+	GrantType   []string `sep:"none" placeholder:"GRANT" help:"client_credentials, authorization_code, refresh_token, urn:ietf:params:oauth:grant-type:jwt-bearer; may be repeated."`
 	RedirectURI []string `name:"redirect-uri" sep:"none" placeholder:"URI" help:"Where a browser may be sent; may be repeated."`
-	JWKS        string   `name:"jwks" xor:"keys" type:"path" placeholder:"FILE" help:"File with its public keys, a JWK Set."`
+	JWKS        string   `name:"jwks" xor:"keys" type:"path" placeholder:"FILE" help:"File with its public keys: a JWK Set, or one key in PEM."`
 	JWKSURI     string   `name:"jwks-uri" xor:"keys" placeholder:"URL" help:"Where it publishes them."`
 	Metadata    string   `type:"path" placeholder:"FILE" help:"JSON object of metadata (RFC 7591) for all that has no flag; null takes a member away."`
 
@@ -161,14 +161,11 @@ func (f clientFlags) metadata() (given map[string]json.RawMessage, wrong []error
 		delete(given, "jwks")
 	}
 	if f.JWKS != "" {
-		text, err := os.ReadFile(f.JWKS)
-		if err == nil && !json.Valid(text) {
-			err = fmt.Errorf("%s is no JSON", f.JWKS)
-		}
+		jwks, err := readKeySet(f.JWKS, "")
 		if err != nil {
 			wrong = append(wrong, err)
 		}
-		given["jwks"] = text
+		given["jwks"] = jwks
 		delete(given, "jwks_uri")
 	}
 	return given, wrong

@@ -58,7 +58,11 @@ func (i *clientImportCmd) Run(ctx context.Context, out *streams, src *sources) e
 			r.record(audit.ClientUpdated, c)
 		}
 	}
-	return printImport(out.Stdout, clients, outcomes, i.JSON)
+	var ids []string
+	for _, c := range clients {
+		ids = append(ids, c.ID)
+	}
+	return printOutcomes(out.Stdout, "client_id", ids, outcomes, i.JSON)
 }
 
 func refuseTombstones(clients []client.Client, outcomes []store.Imported) error {
@@ -74,41 +78,46 @@ func refuseTombstones(clients []client.Client, outcomes []store.Imported) error 
 	return exitError{exitFailed, "nothing was written: what was deleted never comes back: " + strings.Join(deleted, ", ")}
 }
 
-func printImport(w io.Writer, clients []client.Client, outcomes []store.Imported, asArray bool) error {
-	type row struct {
-		ClientID string         `json:"client_id"`
-		Outcome  store.Imported `json:"outcome"`
-	}
-	rows := []row{}
-	for i, c := range clients {
-		rows = append(rows, row{c.ID, outcomes[i]})
+// printOutcomes tells what became of each record, whose names stand under member in JSON.
+func printOutcomes(w io.Writer, member string, names []string, outcomes []store.Imported, asArray bool) error {
+	rows := []map[string]string{}
+	for i, name := range names {
+		rows = append(rows, map[string]string{member: name, "outcome": string(outcomes[i])})
 	}
 	if asArray {
 		return writeJSON(w, rows)
 	}
-	for _, r := range rows {
-		if _, err := fmt.Fprintf(w, "%-9s  %s\n", r.Outcome, r.ClientID); err != nil {
+	for i, name := range names {
+		if _, err := fmt.Fprintf(w, "%-9s  %s\n", outcomes[i], name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// readClients reads a YAML list of clients and collects all that is wrong with it.
-func readClients(text []byte, rules dcr.Rules, now time.Time) ([]client.Client, error) {
-	var nodes []yaml.Node
+// readNodes reads the entries of a YAML list.
+func readNodes(text []byte, of string) (nodes []yaml.Node, err error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	if err := decoder.Decode(&nodes); err != nil {
-		return nil, exitError{exitUsage, "the file must be a YAML list of clients: " + err.Error()}
+		return nil, exitError{exitUsage, "the file must be a YAML list of " + of + ": " + err.Error()}
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, exitError{exitUsage, "the file must be one YAML document"}
+	}
+	return nodes, nil
+}
+
+// readClients reads a YAML list of clients and collects all that is wrong with it.
+func readClients(text []byte, rules dcr.Rules, now time.Time) ([]client.Client, error) {
+	nodes, err := readNodes(text, "clients")
+	if err != nil {
+		return nil, err
 	}
 	var clients []client.Client
 	var wrong []error
 	lines := map[string]int{}
 	for i := range nodes {
-		e := entry{line: nodes[i].Line}
+		e := entry{what: "client", line: nodes[i].Line}
 		c := e.read(&nodes[i], rules, now)
 		if before, twice := lines[c.ID]; twice && c.ID != "" {
 			e.refuse("the client stands in line %d already", before)
@@ -119,9 +128,10 @@ func readClients(text []byte, rules dcr.Rules, now time.Time) ([]client.Client, 
 	return clients, usageError(wrong)
 }
 
-// entry is one client of the file.
+// entry is one record of a file.
 type entry struct {
-	line    int
+	what    string // it is: client or issuer
+	line    int    // 0: it came by flags
 	id      string
 	members map[string]json.RawMessage
 	wrong   []error
@@ -129,8 +139,12 @@ type entry struct {
 
 func (e *entry) refuse(format string, args ...any) {
 	where := fmt.Sprintf("line %d", e.line)
-	if e.id != "" {
-		where += ", client " + e.id
+	switch {
+	case e.line == 0:
+		e.wrong = append(e.wrong, fmt.Errorf(format, args...))
+		return
+	case e.id != "":
+		where += ", " + e.what + " " + e.id
 	}
 	e.wrong = append(e.wrong, fmt.Errorf("%s: %s", where, fmt.Sprintf(format, args...)))
 }
@@ -169,7 +183,7 @@ func (e *entry) decode(node *yaml.Node) bool {
 		node = node.Alias
 	}
 	if node.Kind != yaml.MappingNode {
-		e.refuse("must be the members of a client")
+		e.refuse("must be the members of one %s", e.what)
 		return false
 	}
 	keepDates(node)

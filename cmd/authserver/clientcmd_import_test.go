@@ -157,7 +157,7 @@ func TestClientImportRefuses(t *testing.T) {
 		"\n  line 23: mapping key \"client_id\" already defined",
 		"line 24, client secret: registration_access_token is no member here", "line 24, client secret: client_secret is no member here",
 		"line 24, client secret: token_lifetime must be a number of seconds, or a duration such as 10m",
-		"line 25: must be the members of a client")
+		"line 25: must be the members of one client")
 	if got := versions(t, d); got != "" {
 		t.Errorf("%s was written", got)
 	}

@@ -180,7 +180,7 @@ func TestClientCreateRefuses(t *testing.T) {
 		"a private key":           {[]string{"--grant-type", "client_credentials", "--jwks", private}, []string{"must not be used again"}},
 		"this server's own host":  {[]string{"--grant-type", "client_credentials", "--jwks-uri", d.issuer + "/oauth2/jwks"}, []string{"own host"}},
 		"no file":                 {[]string{"--jwks", keys + ".absent"}, []string{"no such file"}},
-		"no JSON":                 {[]string{"--jwks", writeText(t, "x", "keys")}, []string{"is no JSON"}},
+		"no JSON":                 {[]string{"--jwks", writeText(t, "x", "keys")}, []string{"is neither JSON nor PEM"}},
 		"an id with a space":      {[]string{"--id", "a b", "--jwks", keys}, []string{"client_id must be 1 to 128"}},
 		"a member twice":          {[]string{"--metadata", writeText(t, "x", `{"scope":"a","scope":"b"}`)}, []string{"must be one strict JSON object"}},
 		"a member of no client":   {[]string{"--metadata", writeText(t, "x", `{"client_nmae":"x"}`)}, []string{"client_nmae is no member here; did you mean client_name?"}},

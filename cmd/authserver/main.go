@@ -44,6 +44,7 @@ type cli struct {
 	Try         tryCmd         `cmd:"" help:"Drive a real flow against an issuer and show every step, then what must fail."`
 	Doctor      doctorCmd      `cmd:"" help:"Examine this deployment: settings, public URL, TLS, clock, database, keys, guards; exit code 1 on a failure."`
 	Client      clientCmd      `cmd:"" help:"Register clients by hand, with what registration over the network cannot set."`
+	Issuer      issuerCmd      `cmd:"" help:"Trust, list and remove the issuers of JWT bearer assertions."`
 	User        userCmd        `cmd:"" help:"Add, list and disable the people who sign in."`
 	Consent     consentCmd     `cmd:"" help:"Show what people have allowed, and end it."`
 	Migrate     migrateCmd     `cmd:"" help:"Change the database's schema."`
