@@ -1,12 +1,16 @@
 package consent_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"authserver/internal/accesstoken"
+	"authserver/internal/certificate"
+	"authserver/internal/certificate/certificatetest"
 	"authserver/internal/client"
 	"authserver/internal/fdx"
 	"authserver/internal/grant"
@@ -71,6 +75,36 @@ func TestWhoMayKnow(t *testing.T) {
 					t.Errorf("%d look-ups, %d changes, %s", r.store.lookups, r.store.changes, w.Body)
 				}
 			})
+		}
+	}
+}
+
+// TestByCertificate (MTLS-02): with a token that is bound to a certificate a client reads and ends its consents over a connection
+// with that, and with no other.
+func TestByCertificate(t *testing.T) {
+	shown := certificatetest.SelfSigned(t)
+	bound := func(t *accesstoken.Token) {
+		t.Confirmation = accesstoken.Confirmation{X5T: certificate.Certificate{Leaf: shown.Leaf}.Thumbprint()}
+	}
+	for how := range newRoom(t).handlers() {
+		for name, c := range map[string]tls.Certificate{"its own": shown, "another": certificatetest.SelfSigned(t)} {
+			r := newRoom(t)
+			method, below, _ := strings.Cut(how, " ")
+			request := httptest.NewRequest(method, "/fdx/v6/consents/mine"+below, strings.NewReader(goodBody))
+			request.Header.Set("Authorization", "Bearer "+r.token(bound))
+			request.Header.Set("Content-Type", "application/json")
+			w := &answer{httptest.NewRecorder(), map[oauth.Field]string{}}
+			w.Header().Set("X-Fapi-Interaction-Id", interaction)
+			err := r.handlers()[how](w, certificatetest.Bearing(t, request, c), "mine")
+			if name == "its own" && err != nil {
+				t.Errorf("%s: %v", how, err)
+			}
+			if name == "another" {
+				wantRefused(t, err, oauth.TokenKey)
+			}
+			if r.store.spent != 0 || r.store.changes > 0 && name == "another" {
+				t.Errorf("%s by %s: %d spent, %d changes", how, name, r.store.spent, r.store.changes)
+			}
 		}
 	}
 }

@@ -106,13 +106,14 @@ func (s signer) Key(string) *jose.Key { return s.Signer.Key() }
 
 // bench is the endpoint, its store, and what is told of the last request.
 type bench struct {
-	t      *testing.T
-	store  *memory
-	tokens accesstoken.Tokens
-	c1, c2 *flow.Client
-	sealer *response.Sealer
-	notes  map[oauth.Field]string
-	serve  map[string]oauth.Handler
+	t       *testing.T
+	store   *memory
+	tokens  accesstoken.Tokens
+	c1, c2  *flow.Client
+	clients *client.Authenticator
+	sealer  *response.Sealer
+	notes   map[oauth.Field]string
+	serve   map[string]oauth.Handler
 }
 
 func newBench(t *testing.T) *bench {
@@ -141,7 +142,7 @@ func newBench(t *testing.T) *bench {
 	endpoint := &introspect.Endpoint{
 		Clients: clients, Tokens: b.tokens, Sealer: response.Sealer{Signer: signer{key}, Keys: clients.KeySets}, Store: b.store, Now: now,
 	}
-	b.sealer = &endpoint.Sealer
+	b.clients, b.sealer = clients, &endpoint.Sealer
 	b.serve = map[string]oauth.Handler{"/introspect": endpoint.Introspect, "/revoke": endpoint.Revoke}
 	return b
 }

@@ -198,6 +198,33 @@ func TestPushedKey(t *testing.T) {
 	b.send(r, "400 invalid_dpop_proof", oauth.ProofURI)
 }
 
+// A client whose tokens are bound to its certificate could not redeem a code that is bound to another key: it is told so at
+// once, and nothing is used up. One that is registered for both binds by the proof.
+func TestPushedKeyOfACertificatesClient(t *testing.T) {
+	b := newBench(t)
+	b.client.Metadata.CertificateBoundTokens = true
+	naked := b.good()
+	naked.Proof = nil
+	b.send(naked, "201", "")
+	for _, p := range b.pushed {
+		if p.JKT != "" {
+			t.Errorf("bound to %q", p.JKT)
+		}
+	}
+	spent := len(b.spent)
+	b.send(b.good(), "400 invalid_request", oauth.KeyThumbprint)
+	named := b.good()
+	named.Proof = nil
+	named.Form.Set("dpop_jkt", b.DPoPKey.Thumbprint())
+	b.send(named, "400 invalid_request", oauth.KeyThumbprint)
+	if len(b.spent) != spent {
+		t.Errorf("%d uses are spent", len(b.spent)-spent)
+	}
+	b.client.Metadata.DPoPBoundAccessTokens = true
+	b.client.Version++
+	b.send(b.good(), "201", "")
+}
+
 // An assertion and a proof are good for one push. A push that is refused for what it asks uses neither up.
 func TestPushSpends(t *testing.T) {
 	b := newBench(t)

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"authserver/internal/accesstoken"
+	"authserver/internal/certificate"
+	"authserver/internal/certificate/certificatetest"
 	"authserver/internal/client"
 	"authserver/internal/dpop"
 	"authserver/internal/flow"
@@ -164,6 +167,40 @@ func TestPlain(t *testing.T) {
 			w.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%q: %d %v %s", body, w.Code, w.Header(), w.Body)
 		}
+	}
+}
+
+// TestByCertificate (MTLS-02, DP-39): a token that is bound to a client certificate is brought as a Bearer token, over a connection
+// with that; nothing is used up.
+func TestByCertificate(t *testing.T) {
+	r := newRoom(t)
+	r.Guard.MutualTLS = true
+	shown := certificatetest.SelfSigned(t)
+	bound := func(t *accesstoken.Token) {
+		t.Confirmation = accesstoken.Confirmation{X5T: certificate.Certificate{Leaf: shown.Leaf}.Thumbprint()}
+	}
+	bring := func(c tls.Certificate, edit func(*accesstoken.Token), body string) *httptest.ResponseRecorder {
+		token := r.token(edit)
+		return r.ask(token, body, func(request *http.Request) {
+			request.Header.Del("DPoP")
+			request.Header.Set("Authorization", "Bearer "+token)
+			certificatetest.Bearing(t, request, c)
+		})
+	}
+	for _, body := range []string{"", "a=b"} {
+		if w := bring(shown, bound, body); w.Code != http.StatusOK || w.Body.String() != `{"sub":"_alex"}`+"\n" || r.store.spent != 0 {
+			t.Errorf("%q: %d, %d spent, %s", body, w.Code, r.store.spent, w.Body)
+		}
+	}
+	w := bring(certificatetest.SelfSigned(t), bound, "")
+	if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "token_key") || len(w.Header().Values("WWW-Authenticate")) != 2 {
+		t.Errorf("TL-07 by another certificate: %d %v %s", w.Code, w.Header(), w.Body)
+	}
+	own := func(t *accesstoken.Token) { bound(t); t.Subject, t.GrantID = "c1", "" }
+	w = bring(shown, own, "")
+	if challenges := w.Header().Values("WWW-Authenticate"); w.Code != http.StatusForbidden || len(challenges) != 2 ||
+		!strings.HasPrefix(challenges[1], "Bearer ") || !strings.Contains(challenges[1], `scope="openid"`) {
+		t.Errorf("that speaks for no person: %d %v", w.Code, challenges)
 	}
 }
 
