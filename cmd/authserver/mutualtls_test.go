@@ -16,12 +16,15 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // mutual is a replica with both listeners, for clients with certificates of an authority of its own.
@@ -174,6 +177,25 @@ func (m *mutual) aliases(t *testing.T) map[string]any {
 	t.Helper()
 	aliases, _ := document(t, m.with(tls.Certificate{}), m.issuer+"/.well-known/openid-configuration")["mtls_endpoint_aliases"].(map[string]any)
 	return aliases
+}
+
+// The metadata has an alias for each endpoint that programs call, and for none that there is not.
+func TestAliasesOfWhatThereIs(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, 1, func(s *settings) {
+		s.TrustedProxies, s.ClientCertHeader, s.MTLSURL = "192.0.2.0/24", "Client-Cert", "https://mtls.bank.example"
+		s.Registration, s.Login = "closed", loginOff
+	})
+	m := document(t, d.server(0), d.issuer+"/.well-known/openid-configuration")
+	want := map[string]any{"token_endpoint": "https://mtls.bank.example/oauth2/token",
+		"introspection_endpoint": "https://mtls.bank.example/oauth2/introspect", "revocation_endpoint": "https://mtls.bank.example/oauth2/revoke"}
+	if diff := cmp.Diff(want, m["mtls_endpoint_aliases"]); diff != "" {
+		t.Error(diff)
+	}
+	if methods := []string{"private_key_jwt", "self_signed_tls_client_auth"}; m["tls_client_certificate_bound_access_tokens"] != true ||
+		!slices.Equal(list(m, "token_endpoint_auth_methods_supported"), methods) {
+		t.Errorf("MTLS-05: %v", m)
+	}
 }
 
 // TL-08: an authority that is taken out of the file vouches for nobody any more: not on a connection that is kept alive, and

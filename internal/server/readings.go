@@ -59,7 +59,7 @@ func (m *Metrics) Read(r Readings) {
 		}
 	}
 	if r.CertificateExpiry != nil {
-		f.reading("certificate_expiry_timestamp_seconds", "When the server's certificate ends, in Unix time; absent where a proxy ends TLS.", nil,
+		f.reading("certificate_expiry_timestamp_seconds", "When the first of the server's certificates ends, in Unix time; absent where a proxy ends TLS.", nil,
 			func() float64 { return unix(r.CertificateExpiry()) })
 	}
 }
