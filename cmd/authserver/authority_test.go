@@ -27,6 +27,12 @@ type authority struct {
 
 func newAuthority(t testing.TB) *authority {
 	t.Helper()
+	return (&authority{}).below(t)
+}
+
+// below makes an authority that this one vouches for; the zero one has it vouch for itself.
+func (a *authority) below(t testing.TB) *authority {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +42,12 @@ func newAuthority(t testing.TB) *authority {
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	parent, signer := template, crypto.Signer(key)
+	if a.key != nil {
+		template.Subject.CommonName = "an authority below another"
+		parent, signer = a.certificate, a.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 	if err != nil {
 		t.Fatal(err)
 	}

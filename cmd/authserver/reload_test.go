@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"log/slog"
 	"math/big"
@@ -30,23 +29,28 @@ func (d *deployment) runReplica() replica {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	var l listeners
-	var err2 error
-	l.public, err = net.Listen("tcp", "127.0.0.1:0")
-	l.management, err2 = net.Listen("tcp", "127.0.0.1:0")
-	r := replica{}
-	if d.config.mtls.listen != "" && err == nil {
-		if l.mutual, err = net.Listen("tcp", "127.0.0.1:0"); err == nil {
-			r.mutual = l.mutual.Addr().String()
+	return d.run(a)
+}
+
+// run opens a replica's listeners, as the configuration has them.
+func (d *deployment) run(a *app) replica {
+	d.t.Helper()
+	listen := func() net.Listener {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			d.t.Fatal(err)
 		}
+		return l
 	}
-	if err := errors.Join(err, err2); err != nil {
-		d.t.Fatal(err)
+	l := listeners{public: listen(), management: listen()}
+	r := replica{public: l.public.Addr().String(), management: l.management.Addr().String()}
+	if d.config.mtls.listen != "" {
+		l.mutual = listen()
+		r.mutual = l.mutual.Addr().String()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- a.run(ctx, l) }()
-	r.public, r.management = l.public.Addr().String(), l.management.Addr().String()
 	r.end = func() error {
 		cancel()
 		err := <-ended
