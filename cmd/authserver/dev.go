@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
@@ -14,10 +12,7 @@ import (
 	"time"
 
 	"authserver/internal/audit"
-	"authserver/internal/client"
-	"authserver/internal/flow"
 	"authserver/internal/oauth"
-	"authserver/internal/person"
 	"authserver/internal/store"
 	"authserver/internal/store/pglocal"
 
@@ -31,6 +26,7 @@ const (
 	encryptionKeyFile     = "key-encryption.key"
 	registrarKeyFile      = "registrar.jwk.json"
 	resourceServerKeyFile = "resource-server.jwk.json"
+	issuerKeyFile         = "issuer.jwk.json"
 )
 
 // devCmd runs everything for a laptop.
@@ -126,6 +122,7 @@ func (d *devCmd) fillIn() {
 	s.KeyRotation = or(s.KeyRotation, "720h")
 	s.AuditLog = or(s.AuditLog, "off")
 	s.DrainDelay = or(s.DrainDelay, "0s")
+	s.Scopes = or(s.Scopes, demoScope)
 	s.RegistrationLimit = or(s.RegistrationLimit, "0")
 	s.IntrospectionLimit = or(s.IntrospectionLimit, "0")
 	s.PARLimit = or(s.PARLimit, "0")
@@ -168,7 +165,7 @@ func (d *devCmd) openState() (dir string, cleanUp func() error, err error) {
 // removeState removes what dev has made in its folder, and nothing else that may lie there.
 func removeState(dir string) error {
 	for _, name := range []string{
-		"postgres", encryptionKeyFile, registrarKeyFile, resourceServerKeyFile, devAuthorityFile, devAuthorityKeyFile,
+		"postgres", encryptionKeyFile, registrarKeyFile, resourceServerKeyFile, issuerKeyFile, devAuthorityFile, devAuthorityKeyFile,
 		devServerCertFile, devServerKeyFile, devClientCertFile, devClientKeyFile,
 	} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
@@ -244,56 +241,6 @@ func (d *devCmd) prepare(ctx context.Context, c config, st *store.Store, dir str
 	return a, seed(ctx, st, c, dir)
 }
 
-// seed adds the demo person, a registrar and a resource server. The private keys of the latter two stand in the state
-// folder, for try.
-func seed(ctx context.Context, st *store.Store, c config, dir string) error {
-	now := time.Now()
-	alex, err := person.New(demoUsername, demoPassword, now)
-	if err != nil {
-		return err
-	}
-	if _, err := st.AddPerson(ctx, alex); err != nil {
-		return err
-	}
-	registrar := client.Client{ID: "dev-registrar", Registrar: true}
-	registrar.Metadata.Scope = "client.create client.read"
-	if err := seedClient(ctx, st, registrar, filepath.Join(dir, registrarKeyFile), now); err != nil {
-		return err
-	}
-	return seedClient(ctx, st, client.Client{ID: "dev-resource-server", Serves: c.resources}, filepath.Join(dir, resourceServerKeyFile), now)
-}
-
-// seedClient makes sure that the client is registered with the key of the file, which is made the first time.
-func seedClient(ctx context.Context, st *store.Store, c client.Client, path string, now time.Time) error {
-	key, err := flow.ReadKeyFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if key, err = flow.GenerateKey("PS256"); err != nil {
-			return err
-		}
-		key.ClientID = c.ID
-		err = key.WriteFile(path)
-	}
-	if err != nil {
-		return err
-	}
-	jwks, err := json.Marshal(map[string]any{"keys": []any{key.PublicJWK()}})
-	if err != nil {
-		return err
-	}
-	c.IssuedAt = now
-	c.Metadata.ClientName = c.ID
-	c.Metadata.GrantTypes = []string{"client_credentials"}
-	c.Metadata.ResponseTypes = []string{}
-	c.Metadata.TokenEndpointAuthMethod = client.PrivateKeyJWT
-	c.Metadata.JWKS = jwks
-	c.RegistrationTokenHash = oauth.NewSecret().Hash() // of a token that nobody has: the operator manages it
-	outcomes, err := st.ImportClients(ctx, []client.Client{c}, now)
-	if err == nil && outcomes[0] == store.Deleted {
-		return exitError{exitUsage, c.ID + " was deleted; start afresh with --reset"}
-	}
-	return err
-}
-
 // banner tells a person what to do next.
 func (d *devCmd) banner(out *streams, c config, database, dir string) {
 	fmt.Fprintf(out.Stdout, `authserver %s   DEV: loopback only, demo people, generated keys. Not for production.
@@ -305,11 +252,13 @@ func (d *devCmd) banner(out *streams, c config, database, dir string) {
   database    %s
   registrar   dev-registrar         key %s
   resources   dev-resource-server   key %s
+  assertions  %s            key %s
   %s
 
   next, in another terminal:  go run ./cmd/authserver try%s
 `, version, c.issuer, metadataURL(c.issuer), c.issuer, d.whereTLS(c, dir), c.managementListen, database,
-		filepath.Join(dir, registrarKeyFile), filepath.Join(dir, resourceServerKeyFile), whoSignsIn(c), d.tryFlags(c, dir))
+		filepath.Join(dir, registrarKeyFile), filepath.Join(dir, resourceServerKeyFile),
+		demoIssuer, filepath.Join(dir, issuerKeyFile), whoSignsIn(c), d.tryFlags(c, dir))
 }
 
 // whoSignsIn is the line about people, whom not every login knows.

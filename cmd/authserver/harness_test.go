@@ -42,6 +42,7 @@ type deployment struct {
 
 	registrar      *flow.Key
 	resourceServer *flow.Key
+	issuerKey      *flow.Key // of demoIssuer and demoGateway
 
 	clients *authority                 // of the certificates of clients; nil: they have none
 	shows   map[string]tls.Certificate // what clients show, by their ids
@@ -119,6 +120,7 @@ func deploy(t testing.TB, n int, edit func(*settings)) *deployment {
 	t.Cleanup(func() { d.checkMustNots(t) })
 	d.registrar = d.readKey(dir, registrarKeyFile)
 	d.resourceServer = d.readKey(dir, resourceServerKeyFile)
+	d.issuerKey = d.readKey(dir, issuerKeyFile)
 	return d
 }
 
@@ -126,7 +128,9 @@ func deploy(t testing.TB, n int, edit func(*settings)) *deployment {
 var devKeys = sync.OnceValues(func() (map[string]*flow.Key, error) {
 	registrar, err := flow.GenerateKey("PS256")
 	resourceServer, err2 := flow.GenerateKey("PS256")
-	return map[string]*flow.Key{registrarKeyFile: registrar, resourceServerKeyFile: resourceServer}, errors.Join(err, err2)
+	issuer, err3 := flow.GenerateKey("ES256")
+	return map[string]*flow.Key{registrarKeyFile: registrar, resourceServerKeyFile: resourceServer, issuerKeyFile: issuer},
+		errors.Join(err, err2, err3)
 })
 
 func writeDevKeys(t testing.TB, dir string) {
@@ -135,7 +139,9 @@ func writeDevKeys(t testing.TB, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, clientID := range map[string]string{registrarKeyFile: "dev-registrar", resourceServerKeyFile: "dev-resource-server"} {
+	for name, clientID := range map[string]string{
+		registrarKeyFile: "dev-registrar", resourceServerKeyFile: "dev-resource-server", issuerKeyFile: demoGateway,
+	} {
 		key := *keys[name]
 		key.ClientID = clientID
 		if err := key.WriteFile(filepath.Join(dir, name)); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
+	"authserver/internal/token"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -71,7 +72,7 @@ func TestMetadataIsTrue(t *testing.T) {
 		}
 	})
 	t.Run("every grant type works", func(t *testing.T) {
-		want := []string{"authorization_code", "refresh_token", "client_credentials"}
+		want := []string{"authorization_code", "refresh_token", "client_credentials", token.JWTBearer}
 		if diff := cmp.Diff(want, list(m, "grant_types_supported")); diff != "" {
 			t.Fatalf("write the request of a new grant type here: %s", diff)
 		}
@@ -82,6 +83,7 @@ func TestMetadataIsTrue(t *testing.T) {
 		outcome(t, redeemed, "200")
 		refreshToken, _ := redeemed.JSON()["refresh_token"].(string)
 		outcome(t, do(t, c.Server, c.RefreshRequest(refreshToken, nil)), "200")
+		outcome(t, do(t, s, assertionRequest(s, d.asserted(t, s))), "200")
 	})
 	if m["request_parameter_supported"] != true || m["request_uri_parameter_supported"] != false || m["require_signed_request_object"] != false {
 		t.Errorf("JAR-08, JAR-10: %v", m)

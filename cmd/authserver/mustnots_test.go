@@ -119,7 +119,7 @@ func (t tapped) readForm(r *http.Request) error {
 		return err
 	}
 	form, _ := url.ParseQuery(text.String()) // what is no form has none of these
-	for _, name := range []string{"client_assertion", "client_secret", "token", "code", "code_verifier", "refresh_token", "password", "form_token", "id_token_hint"} {
+	for _, name := range []string{"client_assertion", "assertion", "client_secret", "token", "code", "code_verifier", "refresh_token", "password", "form_token", "id_token_hint"} {
 		for _, value := range form[name] {
 			t.wire.add(value)
 		}
@@ -193,7 +193,7 @@ var labelWords = map[string]func(string) bool{
 	"result": func(s string) bool {
 		return s == "ok" || isReason(s) || slices.Contains(client.FetchResults(), client.FetchResult(s))
 	},
-	"grant_type": oneOf(token.GrantTypes()...),
+	"grant_type": oneOf(append(token.GrantTypes(), token.JWTBearer)...),
 	"token_type": oneOf("DPoP", "Bearer"),
 	"state":      oneOf("active", "inactive", "in_use", "idle"),
 	"outcome":    oneOf("spent", "replayed", "stale", "failed", "abandoned", "success", "denied"),
