@@ -153,6 +153,7 @@ var (
 	authTime = regexp.MustCompile(`"auth_time":(\s*)\d{10}\b`)
 	dateTime = regexp.MustCompile(`"(createdTime|updatedTime|expirationTime)":(\s*)"\d{4}-\d\d-\d\dT[0-9:.]+Z"`)
 	lifetime = regexp.MustCompile(`"expires_in":(\s*)(29\d|300)\b`)
+	longLife = regexp.MustCompile(`"expires_in":(\s*)(89\d|900)\b`)
 	seconds  = regexp.MustCompile(`-?\b\d+ s (ago|old|ahead)`)
 )
 
@@ -201,6 +202,7 @@ func relative(text string) string {
 	text = authTime.ReplaceAllString(text, `"auth_time":$1<a moment before>`)
 	text = dateTime.ReplaceAllString(text, `"$1":$2"<date and time>"`)
 	text = anyID.ReplaceAllString(text, `"$1":$2"<$1>"`)
+	text = longLife.ReplaceAllString(text, `"expires_in":$1<900, or a little less>`)
 	return lifetime.ReplaceAllString(text, `"expires_in":$1<300, or a little less>`)
 }
 
