@@ -20,8 +20,7 @@ type attack struct {
 var later = map[string]string{
 	"CC-06": "JWT bearer", "CC-07": "JWT bearer", "CC-08": "JWT bearer", "CC-09": "JWT bearer", "CC-10": "JWT bearer",
 	"CC-11": "JWT bearer", "CC-13": "JWT bearer",
-	"TL-07": "mutual TLS", "TL-08": "mutual TLS", "TL-10": "mutual TLS", "TL-11": "mutual TLS",
-	"CA-74": "mutual TLS", "DP-48": "mutual TLS", "DR-23": "mutual TLS", "DR-24": "a load of its own",
+	"DR-24": "a load of its own",
 }
 
 // deployments are those of sections that need another than three replicas as dev has them.

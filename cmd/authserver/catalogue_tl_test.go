@@ -33,7 +33,14 @@ func attacksOnCertificates() []attack {
 		{"TL-04", certificatesOfStrangers},
 		{"TL-05", otherSubjects},
 		{"TL-06", namesElsewhere},
+		{"TL-07", otherCertificates},
+		{"TL-08", anchorsTakenAway},
 		{"TL-09", provenByAnother},
+		{"TL-10", seenByOpenSSL},
+		{"TL-11", notAskedAbout},
+		{"CA-74", assertedBesideCertificate},
+		{"DP-48", proofInThePlace},
+		{"DR-23", subjectsOfOthers},
 	}
 }
 
