@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/certificate/certificatetest"
 	"authserver/internal/store/storetest"
 )
 
@@ -25,9 +25,14 @@ func TestDoctorMutualTLS(t *testing.T) {
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	writePair(t, p.authority.issue(t, "ECDSA", "localhost"), certFile, keyFile)
 	pair := newKeyPair(certFile, keyFile, slog.New(slog.DiscardHandler))
-	ca, clients := p.authority.writeFile(t), newAuthority(t)
+	ca := p.authority.writeFile(t)
+	authorities := func(a *certificatetest.Authority) string {
+		return "AUTHSERVER_MTLS_CLIENT_CA_FILE=" + writeText(t, "clients.pem", string(a.PEM()))
+	}
+	vouching := authorities(certificatetest.NewAuthority(t))
+	yesterday := certificatetest.NewAuthority(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-24 * time.Hour) })
 	listens := []string{"AUTHSERVER_MTLS_LISTEN=127.0.0.1:" + port, "AUTHSERVER_MTLS_URL=https://localhost:" + port}
-	p.start(append(listens, "AUTHSERVER_MTLS_CLIENT_CA_FILE="+clients.writeFile(t))...)
+	p.start(append(listens, vouching)...)
 	elsewhere := func(config *tls.Config, h http.Handler) string {
 		other := httptest.NewUnstartedServer(h)
 		other.TLS, other.Config.ErrorLog = config, log.New(io.Discard, "", 0)
@@ -44,14 +49,14 @@ func TestDoctorMutualTLS(t *testing.T) {
 		state, detail string
 	}{
 		"a listener":                       {listens, warning, "the certificate ends in 0 days"}, // the test's lives for an hour
-		"authorities":                      {append(listens, "AUTHSERVER_MTLS_CLIENT_CA_FILE="+clients.writeFile(t)), warning, "ends in 0 days"},
+		"authorities":                      {append(listens, vouching), warning, "ends in 0 days"},
 		"a header":                         {[]string{"AUTHSERVER_TRUSTED_PROXIES=10.0.0.0/8", "AUTHSERVER_CLIENT_CERT_HEADER=client-cert"}, passed, "told of by trusted proxies in Client-Cert"},
 		"nobody listens":                   {append(listens, "AUTHSERVER_MTLS_URL=https://localhost:1"), failed, "refused"},
 		"nobody asks for a certificate":    {append(listens, elsewhere(tlsConfig(pair), http.NotFoundHandler())), failed, "nobody asks for a client certificate"},
 		"somebody insists on one":          {append(listens, elsewhere(strict, http.NotFoundHandler())), failed, "certificate required"},
 		"somebody else asks for one":       {append(listens, elsewhere(mutualTLSConfig(pair), http.NotFoundHandler())), failed, "answers 404"},
 		"TLS 1.2 with more than it should": {append(listens, elsewhere(careless, http.NotFoundHandler())), failed, "weaker suites succeeds"},
-		"an authority that has expired":    {append(listens, "AUTHSERVER_MTLS_CLIENT_CA_FILE="+clients.expired(t)), failed, "has expired"},
+		"an authority that has expired":    {append(listens, authorities(yesterday)), failed, "has expired"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code := 0
@@ -63,18 +68,4 @@ func TestDoctorMutualTLS(t *testing.T) {
 			}
 		})
 	}
-}
-
-// expired writes the authority's certificate as it would stand there a day after its end.
-func (a *authority) expired(t *testing.T) string {
-	t.Helper()
-	template := *a.certificate
-	template.NotBefore, template.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, a.key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "authority.pem")
-	writePEM(t, path, "CERTIFICATE", der)
-	return path
 }

@@ -4,23 +4,21 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"authserver/internal/certificate/certificatetest"
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
 
@@ -31,14 +29,15 @@ import (
 type mutual struct {
 	*deployment
 	replica
-	servers, clients *authority
-	caFile           string // of the clients' authority
+	servers *authority
+	clients *certificatetest.Authority
+	caFile  string // of the clients' authority
 }
 
 func deployMutual(t *testing.T, edit func(*settings)) *mutual {
 	t.Helper()
-	m := &mutual{servers: newAuthority(t), clients: newAuthority(t)}
-	m.caFile = m.clients.writeFile(t)
+	m := &mutual{servers: newAuthority(t), clients: certificatetest.NewAuthority(t)}
+	m.caFile = writeText(t, "clients.pem", string(m.clients.PEM()))
 	dir := t.TempDir()
 	certFile, keyFile := dir+"/tls.crt", dir+"/tls.key"
 	writePair(t, m.servers.issue(t, "ECDSA", "localhost"), certFile, keyFile)
@@ -93,14 +92,14 @@ func (m *mutual) strangers(t *testing.T) map[string]tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edited := func(edit func(*x509.Certificate)) tls.Certificate { return m.clients.vouchFor(t, nil, edit) }
+	serverAuth := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	return map[string]tls.Certificate{
-		"TL-04 expired":             edited(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }),
-		"TL-04 not yet valid":       edited(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }),
-		"TL-04 unknown CA":          newAuthority(t).vouchFor(t, nil),
-		"TL-04 CA as leaf":          {Certificate: [][]byte{m.clients.certificate.Raw}, PrivateKey: m.clients.key},
-		"TL-04 EKU serverAuth only": m.clients.issue(t, "ECDSA", "localhost"),
-		"RSA of 1024 bits":          m.clients.vouchFor(t, small),
+		"TL-04 expired":             m.clients.Issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }),
+		"TL-04 not yet valid":       m.clients.Issue(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }),
+		"TL-04 unknown CA":          certificatetest.NewAuthority(t).Issue(t),
+		"TL-04 CA as leaf":          m.clients.Issue(t, func(c *x509.Certificate) { c.IsCA = true }),
+		"TL-04 EKU serverAuth only": m.clients.Issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = serverAuth }),
+		"RSA of 1024 bits":          m.clients.IssueFor(t, small),
 	}
 }
 
@@ -118,7 +117,7 @@ func TestMutualListener(t *testing.T) {
 		})
 		t.Run(version+", vouched for", func(t *testing.T) {
 			for _, m := range []*mutual{strict, lenient} {
-				s := m.with(m.clients.vouchFor(t, nil), only)
+				s := m.with(m.clients.Issue(t), only)
 				refusedFor(t, raw(t, s, http.MethodPost, token, form, "x=y"), "401 invalid_client", oauth.ClientAuthMissing)
 			}
 		})
@@ -134,7 +133,7 @@ func TestMutualListener(t *testing.T) {
 		}
 	}
 	t.Run("CA-13 the public listener asks for none", func(t *testing.T) {
-		s := strict.with(strict.clients.vouchFor(t, nil))
+		s := strict.with(strict.clients.Issue(t))
 		refusedFor(t, raw(t, s, http.MethodPost, strict.issuer+"/oauth2/token", form, "x=y"), "400 invalid_request", oauth.CertificateMissing)
 	})
 	t.Run("machines only", func(t *testing.T) { visitMutual(t, strict) })
@@ -203,7 +202,7 @@ func TestAliasesOfWhatThereIs(t *testing.T) {
 func TestAnchorsReplaced(t *testing.T) {
 	t.Parallel()
 	m := deployMutual(t, func(s *settings) { s.RequireClientCertificate = "true" })
-	certificate, next := m.clients.vouchFor(t, nil), newAuthority(t)
+	certificate := m.clients.Issue(t)
 	keptAlive, resuming := map[string]*http.Transport{}, map[string]*http.Transport{}
 	for version, only := range tlsVersions {
 		keptAlive[version] = m.transport(certificate, only)
@@ -235,18 +234,11 @@ func TestAnchorsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	before, err := os.ReadFile(m.caFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	after, err := os.ReadFile(next.writeFile(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	before, after := m.clients.PEM(), certificatetest.NewAuthority(t).PEM()
 	expect("at first", oauth.ClientAuthMissing)
 	write(after)
 	expect("with another authority", oauth.CertificateRefused)
-	write(append(after[:len(after):len(after)], before...))
+	write(slices.Concat(after, before))
 	expect("with both", oauth.ClientAuthMissing)
 	write([]byte("no certificate"))
 	expect("with a broken file", oauth.ClientAuthMissing)
@@ -278,84 +270,17 @@ func (m *mutual) call(t *testing.T, transport *http.Transport) (reason oauth.Rea
 	return reasonOf(&flow.Exchange{ResponseBody: string(body)}), response.TLS.DidResume, reused
 }
 
-// TL-01, TL-08, TL-09: a client whose certificate is its authentication gets tokens that are bound to it, while an authority
-// of this moment vouches for it, and says in every request who it is.
-func TestClientByCertificate(t *testing.T) {
-	t.Parallel()
-	m := deployMutual(t, nil)
-	certificate := m.clients.vouchFor(t, nil, func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: "recipient", Country: []string{"CA"}} })
-	s := m.with(certificate)
-	registered := do(t, s, s.RegisterRequest(metadata(key(t, "ES256"), changes{
-		"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_subject_dn": "CN=recipient,C=CA", "jwks": nil,
-		"tls_client_certificate_bound_access_tokens": true}.apply)))
-	outcome(t, registered, "201")
-	id, _ := registered.JSON()["client_id"].(string)
-	ask := func(s *flow.Server, form url.Values) *flow.Exchange {
-		t.Helper()
-		return do(t, s, &flow.Request{Method: http.MethodPost, URL: s.Metadata.TokenEndpoint, Form: form})
-	}
-	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {id}}
-	issued := ask(s, form)
-	outcome(t, issued, "200")
-	access, _ := issued.JSON()["access_token"].(string)
-	sum := sha256.Sum256(certificate.Certificate[0])
-	confirmation, _ := claimsOf(t, access)["cnf"].(map[string]any)
-	if confirmation["x5t#S256"] != base64.RawURLEncoding.EncodeToString(sum[:]) || issued.JSON()["token_type"] != "Bearer" {
-		t.Errorf("TL-01: %s, cnf %v", issued.ResponseBody, confirmation)
-	}
-	refusedFor(t, ask(s, url.Values{"grant_type": {"client_credentials"}}), "401 invalid_client", oauth.ClientAuthMissing) // TL-09
-	outcome(t, ask(m.with(m.clients.vouchFor(t, nil)), form), "401 invalid_client")
-	outcome(t, ask(m.with(tls.Certificate{}), form), "401 invalid_client")
-	for name, stranger := range m.strangers(t) {
-		t.Run(name, func(t *testing.T) { outcome(t, ask(m.with(stranger), form), "401 invalid_client") })
-	}
-	next, err := os.ReadFile(newAuthority(t).writeFile(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(m.caFile, append(next, '\n'), 0o600); err != nil { // of another length too
-		t.Fatal(err)
-	}
-	refusedFor(t, ask(s, form), "401 invalid_client", oauth.ClientNotProven) // TL-08
-}
-
-// A whole flow over the aliases; proofs may name either URL of an endpoint.
-func TestFlowOverAliases(t *testing.T) {
-	t.Parallel()
-	m := deployMutual(t, func(s *settings) { s.RequireClientCertificate, s.DPoPNonce = "true", "optional" })
-	s := m.with(m.clients.vouchFor(t, nil))
-	k := key(t, "ES256")
-	c, err := s.Register(t.Context(), s.RegisterRequest(metadata(k)), k, key(t, "ES256"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.HasPrefix(c.RegistrationURI, "https://localhost:8444/fdx/v6/register/") {
-		t.Errorf("where every call must bear a certificate, registration_client_uri is %s", c.RegistrationURI)
-	}
-	access := tokenFor(t, c, nil)
-	for _, r := range []*flow.Request{
-		c.IntrospectRequest(access), c.Present(&flow.Request{Method: http.MethodGet, URL: c.RegistrationURI}, access), c.RevokeRequest(access),
-	} {
-		outcome(t, do(t, s, r), "200")
-	}
-	named := c.TokenRequest(nil)
-	named.Proof = c.Proof(named.Method, m.issuer+"/oauth2/token")
-	outcome(t, do(t, s, named), "200")
-	elsewhere := c.TokenRequest(nil)
-	elsewhere.Proof = c.Proof(elsewhere.Method, "https://localhost:8445/oauth2/token")
-	refusedFor(t, do(t, s, elsewhere), "400 invalid_dpop_proof", oauth.ProofURI)
-}
-
 // TL-03 over a real connection: headers that a parser might join, fold or cut are refused; one that is too long is not read.
 func TestForwardedOverTheWire(t *testing.T) {
 	t.Parallel()
-	a := newAuthority(t)
+	a := certificatetest.NewAuthority(t)
+	caFile := writeText(t, "clients.pem", string(a.PEM()))
 	d := deploy(t, 0, func(s *settings) {
-		s.MTLSClientCAFile, s.ClientCertHeader, s.RequireClientCertificate = a.writeFile(t), "client-cert", "true"
+		s.MTLSClientCAFile, s.ClientCertHeader, s.RequireClientCertificate = caFile, "client-cert", "true"
 		s.TrustedProxies = "127.0.0.0/8, ::1/128"
 	})
 	r := d.runReplica()
-	sequence := func() string { return ":" + base64.StdEncoding.EncodeToString(a.vouchFor(t, nil).Certificate[0]) + ":" }
+	sequence := func() string { return ":" + base64.StdEncoding.EncodeToString(a.Issue(t).Certificate[0]) + ":" }
 	good, other := sequence(), sequence()
 	for name, test := range map[string]struct{ lines, want string }{
 		"one":                 {"Client-Cert: " + good, "401 client_authentication_missing"},

@@ -120,7 +120,7 @@ func readElement(value string) ([]*x509.Certificate, error) {
 		}
 		chains = append(chains, chain)
 		if digest := sha256.Sum256(chain[0].Raw); hex.EncodeToString(digest[:]) != strings.ToLower(members["hash"]) {
-			return nil, fmt.Errorf("Hash is not that of the certificate in %s", name)
+			return nil, fmt.Errorf("the member Hash is not that of the certificate in %s", name)
 		}
 	}
 	return chains[0], nil
