@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// FuzzForwarded demands of every certificate that is read from a proxy's header that it stands there, byte for byte and as
-// the first, and that the same header sent twice, or joined with another, is refused.
+// FuzzForwarded demands of every certificate that is read from a proxy's header that it stands there byte for byte (or, of
+// Envoy's, its hash), and that the same header sent twice, or joined with another, is refused.
 func FuzzForwarded(f *testing.F) {
 	names := []string{clientCert, forwardedClientCert, "X-Ssl-Client-Cert"}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -53,16 +53,15 @@ func FuzzForwarded(f *testing.F) {
 		if len(chain) == 0 {
 			t.Fatalf("%q: neither a certificate nor a refusal", value)
 		}
-		plain, err := url.PathUnescape(value)
-		if err != nil {
-			plain = value
+		sum, first := sha256.Sum256(chain[0].Raw), base64.StdEncoding.EncodeToString(chain[0].Raw)
+		stands := false
+		if name == forwardedClientCert { // where a backslash may stand before any character
+			stands = strings.Contains(strings.ToLower(strings.ReplaceAll(value, `\`, "")), hex.EncodeToString(sum[:]))
+		} else if plain, err := url.PathUnescape(value); err == nil {
+			stands = strings.Contains(strings.Join(strings.Fields(plain), ""), first)
 		}
-		plain = strings.Join(strings.Fields(plain), "")
-		if first := base64.StdEncoding.EncodeToString(chain[0].Raw); !strings.Contains(plain, first) {
+		if !stands {
 			t.Fatalf("%q: the certificate %s does not stand there", value, first)
-		}
-		if sum := sha256.Sum256(chain[0].Raw); name == forwardedClientCert && !strings.Contains(strings.ToLower(value), hex.EncodeToString(sum[:])) {
-			t.Fatalf("%q: its hash does not stand there", value)
 		}
 		for what, values := range map[string][]string{
 			"twice": {value, value}, "joined": {value + "," + value}, "appended to": {value + ", x"}, "prepended to": {"x, " + value},
