@@ -15,4 +15,6 @@
 // A distinguished name is compared as a structure, never as text: RDN by RDN in their order, the attributes of one RDN as a
 // set, types by their numbers, values exactly. Each alternative name is compared with names of its own kind alone: a host name
 // in the common name of the subject counts for nothing.
+//
+// Left out on purpose: revocation lists and OCSP. Whoever ends a client, or takes its authority away, ends it at the commit.
 package certificate

@@ -43,9 +43,9 @@ var attributeTypes = map[string]string{
 	"uid":                    "0.9.2342.19200300.100.1.1", "userid": "0.9.2342.19200300.100.1.1",
 	"dc": "0.9.2342.19200300.100.1.25", "domaincomponent": "0.9.2342.19200300.100.1.25",
 	"emailaddress": "1.2.840.113549.1.9.1", "e": "1.2.840.113549.1.9.1",
-	"jurisdictioncountryname":         "1.3.6.1.4.1.311.60.2.1.3",
-	"jurisdictionstateorprovincename": "1.3.6.1.4.1.311.60.2.1.2",
-	"jurisdictionlocalityname":        "1.3.6.1.4.1.311.60.2.1.1",
+	"jurisdictionc": "1.3.6.1.4.1.311.60.2.1.3", "jurisdictioncountryname": "1.3.6.1.4.1.311.60.2.1.3",
+	"jurisdictionst": "1.3.6.1.4.1.311.60.2.1.2", "jurisdictionstateorprovincename": "1.3.6.1.4.1.311.60.2.1.2",
+	"jurisdictionl": "1.3.6.1.4.1.311.60.2.1.1", "jurisdictionlocalityname": "1.3.6.1.4.1.311.60.2.1.1",
 }
 
 // parseName reads the string of a name (RFC 4514 §2 and §3). Spaces around its parts do not count, as RFC 2253 had it.

@@ -25,6 +25,8 @@ var (
 	serial       = asn1.ObjectIdentifier{2, 5, 4, 5}
 	identifier   = asn1.ObjectIdentifier{2, 5, 4, 97}
 	email        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}
+	state        = asn1.ObjectIdentifier{2, 5, 4, 8}
+	jurisdiction = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 60, 2, 1, 3}
 	unknown      = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 7}
 )
 
@@ -67,6 +69,8 @@ func registered(t rapid.TB, kind certificate.Kind, value string) certificate.Sub
 func TestSubjectDN(t *testing.T) {
 	kim := named(t, rdns(is(country, "CA"), is(organization, "Kim & Sons, Inc."), is(unit, "Data"), is(common, "kim")))
 	multi := named(t, rdns(is(country, "CA"), append(is(common, "kim"), is(serial, "12")...)))
+	many := named(t, rdns(is(country, "MY"), append(is(organization, `Kim & Söhne, Inc.; "x" <y>`), is(state, " lead")...),
+		append(is(serial, "12"), is(common, "#kim ")...), is(email, "kim@x.example"), is(identifier, "NTRMY-1"), is(jurisdiction, "MY")))
 	utf8 := asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte("kim")}
 	teletex := asn1.RawValue{Tag: asn1.TagT61String, Bytes: []byte("kim")}
 	for name, test := range map[string]struct {
@@ -75,12 +79,14 @@ func TestSubjectDN(t *testing.T) {
 		want  bool
 	}{
 		"TL-01 as RFC 4514 writes it": {kim, `CN=kim,OU=Data,O=Kim & Sons\, Inc.,C=CA`, true},
-		"types in other cases":        {kim, `cn=kim,Ou=Data,o=Kim & Sons\, Inc.,c=CA`, true},
-		"types in full":               {kim, `commonName=kim,organizationalUnitName=Data,organizationName=Kim & Sons\, Inc.,countryName=CA`, true},
-		"types by numbers":            {kim, `2.5.4.3=kim,OID.2.5.4.11=Data,2.5.4.10=Kim & Sons\, Inc.,2.5.4.6=CA`, true},
-		"with spaces between":         {kim, `CN = kim , OU=Data,  O= Kim & Sons\, Inc. ,C=CA`, true},
-		"escaped otherwise":           {kim, `CN=\6b\69m,OU=D\61ta,O=Kim & Sons\2C Inc.,C=CA`, true},
-		"as encoded":                  {kim, `CN=#13036b696d,OU=Data,O=Kim & Sons\, Inc.,C=#0C024341`, true},
+		"as openssl writes it": {many, `jurisdictionC=MY,organizationIdentifier=NTRMY-1,emailAddress=kim@x.example,` +
+			`CN=\#kim\ +serialNumber=12,O=Kim & S\C3\B6hne\, Inc.\; \"x\" \<y\>+ST=\ lead,C=MY`, true},
+		"types in other cases": {kim, `cn=kim,Ou=Data,o=Kim & Sons\, Inc.,c=CA`, true},
+		"types in full":        {kim, `commonName=kim,organizationalUnitName=Data,organizationName=Kim & Sons\, Inc.,countryName=CA`, true},
+		"types by numbers":     {kim, `2.5.4.3=kim,OID.2.5.4.11=Data,2.5.4.10=Kim & Sons\, Inc.,2.5.4.6=CA`, true},
+		"with spaces between":  {kim, `CN = kim , OU=Data,  O= Kim & Sons\, Inc. ,C=CA`, true},
+		"escaped otherwise":    {kim, `CN=\6b\69m,OU=D\61ta,O=Kim & Sons\2C Inc.,C=CA`, true},
+		"as encoded":           {kim, `CN=#13036b696d,OU=Data,O=Kim & Sons\, Inc.,C=#0C024341`, true},
 
 		"TL-05 the other way round":      {kim, `C=CA,O=Kim & Sons\, Inc.,OU=Data,CN=kim`, false},
 		"TL-05 two parts changed places": {kim, `CN=kim,O=Kim & Sons\, Inc.,OU=Data,C=CA`, false},
@@ -101,6 +107,7 @@ func TestSubjectDN(t *testing.T) {
 		"one of several in one":             {multi, `CN=kim,C=CA`, false},
 		"one more of several in one":        {multi, `CN=kim+CN=kim+serialNumber=12,C=CA`, false},
 		"a set of which one is given twice": {named(t, rdns(append(is(common, "a"), is(common, "b")...))), `CN=a+CN=a`, false},
+		"one value twice in a certificate":  {named(t, rdns(append(is(common, "a"), is(common, "a")...))), `CN=a`, false},
 
 		"another kind of string":            {named(t, rdns(is(common, utf8))), `CN=kim`, true},
 		"another kind of string, encoded":   {named(t, rdns(is(common, utf8))), `CN=#13036b696d`, true},
@@ -166,13 +173,13 @@ func TestAlternativeNames(t *testing.T) {
 	}
 	c := of(certificatetest.SelfSigned(t, certificatetest.Named("common.bank.example"), func(c *x509.Certificate) {
 		c.DNSNames = []string{"a.bank.example", "B.Bank.example", "*.wild.example"}
-		c.URIs = []*url.URL{uri("urn:bank:kim"), uri("https://Bank.example/A%2fb")}
+		c.URIs = []*url.URL{uri("urn:bank:kim"), uri("https://Bank.example/A%2fb"), uri("uri.bank.example")}
 		c.IPAddresses = []net.IP{net.ParseIP("10.0.0.1"), net.ParseIP("2001:db8::1")}
 		c.EmailAddresses = []string{"Kim@Bank.example"}
 	}))
 	for kind, values := range map[certificate.Kind]map[string]bool{
 		certificate.SANDNS: {"a.bank.example": true, "A.BANK.example": true, "b.bank.example": true, "bank.example": false, "x.a.bank.example": false,
-			"common.bank.example": false, "x.wild.example": false, "wild.example": false, "10.0.0.1": false},
+			"common.bank.example": false, "x.wild.example": false, "wild.example": false, "10.0.0.1": false, "uri.bank.example": false},
 		certificate.SANURI: {"urn:bank:kim": true, "https://Bank.example/A%2fb": true, "https://bank.example/A%2fb": false,
 			"https://Bank.example/A%2Fb": false, "https://Bank.example/A/b": false, "URN:bank:kim": false},
 		certificate.SANIP: {"10.0.0.1": true, "::ffff:10.0.0.1": true, "2001:db8::1": true, "2001:DB8:0:0::1": true, "10.0.0.2": false,

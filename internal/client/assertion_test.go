@@ -196,6 +196,10 @@ func TestEndpointAsAudience(t *testing.T) {
 		"the token endpoint, by another route": {IssuerOrEndpoint, alias, token, own, "c1", ""},
 		"the other route, elsewhere":           {IssuerOrEndpoint, introspect, alias, own, "c1", ""},
 		"the token endpoint, elsewhere":        {IssuerOrEndpoint, introspect, token, own, "c1", ""},
+		"the endpoint called, by its alias":    {IssuerOrEndpoint, introspect, ".mtls" + introspect, own, "c1", ""},
+		"an alias that was not called":         {IssuerOrEndpoint, token, ".mtls" + introspect, own, "c1", oauth.AssertionAudience},
+		"an alias at another host":             {IssuerOrEndpoint, introspect, ".evil" + introspect, own, "c1", oauth.AssertionAudience},
+		"a strict client, by its alias":        {IssuerOnly, introspect, ".mtls" + introspect, own, "c1", oauth.AssertionAudience},
 		"an endpoint that was not called":      {IssuerOrEndpoint, token, introspect, own, "c1", oauth.AssertionAudience},
 		"a strict client":                      {IssuerOnly, token, token, own, "c1", oauth.AssertionAudience},
 		"a strict client, by default":          {"", introspect, introspect, own, "c1", oauth.AssertionAudience},
@@ -207,11 +211,13 @@ func TestEndpointAsAudience(t *testing.T) {
 			c := inline("c1", own)
 			c.AssertionAudience = test.rule
 			b := newBench(t, Vetting{}, c)
+			b.Origins = append(b.Origins, issuer+".mtls")
 			caller, err := b.requestAt(test.path, bodyOf(test.by.assertion(test.clientID, t0, with("aud", issuer+test.aud))))
 			if got := reason(t, err); got != test.want || (caller.Client.ID == "c1") != (test.want == "") {
 				t.Errorf("%q, want %q: %v", got, test.want, err)
 			}
-			if test.want == oauth.AssertionAudience && !strings.Contains(err.Error(), issuer+"; received the URL of an endpoint") {
+			ours := !strings.HasPrefix(test.aud, ".") || test.rule == IssuerOnly
+			if test.want == oauth.AssertionAudience && ours && !strings.Contains(err.Error(), issuer+"; received the URL of an endpoint") {
 				t.Errorf("%v", err)
 			}
 		})

@@ -8,6 +8,16 @@
 //	an endpoint as aud               from our records, of a proven client; refused in plain words
 //	spend                            Records.Spend, with the proof's use and the version of the client record
 //
+// The way of a certificate (tls_client_auth, self_signed_tls_client_auth, RFC 8705 §2), when the request bears no assertion:
+//
+//	valid now, a strong key          from the request and the clock; refused in plain words
+//	chain to an authority            judged in any case, before the look-up, as the signature above
+//	client, method, subject or x5c   from our records; refused in one sentence, whatever was wrong
+//	spend                            of the client's version alone: nothing is used up
+//
+// Beside an assertion the certificate of the connection names nobody: who demands one of every call does not thereby give up
+// assertions. The certificates of self-signed clients are those of their key set, and follow it.
+//
 // Client records are cached without invalidation: a Spend names the version that it was judged by, and one that is no
 // longer true comes back as stale. A refusal spends nothing, so one that rests on the record goes through Doubt, which
 // looks at the store's version. Fresh then runs the whole step again, once, on the record as it is now.
@@ -33,6 +43,6 @@
 //
 // What only the operator sets for a client (operator.go) no registration and no update of one can touch.
 //
-// Refused on purpose: client secrets, public clients, RS256, and an audience other than the issuer as one string; the
-// operator may let a client name the endpoint instead.
+// Refused on purpose: client secrets, public clients, RS256, a bare key in the place of an x5c, and an audience other than the
+// issuer as one string; the operator may let a client name the endpoint instead.
 package client
