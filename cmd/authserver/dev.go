@@ -281,19 +281,20 @@ func metadataURL(issuer string) string {
 	return u.Scheme + "://" + u.Host + "/.well-known/oauth-authorization-server" + u.Path
 }
 
-// tryFlags are what try needs to find this server and its registrar.
+// tryFlags are what try needs to find this server and what lies in its state folder.
 func (d *devCmd) tryFlags(c config, dir string) string {
 	flags := ""
 	if c.issuer != defaultIssuer {
 		flags += " --issuer " + c.issuer
 	}
-	if d.TLS {
-		flags += fmt.Sprintf(" --ca-cert %q --cert %q --key %q", c.mtls.caFile, filepath.Join(dir, devClientCertFile), filepath.Join(dir, devClientKeyFile))
-	} else if c.certFile != "" {
-		flags += fmt.Sprintf(" --ca-cert %q", c.certFile)
-	}
 	if usual, err := stateDir(c.issuer); err != nil || usual != dir {
-		flags += fmt.Sprintf(" --registrar-key %q --resource-server-key %q", filepath.Join(dir, registrarKeyFile), filepath.Join(dir, resourceServerKeyFile))
+		flags += fmt.Sprintf(" --state %q", dir)
+	}
+	switch {
+	case d.TLS && c.mtls.required:
+		flags += fmt.Sprintf(" --cert %q --key %q", filepath.Join(dir, devClientCertFile), filepath.Join(dir, devClientKeyFile))
+	case !d.TLS && c.certFile != "":
+		flags += fmt.Sprintf(" --ca-cert %q", c.certFile)
 	}
 	return flags
 }

@@ -41,14 +41,14 @@ func seed(ctx context.Context, st *store.Store, c config, dir string) error {
 	return seedIssuer(ctx, st, c, filepath.Join(dir, issuerKeyFile), now)
 }
 
-// devKey is the public half of the key in a file, which is made the first time, as a JWK Set.
-func devKey(path, alg, clientID string) (json.RawMessage, error) {
+// devKey is the public half of the key in a file, as a JWK Set. The first time it is made, for whom of tells.
+func devKey(path string, of flow.Key) (json.RawMessage, error) {
 	key, err := flow.ReadKeyFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if key, err = flow.GenerateKey(alg); err != nil {
+		if key, err = flow.GenerateKey(of.Alg); err != nil {
 			return nil, err
 		}
-		key.ClientID = clientID
+		key.ClientID, key.Issuer = of.ClientID, of.Issuer
 		err = key.WriteFile(path)
 	}
 	if err != nil {
@@ -59,7 +59,7 @@ func devKey(path, alg, clientID string) (json.RawMessage, error) {
 
 // seedClient makes sure that the client is registered with the key of the file.
 func seedClient(ctx context.Context, st *store.Store, c client.Client, path string, now time.Time) error {
-	jwks, err := devKey(path, "PS256", c.ID)
+	jwks, err := devKey(path, flow.Key{Alg: "PS256", ClientID: c.ID})
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func seedIssuer(ctx context.Context, st *store.Store, c config, path string, now
 	if len(i.Scopes) == 0 {
 		return nil
 	}
-	jwks, err := devKey(path, "ES256", demoGateway)
+	jwks, err := devKey(path, flow.Key{Alg: "ES256", ClientID: demoGateway, Issuer: demoIssuer})
 	if err != nil {
 		return err
 	}

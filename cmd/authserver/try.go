@@ -21,33 +21,39 @@ import (
 // tryCmd drives a FAPI 2.0 flow against an issuer and shows every step: `authserver try`.
 type tryCmd struct {
 	Issuer             string        `default:"http://localhost:8080" placeholder:"URL" help:"Issuer to drive; its metadata names the rest."`
-	Flow               string        `default:"cc" enum:"cc,code,refresh,fdx,openid,all" help:"Flow to drive: ${enum}. all drives every flow that the issuer's metadata offers, and names the others."`
-	Username           string        `default:"alex" help:"Person who signs in, with every flow but cc; the default is the one of dev."`
+	Flow               string        `default:"cc" enum:"cc,code,refresh,fdx,openid,mtls,jwt-bearer,all" help:"Flow to drive: ${enum}. all drives every flow that the issuer's metadata offers, and names the others."`
+	Username           string        `default:"alex" help:"Person who signs in, with every flow but cc and jwt-bearer; the default is the one of dev."`
 	Password           string        `default:"alex-demo" help:"That person's password."`
 	Browser            bool          `help:"Let a person sign in and answer, in a browser on this machine."`
 	RegistrarKey       string        `type:"path" placeholder:"FILE" xor:"registration" help:"Private JWK, with client_id beside it, of a client that may register others. Default: the one of dev."`
 	InitialAccessToken string        `placeholder:"TOKEN" xor:"registration" help:"Register with this token instead."`
 	ResourceServerKey  string        `type:"path" placeholder:"FILE" help:"Private JWK, with client_id beside it, of a resource server that introspects. Default: the one of dev."`
+	IssuerKey          string        `type:"path" placeholder:"FILE" help:"Private JWK, with iss beside it, of a trusted issuer of assertions (jwt-bearer). Default: the one of dev."`
 	JSON               bool          `name:"json" xor:"output" help:"Print the report as one JSON document."`
 	Curl               bool          `xor:"output" help:"Print each request as a curl command too."`
 	Save               string        `type:"path" placeholder:"DIR" help:"Write the report of each flow to DIR/FLOW.json too, with every request and answer."`
 	ShowTokens         bool          `help:"Show tokens, assertions and thumbprints in full."`
-	CACert             string        `name:"ca-cert" aliases:"ca" type:"path" placeholder:"FILE" help:"PEM file of certificate authorities to trust instead of the system's."`
-	Cert               string        `type:"path" placeholder:"FILE" and:"certificate" help:"PEM certificate chain to show where mutual TLS is offered (mtls_endpoint_aliases)."`
+	CACert             string        `name:"ca-cert" aliases:"ca" type:"path" placeholder:"FILE" help:"PEM file of certificate authorities to trust instead of the system's. Default: the one of dev --tls, beside those."`
+	Cert               string        `type:"path" placeholder:"FILE" and:"certificate" help:"PEM certificate chain for every flow to show, at mtls_endpoint_aliases. Default: the one of dev --tls, for mtls alone."`
 	Key                string        `type:"path" placeholder:"FILE" and:"certificate" help:"PEM private key of that certificate."`
+	State              string        `type:"path" placeholder:"DIR" help:"State folder of dev, for what stands there by default. Unset: the one of the issuer."`
 	Timeout            time.Duration `default:"10s" help:"Limit of one request."`
 }
 
 // Run drives the flows. Exit codes: 1 a check failed, 2 a wrong flag or file, 3 the issuer cannot be reached.
 func (c *tryCmd) Run(ctx context.Context, out *streams) error {
 	with, err := c.prepare()
+	if missing := lacks(c.story(), with); err == nil && c.Flow != everyFlow && missing != "" {
+		err = errors.New("--flow " + c.Flow + ": " + missing)
+	}
 	if err != nil {
 		return exitError{Code: exitUsage, Msg: err.Error()}
 	}
 	with.Ask = c.asks(out.Stderr)
-	t := &transcript{w: out.Stdout, origin: flow.Origin(c.Issuer), plain: out.Plain, curl: c.Curl, full: c.ShowTokens}
+	t := &transcript{w: out.Stdout, origin: flow.Origin(c.Issuer), plain: out.Plain, curl: c.Curl,
+		caFile: or(c.CACert, c.found(devAuthorityFile)), full: c.ShowTokens}
 	if !c.JSON {
-		fmt.Fprintf(out.Stdout, "FAPI 2.0 Security Profile, private_key_jwt + DPoP, against %s\n\n", c.Issuer)
+		fmt.Fprintf(out.Stdout, "FAPI 2.0 Security Profile, %s, against %s\n\n", c.by(), c.Issuer)
 		with.Done = t.step
 	}
 	var reports tried
@@ -79,6 +85,14 @@ func (c *tryCmd) Run(ctx context.Context, out *streams) error {
 	return nil
 }
 
+// by says in few words by what the flows prove themselves.
+func (c *tryCmd) by() string {
+	if c.Flow == everyFlow {
+		return "every flow"
+	}
+	return c.story().By
+}
+
 // asks is what shows a person at a browser where to go; nil: the flow plays the person.
 func (c *tryCmd) asks(talk io.Writer) func(string, int64) {
 	if !c.Browser {
@@ -108,8 +122,13 @@ func (c *tryCmd) prepare() (with flow.Authorization, err error) {
 	if _, err := flow.MetadataURL(c.Issuer); err != nil {
 		return with, err
 	}
-	if c.Browser && c.Flow == "cc" {
-		return with, errors.New("--browser needs a flow with a person: --flow code, refresh, fdx, openid or all")
+	if c.Browser && (c.Flow == "cc" || c.Flow == "jwt-bearer") {
+		return with, errors.New("--browser needs a flow with a person: --flow code, refresh, fdx, openid, mtls or all")
+	}
+	if c.State != "" {
+		if _, err := os.Stat(c.State); err != nil {
+			return with, err
+		}
 	}
 	if c.Save != "" {
 		if err := os.MkdirAll(c.Save, 0o700); err != nil {
@@ -117,61 +136,94 @@ func (c *tryCmd) prepare() (with flow.Authorization, err error) {
 		}
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if transport.TLSClientConfig, err = c.tlsConfig(); err != nil {
+	if transport.TLSClientConfig, err = c.trust(); err != nil {
 		return with, err
 	}
 	with.InitialAccessToken = c.InitialAccessToken
-	with.Server = &flow.Server{
-		Issuer: c.Issuer, HTTP: flow.NewHTTPClient(transport, c.Timeout), MutualTLS: c.Cert != "", Now: time.Now,
+	with.Server = &flow.Server{Issuer: c.Issuer, HTTP: flow.NewHTTPClient(transport, c.Timeout), Now: time.Now}
+	if err := c.readCredentials(&with); err != nil || c.Cert == "" {
+		return with, err
 	}
-	var errRegistrar, errResource error
+	if with.Server, err = with.Server.Showing(with.Certificate); err == nil {
+		with.Server.MutualTLS = true
+	}
+	return with, err
+}
+
+// readCredentials reads keys and the certificate.
+func (c *tryCmd) readCredentials(with *flow.Authorization) error {
+	var errRegistrar, errResource, errIssuer, errCertificate error
 	if c.InitialAccessToken == "" {
 		with.RegistrarKey, errRegistrar = c.readKey(c.RegistrarKey, registrarKeyFile)
 	}
 	with.ResourceServerKey, errResource = c.readKey(c.ResourceServerKey, resourceServerKeyFile)
-	return with, errors.Join(errRegistrar, errResource)
+	with.IssuerKey, errIssuer = c.readKey(c.IssuerKey, issuerKeyFile)
+	with.Certificate, errCertificate = c.readCertificate()
+	return errors.Join(errRegistrar, errResource, errIssuer, errCertificate)
 }
 
-// tlsConfig says whom to trust, and which certificate to show to whoever asks for one.
-func (c *tryCmd) tlsConfig() (*tls.Config, error) {
+// trust says whom to trust.
+func (c *tryCmd) trust() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CACert != "" {
-		pem, err := os.ReadFile(c.CACert)
-		if err != nil {
-			return nil, err
+	path, pool := c.CACert, x509.NewCertPool()
+	if path == "" {
+		if path = c.found(devAuthorityFile); path == "" {
+			return config, nil
 		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no PEM certificate", c.CACert)
+		if system, err := x509.SystemCertPool(); err == nil {
+			pool = system
 		}
 	}
-	if c.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
-		if err != nil {
-			return nil, err
-		}
-		config.Certificates = []tls.Certificate{pair}
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if config.RootCAs = pool; !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", path)
 	}
 	return config, nil
 }
 
+// readCertificate reads the certificate that the flags name, or else the one in dev's state folder, which may be missing.
+func (c *tryCmd) readCertificate() (*flow.Certificate, error) {
+	certFile, keyFile := c.Cert, c.Key
+	if certFile == "" {
+		certFile, keyFile = c.found(devClientCertFile), c.found(devClientKeyFile)
+	}
+	if certFile == "" || keyFile == "" {
+		return nil, nil
+	}
+	return flow.ReadCertificate(certFile, keyFile)
+}
+
+// found is the path of a file in dev's state folder, or empty when it is not there.
+func (c *tryCmd) found(name string) string {
+	folder := c.State
+	if folder == "" {
+		var err error
+		if folder, err = stateDir(c.Issuer); err != nil {
+			return "" // Without a home there is no dev state either.
+		}
+	}
+	path := filepath.Join(folder, name)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return path
+}
+
 // readKey reads the file that a flag named, or else the one in dev's state folder, which may be missing.
 func (c *tryCmd) readKey(path, name string) (*flow.Key, error) {
-	optional := path == ""
-	if optional {
-		folder, err := stateDir(c.Issuer)
-		if err != nil {
-			return nil, nil // Without a home there is no dev state either.
-		}
-		path = filepath.Join(folder, name)
+	if path = or(path, c.found(name)); path == "" {
+		return nil, nil
 	}
 	key, err := flow.ReadKeyFile(path)
 	switch {
-	case optional && errors.Is(err, fs.ErrNotExist):
-		return nil, nil
 	case err != nil:
 		return nil, err
-	case key.ClientID == "":
+	case name == issuerKeyFile && key.Issuer == "":
+		return nil, fmt.Errorf("%s has no member iss", path)
+	case name != issuerKeyFile && key.ClientID == "":
 		return nil, fmt.Errorf("%s has no member client_id", path)
 	}
 	return key, nil

@@ -18,14 +18,26 @@ import (
 // everyFlow is the value of --flow that names no flow of its own.
 const everyFlow = "all"
 
-// tried are the reports of the flows that were asked for, also of those that the issuer does not offer.
+// tried are the reports of the flows that were asked for, also of those that were not played.
 type tried []*flow.Report
+
+// story is the flow that was asked for, or else the first.
+func (c *tryCmd) story() flow.Story {
+	stories := flow.Stories()
+	return stories[max(0, slices.IndexFunc(stories, func(s flow.Story) bool { return s.Name == c.Flow }))]
+}
+
+// lacks says what a flow needs that no flag names, and that is not in dev's state folder either.
+func lacks(story flow.Story, with flow.Authorization) string {
+	if missing := story.Lacks(with); missing != "" {
+		return missing + "; --issuer-key names its file"
+	}
+	return ""
+}
 
 // playOne drives one flow, whether the issuer offers it or not.
 func (c *tryCmd) playOne(ctx context.Context, with flow.Authorization) (tried, error) {
-	stories := flow.Stories()
-	asked := max(0, slices.IndexFunc(stories, func(s flow.Story) bool { return s.Name == c.Flow }))
-	report, err := stories[asked].Begin(with).Run(ctx)
+	report, err := c.story().Begin(with).Run(ctx)
 	return tried{report}, err
 }
 
@@ -41,15 +53,16 @@ func (c *tryCmd) playAll(ctx context.Context, with flow.Authorization, t *transc
 	}
 	metadata := with.Server.Metadata
 	for i, story := range stories {
-		report := &flow.Report{Flow: story.Name, Issuer: c.Issuer, NotOffered: story.NotOffered(metadata)}
+		report := &flow.Report{Flow: story.Name, Issuer: c.Issuer, NotPlayed: or(story.NotOffered(metadata), lacks(story, with))}
 		if len(stories) == 1 {
-			report.NotOffered = ""
+			report.NotPlayed = ""
 		}
 		if !c.JSON {
-			t.heading(story, report.NotOffered, i == 0)
+			t.heading(story, report.NotPlayed, i == 0)
 		}
-		if report.NotOffered == "" {
-			with.Server = &flow.Server{Issuer: c.Issuer, HTTP: with.Server.HTTP, Now: with.Server.Now}
+		if report.NotPlayed == "" {
+			with.Server = &flow.Server{Issuer: c.Issuer, HTTP: with.Server.HTTP, Now: with.Server.Now,
+				MutualTLS: with.Server.MutualTLS, Certificate: with.Server.Certificate}
 			report, err = story.Begin(with).Run(ctx)
 		}
 		reports = append(reports, report)
@@ -87,8 +100,8 @@ func (all tried) summary() string {
 	var flows []string
 	for _, report := range all {
 		switch {
-		case report.NotOffered != "":
-			flows = append(flows, report.Flow+" not offered")
+		case report.NotPlayed != "":
+			flows = append(flows, report.Flow+" not played")
 		case report.Failed > 0:
 			flows = append(flows, fmt.Sprintf("%s %d of %d failed", report.Flow, report.Failed, report.Failed+report.Passed))
 		default:

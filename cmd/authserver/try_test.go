@@ -263,6 +263,12 @@ func TestTryExitCodes(t *testing.T) {
 		"a failed check of refresh":  {tryCmd{Issuer: elsewhere.URL, Flow: "refresh"}, 1, "[1/10] discover"},
 		"a failed check of fdx":      {tryCmd{Issuer: elsewhere.URL, Flow: "fdx"}, 1, "[1/14] discover"},
 		"a failed check of openid":   {tryCmd{Issuer: elsewhere.URL, Flow: "openid"}, 1, "[1/13] discover"},
+		"a failed check of mtls":     {tryCmd{Issuer: elsewhere.URL, Flow: "mtls"}, 1, "[1/14] discover"},
+		"no issuer's key":            {tryCmd{Issuer: elsewhere.URL, Flow: "jwt-bearer"}, 2, ""},
+		"a key without its issuer":   {tryCmd{Issuer: elsewhere.URL, IssuerKey: nameless}, 2, ""},
+		"a person of nobody":         {tryCmd{Issuer: elsewhere.URL, Flow: "jwt-bearer", Browser: true}, 2, ""},
+		"no such state":              {tryCmd{Issuer: elsewhere.URL, State: nameless + ".absent"}, 2, ""},
+		"no such certificate":        {tryCmd{Issuer: elsewhere.URL, Cert: nameless, Key: nameless}, 2, ""},
 		"no metadata for all":        {tryCmd{Issuer: elsewhere.URL, Flow: "all"}, 1, "[1/9] discover"},
 		"all of nobody":              {tryCmd{Issuer: gone.URL, Flow: "all", JSON: true}, 3, `"flows": []`},
 		"nowhere to save":            {tryCmd{Issuer: elsewhere.URL, Save: nameless + "/below"}, 2, ""},
@@ -289,7 +295,46 @@ func TestTryExitCodes(t *testing.T) {
 	}
 }
 
-// A private authority is trusted when it is named, and only then.
+// What stands in a state folder of dev is used without being named, and what is named is used instead.
+func TestTryFindsWhatDevMade(t *testing.T) {
+	state := t.TempDir()
+	if err := openDevCertificates(state, time.Now(), "https://localhost:8443"); err != nil {
+		t.Fatal(err)
+	}
+	for name, key := range map[string]flow.Key{registrarKeyFile: {Alg: "ES256", ClientID: "registrar"},
+		resourceServerKeyFile: {Alg: "ES256", ClientID: "resources"}, issuerKeyFile: {Alg: "ES256", Issuer: "issuer"}} {
+		if _, err := devKey(filepath.Join(state, name), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command := tryCmd{Issuer: "https://localhost:8443", State: state}
+	found, err := command.prepare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found.RegistrarKey.ClientID != "registrar" || found.ResourceServerKey.ClientID != "resources" || found.IssuerKey.Issuer != "issuer" ||
+		found.Certificate.Subject != "CN=dev-client,O=authserver dev" {
+		t.Errorf("%+v", found)
+	}
+	if found.Server.MutualTLS || found.Server.Certificate != nil {
+		t.Error("every flow shows a certificate that nobody named")
+	}
+	command.Cert, command.Key = command.found(devServerCertFile), command.found(devServerKeyFile)
+	named, err := command.prepare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !named.Server.MutualTLS || named.Server.Certificate != named.Certificate || named.Certificate.Subject != "CN=dev-server" {
+		t.Errorf("%+v", named.Server)
+	}
+	elsewhere := tryCmd{Issuer: "https://localhost:8443", State: t.TempDir()}
+	nothing, err := elsewhere.prepare()
+	if err != nil || nothing.RegistrarKey != nil || nothing.ResourceServerKey != nil || nothing.IssuerKey != nil || nothing.Certificate != nil {
+		t.Errorf("%+v, %v", nothing, err)
+	}
+}
+
+// A private authority is trusted when it is named, or stands in the state folder, and only then.
 func TestTryTrustsTheNamedAuthority(t *testing.T) {
 	listener := httptest.NewTLSServer(http.NotFoundHandler())
 	defer listener.Close()
@@ -297,12 +342,16 @@ func TestTryTrustsTheNamedAuthority(t *testing.T) {
 	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: listener.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for file, want := range map[string]int{path: 1, "": 3} {
-		command := tryCmd{Issuer: listener.URL, CACert: file, Timeout: 5 * time.Second}
+	elsewhere := newAuthority(t).writeFile(t)
+	for _, test := range []struct {
+		file, state string
+		want        int
+	}{{path, "", 1}, {"", "", 3}, {"", filepath.Dir(path), 1}, {elsewhere, filepath.Dir(path), 3}} {
+		command := tryCmd{Issuer: listener.URL, CACert: test.file, State: test.state, Timeout: time.Minute}
 		var exit exitError
 		err := command.Run(context.Background(), &streams{Stdout: &bytes.Buffer{}, Plain: true})
-		if !errors.As(err, &exit) || exit.Code != want {
-			t.Errorf("ca-cert %q: %v", file, err)
+		if !errors.As(err, &exit) || exit.Code != test.want {
+			t.Errorf("ca-cert %q, state %q: %v", test.file, test.state, err)
 		}
 	}
 }

@@ -30,17 +30,18 @@ type transcript struct {
 	origin string // left out of the URLs shown
 	plain  bool
 	curl   bool
-	full   bool // secrets and thumbprints unabbreviated
+	caFile string // of the authorities that curl is told to trust; empty: those that it trusts by itself
+	full   bool   // secrets and thumbprints unabbreviated
 }
 
 // heading introduces a flow among several, or says why it is not played.
-func (t *transcript) heading(story flow.Story, notOffered string, first bool) {
+func (t *transcript) heading(story flow.Story, notPlayed string, first bool) {
 	if !first {
 		fmt.Fprintln(t.w)
 	}
 	t.line(bold, story.Name+": "+story.Tells)
-	if notOffered != "" {
-		t.line("", "not offered: "+notOffered)
+	if notPlayed != "" {
+		t.line("", "not played: "+notPlayed)
 		return
 	}
 	fmt.Fprintln(t.w)
@@ -96,6 +97,9 @@ func (t *transcript) exchange(lead string, exchange *flow.Exchange) {
 	if exchange.Note != "" {
 		t.line(faint, indent+exchange.Note)
 	}
+	if shown := exchange.Certificate; shown != nil {
+		t.line(faint, indent+pad("certificate", 18)+shown.Subject+"  x5t#S256="+t.short(shown.Thumbprint))
+	}
 	for _, jwt := range exchange.JWTs {
 		t.jwt(jwt)
 	}
@@ -104,7 +108,7 @@ func (t *transcript) exchange(lead string, exchange *flow.Exchange) {
 		t.line(faint, indent+pad(detail.Type, 18)+describeDetail(detail))
 	}
 	if t.curl {
-		t.line("", curl(exchange))
+		t.line("", t.command(exchange))
 	}
 }
 
@@ -132,7 +136,7 @@ func (t *transcript) check(check flow.Check, exchange *flow.Exchange) {
 		t.line(faint, indent+"  x-fapi-interaction-id "+id)
 	}
 	if t.curl {
-		t.line("", curl(exchange))
+		t.line("", t.command(exchange))
 	}
 }
 
@@ -166,6 +170,7 @@ func (t *transcript) describe(jwt flow.JWT) string {
 		add("exp", fmt.Sprintf("+%ds", lifetime))
 	}
 	add("cnf.jkt", t.short(flow.Confirmation(jwt.Claims)))
+	add("cnf.x5t#S256", t.short(flow.CertificateConfirmation(jwt.Claims)))
 	add("nonce", t.short(jwt.Claim("nonce")))
 	add("acr", jwt.Claim("acr"))
 	return strings.Join(says, "  ")
@@ -217,9 +222,16 @@ func pad(line string, column int) string {
 	return line + strings.Repeat(" ", max(column-utf8.RuneCountInString(line), 2))
 }
 
-// curl writes an exchange's request as a command line for a POSIX shell.
-func curl(exchange *flow.Exchange) string {
+// command writes an exchange's request as a command line of curl for a POSIX shell.
+func (t *transcript) command(exchange *flow.Exchange) string {
 	words := []string{"curl", "-i", "-X", exchange.Method, quote(exchange.URL)}
+	if t.caFile != "" {
+		words = append(words, "--cacert", quote(t.caFile))
+	}
+	shown := exchange.Certificate
+	if shown != nil && shown.CertFile != "" {
+		words = append(words, "--cert", quote(shown.CertFile), "--key", quote(shown.KeyFile))
+	}
 	for _, name := range slices.Sorted(maps.Keys(exchange.RequestHeader)) {
 		for _, value := range exchange.RequestHeader[name] {
 			words = append(words, "-H", quote(strings.Replace(name, "Dpop", "DPoP", 1)+": "+value))
@@ -227,6 +239,9 @@ func curl(exchange *flow.Exchange) string {
 	}
 	if exchange.RequestBody != "" {
 		words = append(words, "--data-raw", quote(exchange.RequestBody))
+	}
+	if shown != nil && shown.CertFile == "" {
+		words = append(words, "# with a certificate that was made for this")
 	}
 	return strings.Join(words, " ")
 }

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 type careless struct {
 	bank
 	identities
+	certificates
 	t            testing.TB
 	issuer       string
 	key          *Key
@@ -42,6 +44,9 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		json.NewEncoder(w).Encode(body)
 	}
+	if s.certified(w, r) {
+		return
+	}
 	switch route {
 	case "GET /.well-known/oauth-authorization-server":
 		answer(200, s.metadata())
@@ -65,6 +70,9 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			token.Claims = map[string]any{}
 		}
 		token.Claims["active"], token.Claims["token_type"] = true, "DPoP"
+		if Confirmation(token.Claims) == "" {
+			token.Claims["token_type"] = "Bearer"
+		}
 		if media := r.Header.Get("Accept"); media != "application/json" {
 			w.Header().Set("Content-Type", media)
 			asks, _ := Decode(r.Form.Get("client_assertion"))
@@ -75,6 +83,12 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "POST /register", "PUT /register/c1":
 		s.registration = nil
 		json.NewDecoder(r.Body).Decode(&s.registration)
+		for member := range s.registration {
+			if s.taken[member] {
+				answer(400, map[string]any{"error": "invalid_client_metadata"})
+				return
+			}
+		}
 		s.registration["client_id"], s.registration["registration_access_token"] = "c1", "secret-registration-token"
 		s.registration["registration_client_uri"] = s.issuer + "/register/c1"
 		if s.registration["id_token_signed_response_alg"] != nil {
@@ -97,7 +111,8 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if s.withoutDemo {
 			w.WriteHeader(404)
 		} else if r.Header.Get("Authorization") == "" {
-			w.Header().Set("WWW-Authenticate", `DPoP algs="ES256"`)
+			w.Header().Add("WWW-Authenticate", `DPoP algs="ES256"`)
+			w.Header().Add("WWW-Authenticate", "Bearer")
 			w.WriteHeader(401)
 		}
 	default:
@@ -146,19 +161,23 @@ func (s *careless) metadata() map[string]any {
 		"authorization_endpoint": s.issuer + "/authorize", "pushed_authorization_request_endpoint": s.issuer + "/par",
 		"require_pushed_authorization_requests": true, "code_challenge_methods_supported": []string{"S256"},
 		"authorization_response_iss_parameter_supported": true, "authorization_details_types_supported": []string{DetailsType},
-		"grant_types_supported": []string{"client_credentials", "authorization_code", "refresh_token"}}
+		"grant_types_supported": []string{"client_credentials", "authorization_code", "refresh_token", bearerGrant}}
 	maps.Copy(document, s.identityMetadata())
+	maps.Copy(document, s.mutualMetadata())
 	return document
 }
 
 // token is a client's own, or alex's.
 func (s *careless) token(r *http.Request) map[string]any {
-	proof, _ := Decode(r.Header.Get("DPoP"))
+	if answer, ok := s.vouched(r); ok {
+		return answer
+	}
 	assertion, _ := Decode(r.Form.Get("client_assertion"))
-	client, scope := assertion.Claim("sub"), r.Form.Get("scope")
-	answer := map[string]any{"token_type": "DPoP", "expires_in": 300}
+	client, scope := cmp.Or(assertion.Claim("sub"), r.Form.Get("client_id")), r.Form.Get("scope")
+	cnf, tokenType := s.boundTo(r)
+	answer := map[string]any{"token_type": tokenType, "expires_in": 300}
 	claims := map[string]any{"iss": s.issuer, "sub": client, "client_id": client, "aud": s.issuer, "iat": 1_700_000_000,
-		"exp": 1_700_000_300, "jti": randomID(), "cnf": map[string]string{"jkt": proof.JKT}}
+		"exp": 1_700_000_300, "jti": randomID(), "cnf": cnf}
 	if r.Form.Get("grant_type") != "client_credentials" {
 		var details Details
 		details, scope = s.ofPerson(r.Form)
@@ -365,7 +384,7 @@ func checkRedacted(t *testing.T, report *Report, most int) {
 			_, token, _ := strings.Cut(exchange.RequestHeader.Get("Authorization"), " ")
 			form := exchange.Form()
 			for _, secret := range []string{token, exchange.RequestHeader.Get("DPoP"), form.Get("client_assertion"),
-				form.Get("token"), form.Get("code_verifier"), text(exchange.JSON()["access_token"])} {
+				exchange.sent().Get("assertion"), form.Get("token"), form.Get("code_verifier"), text(exchange.JSON()["access_token"])} {
 				if secret == "" {
 					continue
 				}

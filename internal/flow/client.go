@@ -61,7 +61,8 @@ type Server struct {
 	Metadata Metadata // filled by Discover
 
 	// MutualTLS has Discover take the endpoints of mtls_endpoint_aliases, for an HTTP client that shows a certificate.
-	MutualTLS bool
+	MutualTLS   bool
+	Certificate *Certificate // that HTTP shows, as Showing has made it; nil: none, or one that is not known here
 
 	published Metadata // before aliases took the place of endpoints
 
@@ -128,6 +129,17 @@ func (s *Server) Keys(ctx context.Context) ([]JWK, error) {
 		return nil, fmt.Errorf("the key set is not JSON: %w", err)
 	}
 	return set.Keys, nil
+}
+
+// aliased is a URL below the issuer's as the listener has it that Discover found the aliased endpoints at, if it found any.
+func (s *Server) aliased(target string) string {
+	issuer := strings.TrimSuffix(s.Issuer, "/")
+	if path, below := strings.CutPrefix(s.published.TokenEndpoint, issuer); below {
+		if base, same := strings.CutSuffix(s.Metadata.TokenEndpoint, path); same {
+			return base + strings.TrimPrefix(target, issuer)
+		}
+	}
+	return target
 }
 
 // Origin is scheme and host of a URL: what a nonce belongs to.
@@ -291,6 +303,17 @@ func (c *Client) ManageRequest(method string, metadata map[string]any) *Request 
 		request.JSON = metadata
 	}
 	return request.SetHeader("Authorization", "Bearer "+c.RegistrationToken)
+}
+
+// binding is how tokens are bound: their type, what is shown beside one, and the member of cnf, with whose thumbprint it is.
+type binding struct{ tokenType, shown, member, of, thumbprint string }
+
+// binding is that of the client's tokens (RFC 9449 §6.1, RFC 8705 §3.1).
+func (c *Client) binding() binding {
+	if c.CertificateBound {
+		return binding{"Bearer", "the certificate", "x5t#S256", "the certificate", c.Server.Certificate.Thumbprint}
+	}
+	return binding{"DPoP", "a proof", "jkt", "the proof's key", c.DPoPKey.Thumbprint()}
 }
 
 // Token is a successful token response (RFC 6749 §5.1).

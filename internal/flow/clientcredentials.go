@@ -60,22 +60,7 @@ func (f *ClientCredentials) introspect(ctx context.Context, step *Step) error {
 }
 
 func (f *ClientCredentials) revoke(ctx context.Context, step *Step) error {
-	revoked, err := f.client.Revoke(ctx, f.token.AccessToken)
-	if err != nil {
-		return err
-	}
-	step.check("revoked, with an empty body", revoked.ResponseBody == "", "no body", revoked.ResponseBody)
-	answer, err := f.client.Introspect(ctx, f.token.AccessToken)
-	if err != nil {
-		return err
-	}
-	step.equal("introspection says nothing but inactive", `{"active":false}`, answer)
-	called, err := f.Server.Do(ctx, f.callWith(f.client, f.token))
-	if err != nil {
-		return err
-	}
-	step.answers("the resource refuses the token", called, http.StatusUnauthorized, "invalid_token")
-	return nil
+	return f.Registrant.revoke(ctx, step, f.token)
 }
 
 // manage reads the registration and writes it back with another name: all that was read except what a PUT must not

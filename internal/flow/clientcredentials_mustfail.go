@@ -70,27 +70,8 @@ func (f *ClientCredentials) mustFail(ctx context.Context, step *Step) error {
 	if err := f.refused(ctx, step, "the token with another key's proof", 401, "", f.callWith(&thief, live)); err != nil {
 		return err
 	}
-	return f.delete(ctx, step, live)
-}
-
-func (f *ClientCredentials) delete(ctx context.Context, step *Step, live *Token) error {
-	client := f.client
-	deleted, err := f.Server.Do(ctx, client.ManageRequest(http.MethodDelete, nil))
-	if err != nil {
+	if err := f.delete(ctx, step, f.client); err != nil || f.ResourceServerKey == nil {
 		return err
-	}
-	step.judged("delete the registration", deleted, http.StatusNoContent, "")
-	if deleted.Status == http.StatusNoContent {
-		f.registered = nil
-	}
-	if err := f.refused(ctx, step, "a token for the deleted client", 401, "invalid_client", client.TokenRequest(nil)); err != nil {
-		return err
-	}
-	if err := f.refused(ctx, step, "the deleted registration", 401, "", client.ManageRequest(http.MethodGet, nil)); err != nil {
-		return err
-	}
-	if f.ResourceServerKey == nil {
-		return nil
 	}
 	return f.dead(ctx, step, "its token, for a resource server", f.resourceServer(), live.AccessToken)
 }

@@ -35,7 +35,8 @@ func SetClaim(name string, value any) Edit { return func(d *Draft) { d.Claims[na
 // DropClaim removes one claim.
 func DropClaim(name string) Edit { return func(d *Draft) { delete(d.Claims, name) } }
 
-// SignAs signs with another algorithm and says so in the header: PS256, ES256, EdDSA, Ed25519, RS256 or none.
+// SignAs signs with another algorithm and says so in the header: PS256, ES256, EdDSA, Ed25519, RS256, HS256 or
+// none.
 func SignAs(alg string) Edit {
 	return func(d *Draft) { d.Alg, d.Header["alg"] = alg, alg }
 }
@@ -139,9 +140,15 @@ func (j JWT) Verify(keys []JWK) error {
 }
 
 // Confirmation is the thumbprint of the key that the token is bound to (cnf.jkt, RFC 9449 §6.1), or empty.
-func Confirmation(claims map[string]any) string {
+func Confirmation(claims map[string]any) string { return confirmation(claims, "jkt") }
+
+// CertificateConfirmation is the thumbprint of the certificate that the token is bound to (cnf.x5t#S256, RFC 8705 §3.1), or
+// empty.
+func CertificateConfirmation(claims map[string]any) string { return confirmation(claims, "x5t#S256") }
+
+func confirmation(claims map[string]any, member string) string {
 	cnf, _ := claims["cnf"].(map[string]any)
-	return text(cnf["jkt"])
+	return text(cnf[member])
 }
 
 // text shows a JSON value the way a person would write it: strings bare, the rest as JSON, nothing for absent.

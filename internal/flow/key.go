@@ -7,11 +7,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
@@ -86,6 +89,7 @@ type Key struct {
 	ID       string // kid; empty when the key file names none
 	Alg      string // PS256, ES256 or EdDSA
 	ClientID string // member client_id of a key file: the client that registered this key
+	Issuer   string // member iss of a key file: the issuer of assertions whose key this is
 	Signer   crypto.Signer
 }
 
@@ -166,22 +170,23 @@ func (k *Key) PrivateJWK() (JWK, error) {
 type keyFile struct {
 	JWK
 	ClientID string `json:"client_id,omitempty"`
+	Issuer   string `json:"iss,omitempty"`
 }
 
-// WriteFile writes the private JWK, with client_id beside it, readable by the owner only.
+// WriteFile writes the private JWK, with client_id and iss beside it, readable by the owner only.
 func (k *Key) WriteFile(path string) error {
 	private, err := k.PrivateJWK()
 	if err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(keyFile{private, k.ClientID}, "", "  ")
+	text, err := json.MarshalIndent(keyFile{private, k.ClientID, k.Issuer}, "", "  ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(path, append(text, '\n'), 0o600)
 }
 
-// ReadKeyFile reads a private JWK that may carry a member client_id. The algorithm is the file's, or the one of its
+// ReadKeyFile reads a private JWK that may carry members client_id and iss. The algorithm is the file's, or the one of its
 // kind of key; the public members must belong to the private ones.
 func ReadKeyFile(path string) (*Key, error) {
 	text, err := os.ReadFile(path)
@@ -196,7 +201,7 @@ func ReadKeyFile(path string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	key := &Key{ID: file.Kid, ClientID: file.ClientID, Signer: signer}
+	key := &Key{ID: file.Kid, ClientID: file.ClientID, Issuer: file.Issuer, Signer: signer}
 	natural := map[string]string{"RSA": "PS256", "EC": "ES256", "OKP": "EdDSA"}[file.Kty]
 	if key.Alg = cmp.Or(file.Alg, natural); key.Alg != natural {
 		return nil, fmt.Errorf("%s: alg %s does not go with kty %s, expected %s", path, file.Alg, file.Kty, natural)
@@ -236,7 +241,7 @@ func (j JWK) privateKey() (crypto.Signer, error) {
 }
 
 // sign makes the signature bytes of RFC 7518 §3 and RFC 8037 §3.1. Besides the three algorithms of FAPI 2.0 it knows
-// RS256 and none, because a server has to be asked with them to be seen refusing them.
+// RS256, HS256 and none, because a server has to be asked with them to be seen refusing them.
 func (k *Key) sign(alg string, input []byte) ([]byte, error) {
 	digest := sha256.Sum256(input)
 	switch private := k.Signer.(type) {
@@ -260,10 +265,24 @@ func (k *Key) sign(alg string, input []byte) ([]byte, error) {
 			return ed25519.Sign(private, input), nil
 		}
 	}
-	if alg == "none" {
+	switch alg {
+	case "none":
 		return nil, nil
+	case "HS256":
+		return k.mac(input)
 	}
 	return nil, fmt.Errorf("a %T cannot sign with alg %q", k.Signer, alg)
+}
+
+// mac takes the public key, in PEM, for a secret, as a server does that believes alg (RFC 8725 §2.1).
+func (k *Key) mac(input []byte) ([]byte, error) {
+	der, err := x509.MarshalPKIXPublicKey(k.Signer.Public())
+	if err != nil {
+		return nil, err
+	}
+	sum := hmac.New(sha256.New, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	sum.Write(input)
+	return sum.Sum(nil), nil
 }
 
 // verify checks a signature with a public key of the server.
@@ -304,6 +323,14 @@ func randomID() string {
 	var b [16]byte
 	rand.Read(b[:]) // Never fails since Go 1.24.
 	return encode64(b[:])
+}
+
+// randomUUID is a UUID of version 4 (RFC 9562 §5.4), as x-fapi-interaction-id has to be.
+func randomUUID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // members decodes a JSON object with its numbers kept as written.

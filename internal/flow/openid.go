@@ -241,7 +241,7 @@ func (f *OpenID) introspect(ctx context.Context, step *Step) error {
 	}
 	step.equal("sub is that of the ID token", f.identity.Claim("sub"), told["sub"])
 	step.equal("client_id is the client", f.client.ID, told["client_id"])
-	step.equal("cnf.jkt is the thumbprint of the proof's key", f.client.DPoPKey.Thumbprint(), Confirmation(told))
+	step.bound(f.client.binding(), told)
 	step.scope(f.wish.granted, text(told["scope"]))
 	return nil
 }

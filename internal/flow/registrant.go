@@ -21,8 +21,10 @@ type Registrant struct {
 	RegistrarKey       *Key // of a client that may ask for scope client.create
 	InitialAccessToken string
 
-	ResourceServerKey *Key        // optional: of a client that may introspect everybody's tokens
-	Done              func(*Step) // optional: called after each step
+	ResourceServerKey *Key         // optional: of a client that may introspect everybody's tokens
+	Certificate       *Certificate // optional: for clients to show, by an authority that the server trusts
+	IssuerKey         *Key         // optional: of an issuer whose assertions the server takes alone; with Issuer
+	Done              func(*Step)  // optional: called after each step
 
 	registrarToken *Token
 	registrar      *Client
@@ -126,19 +128,28 @@ func (f *Registrant) enrol(ctx context.Context, metadata map[string]any, more ..
 		"token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": alg,
 		"jwks": map[string]any{"keys": append([]JWK{key.PublicJWK()}, more...)}}
 	maps.Copy(whole, metadata)
-	request := f.Server.RegisterRequest(whole)
+	return f.enlist(ctx, whole, key, proofKey)
+}
+
+// enlist registers a client with exactly this metadata.
+func (f *Registrant) enlist(ctx context.Context, metadata map[string]any, key, proofKey *Key) (*Client, error) {
+	client, err := f.Server.Register(ctx, f.authorised(f.Server.RegisterRequest(metadata)), key, proofKey)
+	if err != nil {
+		return nil, err
+	}
+	f.registered = append(f.registered, client)
+	return client, nil
+}
+
+// authorised adds to a registration what lets the flow register, if it has any such thing.
+func (f *Registrant) authorised(request *Request) *Request {
 	switch {
 	case f.InitialAccessToken != "":
 		request.SetHeader("Authorization", "Bearer "+f.InitialAccessToken)
 	case f.registrar != nil:
 		f.registrar.Present(request, f.registrarToken.AccessToken)
 	}
-	client, err := f.Server.Register(ctx, request, key, proofKey)
-	if err != nil {
-		return nil, err
-	}
-	f.registered = append(f.registered, client)
-	return client, nil
+	return request
 }
 
 // register enrols the flow's own client and looks at the answer.
@@ -161,14 +172,15 @@ func (f *Registrant) register(ctx context.Context, step *Step, metadata map[stri
 
 // inspect looks into an access token of the flow's client, which a person granted or which is the client's own.
 func (f *Registrant) inspect(ctx context.Context, step *Step, issued *Token, ofPerson bool) error {
-	step.equal("token_type is DPoP", "DPoP", issued.Type)
+	to := f.client.binding()
+	step.equal("token_type is "+to.tokenType, to.tokenType, issued.Type)
 	step.tidy(issued.Exchange)
 	token, err := Decode(issued.AccessToken)
 	if err != nil {
 		return fmt.Errorf("the access token is not a JWT: %w", err)
 	}
 	step.equal("typ is at+jwt", "at+jwt", token.Member("typ"))
-	step.equal("cnf.jkt is the thumbprint of the proof's key", f.client.DPoPKey.Thumbprint(), Confirmation(token.Claims))
+	step.bound(to, token.Claims)
 	step.equal("iss is the issuer", f.Server.Issuer, token.Claim("iss"))
 	if ofPerson {
 		step.check("sub is somebody else than the client", token.Claim("sub") != "" && token.Claim("sub") != f.client.ID,
@@ -188,12 +200,13 @@ func (f *Registrant) inspect(ctx context.Context, step *Step, issued *Token, ofP
 // callResource uses a token at the demo accounts of a dev server, or else at standIn, which takes it with client.read.
 // Without either there is nothing to call.
 func (f *Registrant) callResource(ctx context.Context, step *Step, token *Token, standIn string) error {
-	f.resource = strings.TrimSuffix(f.Server.Issuer, "/") + "/demo/accounts"
+	to := f.client.binding()
+	f.resource = f.Server.aliased(strings.TrimSuffix(f.Server.Issuer, "/") + "/demo/accounts")
 	bare, err := f.Server.Do(ctx, &Request{Method: http.MethodGet, URL: f.resource})
 	if err != nil {
 		return err
 	}
-	challenge := "DPoP"
+	scheme := to.tokenType
 	if bare.Status == http.StatusNotFound {
 		if standIn == "" {
 			bare.Note = "no demo accounts here: the token is tried at introspection only"
@@ -201,26 +214,63 @@ func (f *Registrant) callResource(ctx context.Context, step *Step, token *Token,
 		}
 		bare.Note = "no demo accounts here: the client's own registration stands in"
 		// A registration is asked for with its own Bearer token first of all, so that its challenge may be either.
-		f.resource, challenge = standIn, ""
+		f.resource, scheme = f.Server.aliased(standIn), ""
 		if bare, err = f.Server.Do(ctx, &Request{Method: http.MethodGet, URL: f.resource}); err != nil {
 			return err
 		}
 	}
 	step.answers("refused without a token", bare, http.StatusUnauthorized, "")
-	offered := strings.Join(bare.ResponseHeader.Values("WWW-Authenticate"), ", ")
-	bareChallenge := strings.HasPrefix(offered, challenge) && !strings.Contains(offered, "error=")
-	step.check("WWW-Authenticate names the scheme", offered != "" && (challenge == "" || bareChallenge),
-		challenge+" …, without an error", offered)
+	challenges := bare.ResponseHeader.Values("WWW-Authenticate")
+	offered := strings.Join(challenges, ", ")
+	named := slices.ContainsFunc(challenges, func(c string) bool { return strings.HasPrefix(c, scheme) })
+	step.check("WWW-Authenticate names the scheme", named && (scheme == "" || !strings.Contains(offered, "error=")),
+		scheme+" …, without an error", offered)
 	called, err := f.Server.Do(ctx, f.callWith(f.client, token))
 	if err != nil {
 		return err
 	}
-	step.answers("answered with the token and a proof", called, http.StatusOK, "")
+	step.answers("answered with the token and "+to.shown, called, http.StatusOK, "")
 	return nil
 }
 
 func (f *Registrant) callWith(client *Client, token *Token) *Request {
 	return client.Present(&Request{Method: http.MethodGet, URL: f.resource}, token.AccessToken)
+}
+
+// revoke gives an access token back, which is good for nothing then.
+func (f *Registrant) revoke(ctx context.Context, step *Step, token *Token) error {
+	revoked, err := f.client.Revoke(ctx, token.AccessToken)
+	if err != nil {
+		return err
+	}
+	step.check("revoked, with an empty body", revoked.ResponseBody == "", "no body", revoked.ResponseBody)
+	answer, err := f.client.Introspect(ctx, token.AccessToken)
+	if err != nil {
+		return err
+	}
+	step.equal("introspection says nothing but inactive", `{"active":false}`, answer)
+	called, err := f.Server.Do(ctx, f.callWith(f.client, token))
+	if err != nil {
+		return err
+	}
+	step.answers("the resource refuses the token", called, http.StatusUnauthorized, "invalid_token")
+	return nil
+}
+
+// delete takes back the registration of a client, which is nobody then.
+func (f *Registrant) delete(ctx context.Context, step *Step, client *Client) error {
+	deleted, err := f.Server.Do(ctx, client.ManageRequest(http.MethodDelete, nil))
+	if err != nil {
+		return err
+	}
+	step.judged("delete the registration", deleted, http.StatusNoContent, "")
+	if deleted.Status == http.StatusNoContent {
+		f.registered = slices.DeleteFunc(f.registered, func(c *Client) bool { return c == client })
+	}
+	if err := f.refused(ctx, step, "a token for the deleted client", 401, "invalid_client", client.TokenRequest(nil)); err != nil {
+		return err
+	}
+	return f.refused(ctx, step, "the deleted registration", 401, "", client.ManageRequest(http.MethodGet, nil))
 }
 
 // introspect asks about a token as the client and, where there is one, as a resource server.
@@ -231,8 +281,9 @@ func (f *Registrant) introspect(ctx context.Context, step *Step, token *Token) e
 	}
 	step.equal("active, says the server to the client", "true", answer["active"])
 	step.equal("client_id is the client", f.client.ID, answer["client_id"])
-	step.equal("token_type is DPoP", "DPoP", answer["token_type"])
-	step.equal("cnf.jkt is the thumbprint of the proof's key", f.client.DPoPKey.Thumbprint(), Confirmation(answer))
+	to := f.client.binding()
+	step.equal("token_type is "+to.tokenType, to.tokenType, answer["token_type"])
+	step.bound(to, answer)
 	if token.GrantID != "" {
 		step.bears(token, answer)
 	}

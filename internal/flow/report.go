@@ -37,13 +37,13 @@ type Step struct {
 
 // Report is what a flow did and found.
 type Report struct {
-	Flow       string        `json:"flow"`
-	Issuer     string        `json:"issuer"`
-	NotOffered string        `json:"not_offered,omitempty"` // why the flow was not played
-	Passed     int           `json:"passed"`
-	Failed     int           `json:"failed"`
-	Duration   time.Duration `json:"duration_ns"`
-	Steps      []*Step       `json:"steps"`
+	Flow      string        `json:"flow"`
+	Issuer    string        `json:"issuer"`
+	NotPlayed string        `json:"not_played,omitempty"` // why
+	Passed    int           `json:"passed"`
+	Failed    int           `json:"failed"`
+	Duration  time.Duration `json:"duration_ns"`
+	Steps     []*Step       `json:"steps"`
 }
 
 // check records a finding.
@@ -54,6 +54,11 @@ func (s *Step) check(name string, ok bool, expected, got string) {
 // equal records whether a value is the expected one.
 func (s *Step) equal(name, expected string, got any) {
 	s.check(name, text(got) == expected, expected, text(got))
+}
+
+// bound records whether claims bind a token to what it should be bound to.
+func (s *Step) bound(to binding, claims map[string]any) {
+	s.equal("cnf."+to.member+" is the thumbprint of "+to.of, to.thumbprint, confirmation(claims, to.member))
 }
 
 // scope records whether a scope is the one that was asked for.
@@ -171,7 +176,7 @@ func play(ctx context.Context, server *Server, name string, stages []stage, done
 
 // What must not be shown: parameters of requests, redirects and forms, and members of answers.
 var (
-	secretParameters = []string{"client_assertion", "client_secret", "code", "code_verifier", "form_token", "id_token_hint",
+	secretParameters = []string{"assertion", "client_assertion", "client_secret", "code", "code_verifier", "form_token", "id_token_hint",
 		"password", "refresh_token", "request", "request_uri", "response", "token"}
 	secretMembers = []string{"access_token", "client_secret", "id_token", "refresh_token", "registration_access_token", "request_uri"}
 )

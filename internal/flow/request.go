@@ -109,8 +109,9 @@ type Exchange struct {
 	ResponseHeader http.Header   `json:"response_header"`
 	ResponseBody   string        `json:"response_body,omitempty"`
 	Duration       time.Duration `json:"duration_ns"`
-	Note           string        `json:"note,omitempty"` // why the answer is as it should be, where it looks wrong
-	JWTs           []JWT         `json:"jwts,omitempty"` // every JWT on the way, unverified
+	Note           string        `json:"note,omitempty"`               // why the answer is as it should be, where it looks wrong
+	JWTs           []JWT         `json:"jwts,omitempty"`               // every JWT on the way, unverified
+	Certificate    *Certificate  `json:"client_certificate,omitempty"` // shown where the token endpoint is, if the server asked
 }
 
 // Form is the request's body as form parameters.
@@ -122,10 +123,22 @@ func (e *Exchange) Form() url.Values {
 	return form
 }
 
+// sent is the request's body as parameters, of a form or as the members of a JSON object that are strings.
+func (e *Exchange) sent() url.Values {
+	form := e.Form()
+	object, _ := members([]byte(e.RequestBody)) // What does not parse is not a parameter either.
+	for name, value := range object {
+		if value, ok := value.(string); ok {
+			form.Add(name, value)
+		}
+	}
+	return form
+}
+
 // parameters are all that travel with the exchange: in the body, in the URL, in that of a redirect, and in the forms of a
 // page.
 func (e *Exchange) parameters() []url.Values {
-	all := []url.Values{e.Form()}
+	all := []url.Values{e.sent()}
 	for _, target := range []string{e.URL, e.ResponseHeader.Get("Location")} {
 		if u, err := url.Parse(target); err == nil {
 			all = append(all, u.Query())
@@ -260,6 +273,9 @@ func (s *Server) Send(ctx context.Context, request *Request) (*Exchange, error) 
 	exchange := &Exchange{Method: request.Method, URL: request.URL, RequestHeader: header, RequestBody: body,
 		Status: response.StatusCode, ResponseHeader: response.Header, ResponseBody: string(bytes.ToValidUTF8(answer, []byte("?"))),
 		Duration: s.Now().Sub(started)}
+	if Origin(request.URL) == Origin(s.Metadata.TokenEndpoint) {
+		exchange.Certificate = s.Certificate
+	}
 	exchange.decodeJWTs()
 	if nonce := response.Header.Get("DPoP-Nonce"); nonce != "" {
 		s.rememberNonce(request.URL, nonce)
@@ -274,6 +290,7 @@ func (e *Exchange) decodeJWTs() {
 	candidates := []struct{ name, compact string }{
 		{"client_assertion", e.Form().Get("client_assertion")},
 		{"request", e.Form().Get("request")},
+		{"assertion", e.sent().Get("assertion")},
 		{"DPoP", e.RequestHeader.Get("DPoP")},
 		{"access_token", text(e.JSON()["access_token"])},
 	}

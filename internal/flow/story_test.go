@@ -10,17 +10,19 @@ import (
 
 // The signs by which each flow is offered, as they stand in a server's metadata.
 var signs = map[string][]string{
-	"cc":      {"grant_types_supported"},
-	"code":    {"grant_types_supported", "authorization_endpoint", "pushed_authorization_request_endpoint"},
-	"refresh": {"grant_types_supported"},
-	"fdx":     {"authorization_details_types_supported"},
-	"openid":  {"userinfo_endpoint", "id_token_signing_alg_values_supported"},
+	"cc":         {"grant_types_supported"},
+	"code":       {"grant_types_supported", "authorization_endpoint", "pushed_authorization_request_endpoint"},
+	"refresh":    {"grant_types_supported"},
+	"fdx":        {"authorization_details_types_supported"},
+	"openid":     {"userinfo_endpoint", "id_token_signing_alg_values_supported"},
+	"mtls":       {"tls_client_certificate_bound_access_tokens", "mtls_endpoint_aliases", "token_endpoint_auth_methods_supported"},
+	"jwt-bearer": {"grant_types_supported"},
 }
 
 // A flow is left out only where nothing in the metadata speaks for it: with any one sign of it, it is played, and finds what
 // else is missing.
 func TestNoOfferedFlowIsLeftOut(t *testing.T) {
-	server, registrant := start(t)
+	server, registrant := startMutual(t)
 	offers := func(name string, document map[string]any) (played []string, why string) {
 		server.bends = map[string]func(map[string]any){discovery: func(all map[string]any) {
 			for _, member := range signs[name] {
@@ -46,7 +48,7 @@ func TestNoOfferedFlowIsLeftOut(t *testing.T) {
 		return played, why
 	}
 	all, _ := offers("", nil)
-	if diff := cmp.Diff([]string{"cc", "code", "refresh", "fdx", "openid"}, all); diff != "" {
+	if diff := cmp.Diff([]string{"cc", "code", "refresh", "fdx", "openid", "mtls", "jwt-bearer"}, all); diff != "" {
 		t.Error(diff)
 	}
 	whole := server.metadata()
@@ -64,9 +66,15 @@ func TestNoOfferedFlowIsLeftOut(t *testing.T) {
 			}
 		}
 	}
-	for _, empty := range []map[string]any{{"userinfo_endpoint": ""}, {"id_token_signing_alg_values_supported": []string{}}} {
-		if played, _ := offers("openid", empty); slices.Contains(played, "openid") {
-			t.Errorf("openid is played with %v", empty)
+	for name, empties := range map[string][]map[string]any{
+		"openid": {{"userinfo_endpoint": ""}, {"id_token_signing_alg_values_supported": []string{}}},
+		"mtls": {{"tls_client_certificate_bound_access_tokens": false}, {"mtls_endpoint_aliases": map[string]any{}},
+			{"token_endpoint_auth_methods_supported": []string{"private_key_jwt"}}},
+	} {
+		for _, empty := range empties {
+			if played, _ := offers(name, empty); slices.Contains(played, name) {
+				t.Errorf("%s is played with %v", name, empty)
+			}
 		}
 	}
 }
@@ -74,12 +82,18 @@ func TestNoOfferedFlowIsLeftOut(t *testing.T) {
 // A story begins the flow of its name.
 func TestStoriesBeginTheirFlows(t *testing.T) {
 	for _, story := range Stories() {
-		_, registrant := start(t)
-		report, err := story.Begin(Authorization{Registrant: registrant, Person: alex}).Run(t.Context())
+		_, registrant := startMutual(t)
+		without := Authorization{Registrant: registrant}
+		registrant.IssuerKey = issuerKey(t)
+		with := Authorization{Registrant: registrant, Person: alex}
+		if story.Lacks(with) != "" || (story.Lacks(without) != "") != (story.Name == "jwt-bearer") {
+			t.Errorf("%s lacks %q, and without a key %q", story.Name, story.Lacks(with), story.Lacks(without))
+		}
+		report, err := story.Begin(with).Run(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if report.Flow != story.Name || story.Tells == "" || report.Passed == 0 {
+		if report.Flow != story.Name || story.Tells == "" || story.By == "" || report.Passed == 0 {
 			t.Errorf("%s begins %s", story.Name, report.Flow)
 		}
 	}

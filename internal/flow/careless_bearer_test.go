@@ -1,0 +1,27 @@
+package flow
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// vouched is the token that an assertion gives, if a request has one as its grant.
+func (s *careless) vouched(r *http.Request) (answer map[string]any, ok bool) {
+	sent := map[string]string{"grant_type": r.Form.Get("grant_type"), "assertion": r.Form.Get("assertion")}
+	if r.Header.Get("Content-Type") == "application/json" {
+		json.NewDecoder(r.Body).Decode(&sent)
+	}
+	if sent["grant_type"] != bearerGrant {
+		return nil, false
+	}
+	says, _ := Decode(sent["assertion"])
+	proof, _ := Decode(r.Header.Get("DPoP"))
+	claims := map[string]any{"iss": s.issuer, "sub": says.Claim("iss"), "client_id": "gateway", "aud": s.issuer, "scope": "demo:read",
+		"iat": 1_700_000_000, "exp": 1_700_000_900, "jti": randomID()}
+	answer = map[string]any{"token_type": "Bearer", "expires_in": 900, "scope": "demo:read"}
+	if proof.JKT != "" {
+		answer["token_type"], claims["cnf"] = "DPoP", map[string]string{"jkt": proof.JKT}
+	}
+	answer["access_token"] = s.sign("", "at+jwt", claims)
+	return answer, true
+}
