@@ -54,7 +54,7 @@ func (c Client) CheckOperator() []error {
 	if rule := c.AssertionAudience; rule != "" && rule != IssuerOnly && rule != IssuerOrEndpoint {
 		refuse("assertion_audience must be %s or %s; it is %q", IssuerOnly, IssuerOrEndpoint, rule)
 	}
-	if c.Unbound && c.MustBind() {
+	if c.Unbound && c.mustBind() {
 		refuse("unbound contradicts the client's metadata, which asks for bound tokens")
 	}
 	if len(c.Serves) > maxServes {
@@ -69,8 +69,8 @@ func (c Client) CheckOperator() []error {
 	return wrong
 }
 
-// MustBind tells whether the client itself registered that all its tokens are bound (RFC 9449 §5.2, RFC 8705 §3.4).
-func (c Client) MustBind() bool {
+// mustBind tells whether the client itself registered that all its tokens are bound (RFC 9449 §5.2, RFC 8705 §3.4).
+func (c Client) mustBind() bool {
 	return c.Metadata.DPoPBoundAccessTokens || c.Metadata.CertificateBoundTokens
 }
 
@@ -81,4 +81,4 @@ func (c Client) BindsToCertificate() bool {
 
 // TokensMayBeUnbound tells whether a token request in the client's own name may come without proof of possession. What it
 // registered for itself goes before what the operator allows.
-func (c Client) TokensMayBeUnbound() bool { return c.Unbound && !c.MustBind() }
+func (c Client) TokensMayBeUnbound() bool { return c.Unbound && !c.mustBind() }

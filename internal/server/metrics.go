@@ -67,7 +67,7 @@ func NewMetrics(version string) *Metrics {
 		spends:          f.counters("spends_total", "Requests that came to use up their assertion or proof: spent, replayed, stale (the client's record had changed), failed (the database), abandoned (the client left).", "outcome"),
 		batches:         f.histogram("spend_batch_requests", "Requests in one statement of the replay store.", prometheus.ExponentialBuckets(1, 2, 10)),
 		flushes:         f.histogram("spend_flush_duration_seconds", "Time that one statement of the replay store took.", latencies),
-		fetches:         f.histograms("key_set_fetch_duration_seconds", "Fetches of client key sets: ok, unusable (what came is no key set), refused (the address is not allowed), failed (nothing came).", "result"),
+		fetches:         f.histograms("key_set_fetch_duration_seconds", "Fetches of the key sets of clients and trusted issuers: ok, unusable (what came is no key set), refused (the address is not allowed), failed (nothing came).", "result"),
 		staleSets:       f.counter("key_sets_served_stale_total", "Requests judged, and answers encrypted, by a key set that is past its age because its host does not answer."),
 		clockOffset:     f.gauge("clock_offset_seconds", "This replica's clock less the database's."),
 		swept:           f.gauge("sweep_last_success_timestamp_seconds", "When this replica last swept with success, the replay store and what is kept no longer, in Unix time."),

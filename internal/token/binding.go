@@ -57,13 +57,13 @@ func (e *Endpoint) bindToProof(r *http.Request, c client.Client, now time.Time) 
 }
 
 // mayBeUnbound tells whether the operator lets the client have unbound tokens: in its own name, or by assertions of this
-// issuer. A token that speaks for a person is always bound. What a client registered for itself goes before all that.
+// issuer. A token that speaks for a person is always bound, and what a client registered for itself is asked for before.
 func (by requester) mayBeUnbound(grantType string) bool {
 	switch grantType {
 	case clientCredentials:
 		return by.Client.TokensMayBeUnbound()
 	case JWTBearer:
-		return !by.assertion.Issuer.RequireBinding && !by.Client.MustBind()
+		return !by.assertion.Issuer.RequireBinding
 	}
 	return false
 }

@@ -22,6 +22,7 @@ import (
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
+	"authserver/internal/token"
 
 	oracle "github.com/go-jose/go-jose/v4"
 )
@@ -187,6 +188,9 @@ func (w *wire) boundTo(name string, r *flow.Request, to string, shown tls.Certif
 	var want []replay.Kind
 	if r.Assertion != nil {
 		want = append(want, replay.Assertion)
+	}
+	if r.Form.Get("grant_type") == token.JWTBearer {
+		want = append(want, replay.AssertionGrant)
 	}
 	tokenType, jkt, x5t := "Bearer", "", certificate.Certificate{Leaf: shown.Leaf}.Thumbprint()
 	if to == "jkt" {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"authserver/internal/accesstoken"
+	"authserver/internal/certificate/certificatetest"
 	"authserver/internal/client"
 	"authserver/internal/flow"
 	trust "authserver/internal/issuer"
@@ -380,4 +381,32 @@ func TestClientChangedMeanwhile(t *testing.T) {
 	}
 	b.registry.client.Version, b.registry.client.Metadata.GrantTypes = 9, []string{"refresh_token"}
 	b.refused(b.alone(), oauth.GrantTypeNotRegistered)
+}
+
+// TestAssertionOverMutualTLS (JB-05): a certificate binds the token of an assertion, and proves the client where it is
+// registered for that; one that is sent with a client_id and proves nothing is refused.
+func TestAssertionOverMutualTLS(t *testing.T) {
+	unauthenticated := func(i *trust.Issuer) { i.RequireClientAuthentication = false }
+	t.Run("alone", func(t *testing.T) {
+		w := newWire(t, vouched(unauthenticated))
+		shown := w.root.Issue(t, certificatetest.Named("anybody"))
+		w.showing(&shown)
+		w.boundTo("alone", w.alone(), "x5t#S256", shown)
+	})
+	t.Run("proven", func(t *testing.T) {
+		w := newWire(t, vouched(nil))
+		shown := w.root.Issue(t, certificatetest.Named("kim"))
+		w.register(client.TLSClientAuth, shown)
+		w.showing(&shown)
+		w.boundTo("proven", w.alone("client_id", "c1"), "x5t#S256", shown)
+		w.registry.spends = nil
+		w.refusedOver(w.alone(), oauth.ClientAuthMissing)
+	})
+	t.Run("not proven", func(t *testing.T) {
+		w := newWire(t, vouched(unauthenticated))
+		shown := w.root.Issue(t, certificatetest.Named("sam"))
+		w.register(client.TLSClientAuth, shown)
+		w.showing(&shown)
+		w.refusedOver(w.alone("client_id", "c1"), oauth.ClientNotProven)
+	})
 }
