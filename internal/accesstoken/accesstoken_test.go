@@ -92,6 +92,11 @@ func TestClaims(t *testing.T) {
 			g.Confirmation = accesstoken.Confirmation{}
 			return g
 		}(), "https://api.example", "fdx:accountbasic:read client.read"},
+		"AT-03 bound to a certificate": {jose.ES256, func() accesstoken.Token {
+			g := granted("https://api.example")
+			g.Confirmation = accesstoken.Confirmation{X5T: "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}
+			return g
+		}(), "https://api.example", "fdx:accountbasic:read client.read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			compact, issued := issue(t, accesstoken.Tokens{Issuer: issuer, Alg: test.alg, Keys: set}, test.granted)
@@ -109,12 +114,15 @@ func TestClaims(t *testing.T) {
 			if test.scope == nil {
 				delete(want, "scope")
 			}
-			wantType := "DPoP"
-			if test.granted.Confirmation.JKT == "" {
+			wantType, bound := "DPoP", true
+			switch cnf := test.granted.Confirmation; {
+			case cnf.X5T != "":
+				want["cnf"], wantType = map[string]any{"x5t#S256": cnf.X5T}, "Bearer"
+			case cnf.JKT == "":
 				delete(want, "cnf")
-				wantType = "Bearer"
+				wantType, bound = "Bearer", false
 			}
-			if issued.Type() != wantType || issued.Bound() != (wantType == "DPoP") {
+			if issued.Type() != wantType || issued.Bound() != bound {
 				t.Errorf("token_type %s, bound %v", issued.Type(), issued.Bound())
 			}
 			if test.granted.GrantID != "" {
@@ -123,6 +131,10 @@ func TestClaims(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, claims); diff != "" {
 				t.Errorf("claims (-want +got):\n%s", diff)
+			}
+			again, err := accesstoken.Tokens{Issuer: issuer, Alg: test.alg, Keys: set}.Recognise(compact, now)
+			if diff := cmp.Diff(issued, again); diff != "" || err != nil {
+				t.Errorf("recognised (-issued +got): %v\n%s", err, diff)
 			}
 			if random, err := base64.RawURLEncoding.DecodeString(jti); err != nil || len(random) < 16 || issued.ID != jti {
 				t.Errorf("jti %q of %d bytes, returned as %q", jti, len(random), issued.ID)
