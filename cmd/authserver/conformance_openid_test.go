@@ -51,7 +51,7 @@ func modulesOfIdentity() []module {
 func (p *plan) checkIdentity(a *asking, token *flow.Token, refreshed bool) map[string]any {
 	p.t.Helper()
 	id := identity(p.t, a.client, token)
-	want := []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "at_hash"}
+	want := []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "sid", "at_hash"}
 	nonce, _ := id.Claims["nonce"].(string)
 	if a.params.Has("nonce") && !refreshed {
 		if want = append(want, "nonce"); nonce != a.params.Get("nonce") {
@@ -70,7 +70,7 @@ func (p *plan) checkIdentity(a *asking, token *flow.Token, refreshed bool) map[s
 	now := p.clock.now()
 	alg, sub := id.Member("alg"), id.Claim("sub")
 	if id.Claim("iss") != p.issuer || id.Claims["aud"] != a.client.ID || sub == "" || len(sub) > 255 ||
-		id.Claim("acr") == "" || id.Member("kid") == "" || !slices.Contains([]string{"PS256", "ES256", "EdDSA"}, alg) ||
+		id.Claim("acr") == "" || len(id.Claim("sid")) != 43 || id.Member("kid") == "" || !slices.Contains([]string{"PS256", "ES256", "EdDSA"}, alg) ||
 		id.Claim("at_hash") != hashed(alg, token.AccessToken) || !timeOf(p.t, id, "exp").After(now) ||
 		now.Sub(timeOf(p.t, id, "iat")).Abs() > 5*time.Minute || timeOf(p.t, id, "auth_time").After(now) {
 		p.t.Errorf("ID token: %v %v", id.Header, id.Claims)
@@ -81,7 +81,7 @@ func (p *plan) checkIdentity(a *asking, token *flow.Token, refreshed bool) map[s
 // checkIdentities holds a refreshed ID token against the one before it (OpenID Connect Core §12.2).
 func checkIdentities(t testing.TB, before, after map[string]any) {
 	t.Helper()
-	for _, name := range []string{"iss", "sub", "aud", "auth_time", "acr"} {
+	for _, name := range []string{"iss", "sub", "aud", "auth_time", "acr", "sid"} {
 		if before[name] != after[name] || after[name] == nil {
 			t.Errorf("refreshed, %s is %v, and was %v", name, after[name], before[name])
 		}

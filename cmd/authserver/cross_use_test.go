@@ -25,7 +25,7 @@ func published(t *testing.T, s *flow.Server, own *flow.Key) func(map[string]any)
 }
 
 // everything gives a JWT that the client signs all claims that its other kinds have, so that only what must tell them apart
-// does: sub, typ and jwk.
+// does: sub, response_type, typ and jwk.
 func everything(c *flow.Client) flow.Edit {
 	return func(draft *flow.Draft) {
 		claims := map[string]any{"iss": c.ID, "client_id": c.ID, "aud": c.Server.Issuer, "htm": http.MethodPost,
@@ -38,7 +38,8 @@ func everything(c *flow.Client) flow.Edit {
 	}
 }
 
-// everyJWT is one of each kind that client or server sign, by the name of its kind. One key of the client signs all of its own.
+// everyJWT is one of each kind that client or server sign, by the name of its kind, and one that no door takes: it is about
+// the client, as an assertion is, and asks, as a request object does. One key of the client signs all of its own.
 func everyJWT(t *testing.T, c *flow.Client) map[string]string {
 	t.Helper()
 	a := ask(t, c, identified, bend("response_mode", "jwt"))
@@ -50,7 +51,8 @@ func everyJWT(t *testing.T, c *flow.Client) map[string]string {
 	}
 	token := a.redeem(code)
 	all := map[string]string{
-		"client assertion":       compact(t, c.Assertion(everything(c), flow.DropHeader("typ"))),
+		"client assertion":       compact(t, c.Assertion(everything(c), flow.DropClaim("response_type"), flow.DropHeader("typ"))),
+		"neither of the two":     compact(t, c.Assertion(everything(c), flow.DropHeader("typ"))),
 		"request object":         compact(t, c.RequestObject(pushable(), everything(c), flow.DropHeader("typ"))),
 		"proof":                  compact(t, c.Proof(http.MethodPost, c.Server.Metadata.TokenEndpoint, everything(c))),
 		"access token":           token.AccessToken,

@@ -148,7 +148,7 @@ func (g *golden) label(kind, compact string) string {
 var (
 	issuedAt = regexp.MustCompile(`"iat":\s*(\d+)`)
 	anyTime  = regexp.MustCompile(`"(exp|nbf|iat|client_id_issued_at)":(\s*)(\d{10})\b`)
-	anyID    = regexp.MustCompile(`"(jti|nonce|ath|at_hash)":(\s*)"[^"]+"`)
+	anyID    = regexp.MustCompile(`"(jti|nonce|ath|at_hash|sid)":(\s*)"[^"]+"`)
 	aName    = regexp.MustCompile(`"name":"[^"]*"`)
 	authTime = regexp.MustCompile(`"auth_time":(\s*)\d{10}\b`)
 	dateTime = regexp.MustCompile(`"(createdTime|updatedTime|expirationTime)":(\s*)"\d{4}-\d\d-\d\dT[0-9:.]+Z"`)

@@ -117,7 +117,8 @@ func TestLogoutRefusals(t *testing.T) {
 }
 
 // LO-01: an ID token says which client asks, long after its time, at any replica; it does not come to stand in an address.
-// For another client than client_id names it says nothing, and neither does an encrypted one.
+// That it speaks of a session of long ago the person is told. For another client than client_id names it says nothing, and neither
+// does an encrypted one.
 func TestLogoutByIDToken(t *testing.T) {
 	t.Parallel()
 	d, reads := deploy(t, 2, nil), newReader(t)
@@ -138,7 +139,8 @@ func TestLogoutByIDToken(t *testing.T) {
 			!strings.Contains(target, c.ID) {
 			t.Errorf("%d %s", e.Status, target)
 		}
-		if p := visit(t, d.tab(b, 1), d.logoutURL(wish)); !strings.Contains(p.Text, "a data recipient asks to sign you out") {
+		if p := visit(t, d.tab(b, 1), d.logoutURL(wish)); !strings.Contains(p.Text, "a data recipient asks to sign you out") ||
+			!strings.Contains(p.Text, "another sign-in") {
 			t.Errorf("%s", p.Text)
 		}
 	}

@@ -78,10 +78,10 @@ func TestIdentity(t *testing.T) {
 			want := map[string]any{
 				"iss": d.issuer, "sub": alexSubject, "aud": c.ID, "nonce": "n-0S6_WzA2Mj.~",
 				"acr": "urn:authserver:acr:password", "amr": []any{"pwd"}, "at_hash": hashed(alg, token.AccessToken), "auth_time": issued(token.Exchange).Claims["auth_time"],
-				"iat": id.Claims["iat"], "exp": id.Claims["exp"],
+				"iat": id.Claims["iat"], "exp": id.Claims["exp"], "sid": id.Claims["sid"],
 			}
 			if diff := cmp.Diff(want, id.Claims); diff != "" || id.Member("alg") != or(alg, "PS256") ||
-				flow.Lifetime(id.Claims) != 300 || d.clock.now().Sub(timeOf(t, id, "iat")).Abs() > time.Minute || token.Scope != "openid fdx:accountbasic:read" {
+				flow.Lifetime(id.Claims) != 300 || len(id.Claim("sid")) != 43 || d.clock.now().Sub(timeOf(t, id, "iat")).Abs() > time.Minute || token.Scope != "openid fdx:accountbasic:read" {
 				t.Errorf("%s %q (-want +got):\n%s", id.Member("alg"), token.Scope, diff)
 			}
 			for i, c := range at {

@@ -214,7 +214,9 @@ func TestPostedAnswers(t *testing.T) {
 	})
 	b := h.browser()
 	state := `"><script>alert('x')</script>&<b>`
-	target := h.push(inMode(grant.FormPostJWT), func(p *grant.Pushed) { p.RedirectURI, p.State = odd, state })
+	target := h.push(inMode(grant.FormPostJWT), func(p *grant.Pushed) {
+		p.RedirectURI, p.State, p.UILocales = odd, state, []string{"fr"}
+	})
 	p := h.submit(b, h.upTo(b, target, "kim", "decision"))
 	form, header := p.Form("response"), p.Exchange.ResponseHeader
 	if form == nil || form.Action != odd || form.Method != http.MethodPost || len(form.Fields) != 1 {
@@ -223,7 +225,7 @@ func TestPostedAnswers(t *testing.T) {
 	policy := header.Get("Content-Security-Policy")
 	if !strings.Contains(policy, "; script-src 'sha256-") || !strings.Contains(policy, "; form-action https://client.example;") ||
 		strings.Contains(policy, "unsafe") || header.Get("Cache-Control") != "no-store" ||
-		header.Get("Referrer-Policy") != "no-referrer" {
+		header.Get("Referrer-Policy") != "no-referrer" || header.Get("Content-Language") != "fr" {
 		t.Errorf("%v", header)
 	}
 	if n := strings.Count(p.Exchange.ResponseBody, "<script"); n != 1 {

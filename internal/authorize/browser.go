@@ -36,6 +36,13 @@ func handleOf(requestURI oauth.Secret) string {
 	return base64.RawURLEncoding.EncodeToString(digest[:12])
 }
 
+// sidOf is how clients know a session, by the SHA-256 of its cookie: it lasts as long as the session, and is of no use at a
+// browser. Whoever reads it can make neither the cookie of it nor what is kept of that.
+func sidOf(session []byte) string {
+	digest := sha256.Sum256(append([]byte("sid\x00"), session...))
+	return base64.RawURLEncoding.EncodeToString(digest[:])
+}
+
 func isHandle(s string) bool { return handles.MatchString(s) }
 
 func interactionCookie(handle string) string { return interactionsCookie + handle }

@@ -94,7 +94,7 @@ func (e *Endpoint) approve(w http.ResponseWriter, r *http.Request, t turn, now t
 		Grant: grant.Grant{
 			ID: oauth.NewID(), ClientID: p.ClientID, Subject: t.session.Subject,
 			Scope: offer.scope.String(), Resources: p.Resources, Details: offer.details, Accounts: ids(chosen),
-			AuthTime: t.session.AuthTime, ACR: t.session.ACR, AMR: t.session.AMR,
+			AuthTime: t.session.AuthTime, ACR: t.session.ACR, AMR: t.session.AMR, SessionID: sidOf(t.ticket.Hash()),
 			CreatedAt: now, ExpiresAt: e.until(t, now),
 		},
 		Code: grant.Code{

@@ -32,7 +32,8 @@
 //
 // An app may send people here to sign out (OpenID Connect RP-Initiated Logout 1.0). They are always asked, and go where the
 // app registered by the press of a button alone, also when nobody is signed in: a redirect that needs none would be the first
-// half of anybody's link to elsewhere. What is wrong with such a request keeps nobody from signing out.
+// half of anybody's link to elsewhere. What is wrong with such a request keeps nobody from signing out,
+// and whose app means another session than the one that is here is told so (sid): only this one can be ended.
 //
 // A refusal goes to the client only when the redirect URI comes from a request that was pushed, and is registered still.
 // Until then, and for everything that is wrong with the browser itself, it is a page. The answer is given once: whoever

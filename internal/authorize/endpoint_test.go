@@ -33,8 +33,8 @@ func TestYes(t *testing.T) {
 			Resources: []string{"https://api.example"}, Accounts: []string{"_kim-2"},
 			Details: fdx.Details{fdx.ConsentRequest{DurationType: fdx.OneTime, Resources: []fdx.Resource{
 				{ResourceType: fdx.Account, ResourceID: "_kim-2", DataClusters: []string{"ACCOUNT_BASIC"}}}}},
-			AuthTime: h.now.Add(-time.Minute), ACR: person.ACRPassword, AMR: []string{"pwd"}, CreatedAt: h.now,
-			ExpiresAt: h.now.Add(life.Once)},
+			AuthTime: h.now.Add(-time.Minute), ACR: person.ACRPassword, AMR: []string{"pwd"},
+			SessionID: h.sid(b), CreatedAt: h.now, ExpiresAt: h.now.Add(life.Once)},
 		Code: grant.Code{ClientID: "c1", RedirectURI: callback, CodeChallenge: "challenge", JKT: "thumbprint",
 			Nonce: "a nonce", ExpiresAt: h.now.Add(grant.CodeLifetime)},
 	}

@@ -21,13 +21,14 @@ var logoutParameters = []struct {
 	most int
 }{
 	{"client_id", oauth.MaxBody}, {"id_token_hint", oauth.MaxBody}, {"post_logout_redirect_uri", oauth.MaxBody},
-	{"state", 2 << 10}, {"ui_locales", 200},
+	{"sid", 200}, {"state", 2 << 10}, {"ui_locales", 200},
 }
 
 // logout is what an app asks for, as far as it may.
 type logout struct {
 	clientID    string // "": nobody says
 	clientName  string // known with a redirectURI only
+	sessionID   string // that the client means (sid); "": it does not say
 	redirectURI string // one of the client's post_logout_redirect_uris, or ""
 	state       string
 	uiLocales   []string
@@ -35,7 +36,8 @@ type logout struct {
 
 // Logout asks whoever is signed in whether to sign out (RP-Initiated Logout §2). Nothing happens, and nobody is sent anywhere,
 // until the person has pressed the button, whatever an app sent along: so no link of an attacker's ends a session, or makes
-// this server the first half of a link to elsewhere.
+// this server the first half of a link to elsewhere. A client that means another session than this one, long over perhaps, is not
+// refused, since only this one can be ended here; the person is told.
 func (e *Endpoint) Logout(w http.ResponseWriter, r *http.Request) error {
 	values, err := valuesOf(r)
 	if err != nil {
@@ -56,8 +58,8 @@ func (e *Endpoint) Logout(w http.ResponseWriter, r *http.Request) error {
 		return e.sendTo(w, e.Issuer+"/signed-out")
 	}
 	e.Pages.Write(w, e.Pages.Language(asked.uiLocales, r.Header.Get("Accept-Language")), http.StatusOK, page.Logout{
-		Form: e.form(t, forSignOut, "/sign-out"), Over: t.ticket == "", Person: t.session.Name, Client: asked.clientName,
-		ClientID: asked.clientID, RedirectURI: asked.redirectURI, State: asked.state,
+		Form: e.form(t, forSignOut, "/sign-out"), Over: t.ticket == "", Person: t.session.Name, Another: asked.another(t),
+		Client: asked.clientName, ClientID: asked.clientID, RedirectURI: asked.redirectURI, State: asked.state,
 	}, schemeOf(asked.redirectURI))
 	return nil
 }
@@ -73,17 +75,17 @@ func (e *Endpoint) readLogout(ctx context.Context, values url.Values) (l logout,
 		}
 	}
 	l = logout{
-		clientID: values.Get("client_id"), redirectURI: values.Get("post_logout_redirect_uri"), state: values.Get("state"),
-		uiLocales: strings.Fields(values.Get("ui_locales")),
+		clientID: values.Get("client_id"), sessionID: values.Get("sid"), redirectURI: values.Get("post_logout_redirect_uri"),
+		state: values.Get("state"), uiLocales: strings.Fields(values.Get("ui_locales")),
 	}
 	if hint := values.Get("id_token_hint"); hint != "" {
-		if l.clientID, err = e.hinted(hint, l.clientID); err != nil {
+		if l.clientID, l.sessionID, err = e.hinted(hint, l.clientID); err != nil {
 			return l, err
 		}
 	}
 	switch {
 	case l.redirectURI == "": // nobody is told anything
-		return logout{uiLocales: l.uiLocales}, nil
+		return logout{sessionID: l.sessionID, uiLocales: l.uiLocales}, nil
 	case l.clientID == "":
 		return l, oauth.Refuse(oauth.ParameterMissing, "post_logout_redirect_uri needs id_token_hint or client_id beside it")
 	}
@@ -96,25 +98,31 @@ func (e *Endpoint) readLogout(ctx context.Context, values url.Values) (l logout,
 	return l, err
 }
 
-// hinted is the client that an ID token was issued to, which client_id must name if it is there (RP-Initiated Logout §2).
-func (e *Endpoint) hinted(idToken, clientID string) (string, error) {
+// another tells whether the client means another session than the one at hand (RP-Initiated Logout §2).
+func (l logout) another(t turn) bool {
+	return l.sessionID != "" && l.sessionID != sidOf(t.ticket.Hash())
+}
+
+// hinted is the client that an ID token was issued to, which client_id must name if it is there (RP-Initiated Logout §2), and
+// the session that it speaks of.
+func (e *Endpoint) hinted(idToken, clientID string) (audience, sessionID string, err error) {
 	hint, err := e.IDTokens.Recognise(idToken)
 	switch {
 	case err != nil:
 		refusal := oauth.Refuse(oauth.HintRefused, "id_token_hint is no ID token of %s, or too old to be known", e.Issuer)
-		return "", refusal.Because(err)
+		return "", "", refusal.Because(err)
 	case clientID != "" && clientID != hint.Audience:
-		return "", oauth.Refuse(oauth.HintRefused, "id_token_hint was given to another client than client_id names")
+		return "", "", oauth.Refuse(oauth.HintRefused, "id_token_hint was given to another client than client_id names")
 	}
-	return hint.Audience, nil
+	return hint.Audience, hint.SessionID, nil
 }
 
 // parameters are those of the same request as a GET. What the ID token had to say has been read, so that it does not come to
-// stand in a URL.
+// stand in a URL: sid goes in its place, which adds a sentence to the page and does nothing else.
 func (l logout) parameters() url.Values {
 	values := url.Values{}
 	for name, value := range map[string]string{
-		"client_id": l.clientID, "post_logout_redirect_uri": l.redirectURI, "state": l.state,
+		"client_id": l.clientID, "sid": l.sessionID, "post_logout_redirect_uri": l.redirectURI, "state": l.state,
 		"ui_locales": strings.Join(l.uiLocales, " "),
 	} {
 		if value != "" {

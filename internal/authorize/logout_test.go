@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"authserver/internal/client"
+	"authserver/internal/flow"
 	"authserver/internal/jose"
 	"authserver/internal/oauth"
 )
@@ -193,12 +194,19 @@ func TestLogoutPolicy(t *testing.T) {
 	}
 }
 
-// While the store is down nobody is told that they are signed out, or that their app is unknown.
+// While the store is down nobody is told that they are signed out, or that their app is unknown; with it they still go back.
 func TestLogoutOutage(t *testing.T) {
 	h := newHouse(t, issuer)
+	b := h.signedIn("kim")
+	out := formTo(h.visit(b, toBye()), "/sign-out")
 	h.Store = down{h.memory}
-	p := h.visit(h.browser(), toBye())
-	if p.Exchange.Status != http.StatusInternalServerError || p.Location != "" {
+	for _, p := range []*flow.Page{h.visit(h.browser(), toBye()), h.submit(b, out)} {
+		if p.Exchange.Status != http.StatusInternalServerError || p.Location != "" || len(h.memory.sessions) != 1 {
+			t.Errorf("%s", p)
+		}
+	}
+	h.Store = h.memory
+	if p := h.submit(b, out); p.Location != bye {
 		t.Errorf("%s", p)
 	}
 }

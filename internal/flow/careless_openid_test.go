@@ -33,6 +33,7 @@ type identities struct {
 func (s *careless) identityMetadata() map[string]any {
 	document := map[string]any{"userinfo_endpoint": s.issuer + "/userinfo", "end_session_endpoint": s.issuer + "/logout",
 		"response_modes_supported": []string{"query", "jwt", "form_post.jwt"}, "claims_parameter_supported": true,
+		"claims_supported":     []string{"sub", "sid"},
 		"acr_values_supported": []string{"urn:example:acr"}, "introspection_signing_alg_values_supported": []string{"ES256"},
 		"request_object_signing_alg_values_supported": []string{"ES256"}}
 	for _, kind := range []string{"authorization", "id_token", "userinfo"} {
@@ -110,9 +111,14 @@ func (s *careless) back(params url.Values) string {
 }
 
 func (s *careless) idToken(client, accessToken string, refreshed bool) string {
-	now := time.Now().Unix()
+	now, signIns := time.Now().Unix(), 0
+	for _, form := range s.posted {
+		if form.Has("password") {
+			signIns++
+		}
+	}
 	claims := map[string]any{"sub": "alex-1", "aud": client, "iat": now, "exp": now + 300, "auth_time": now,
-		"at_hash": halfHash("ES256", accessToken)}
+		"at_hash": halfHash("ES256", accessToken), "sid": fmt.Sprint("session ", signIns)}
 	for name, param := range map[string]string{"nonce": "nonce", "acr": "acr_values"} {
 		if s.pushed.Has(param) && (name != "nonce" || !refreshed) {
 			claims[name] = s.pushed.Get(param)

@@ -163,8 +163,13 @@ func (f *OpenID) redeem(ctx context.Context, step *Step) (err error) {
 	if err = f.Authorization.redeem(ctx, step); err != nil {
 		return err
 	}
-	f.identity, err = f.identify(ctx, step, f.token, f.wish.more.Get("nonce"))
-	return err
+	if f.identity, err = f.identify(ctx, step, f.token, f.wish.more.Get("nonce")); err != nil {
+		return err
+	}
+	if slices.Contains(f.Server.Metadata.lists("claims_supported"), "sid") {
+		step.check("sid names the session", f.identity.Claim("sid") != "", "a sid, as the metadata says", "none")
+	}
+	return nil
 }
 
 // identify looks at the ID token that came with an access token (OpenID Connect Core §3.1.3.7). Where nonce is empty, it must
@@ -247,7 +252,7 @@ func (f *OpenID) introspect(ctx context.Context, step *Step) error {
 }
 
 // refresh asks for more tokens. An ID token may come with them; it speaks of the same person and of the same sign-in (OpenID
-// Connect Core §12.2).
+// Connect Core §12.2), in the same session.
 func (f *OpenID) refresh(ctx context.Context, step *Step) error {
 	token, err := f.client.Refresh(ctx, f.token.RefreshToken, nil)
 	if err != nil {
@@ -262,7 +267,7 @@ func (f *OpenID) refresh(ctx context.Context, step *Step) error {
 	if err != nil {
 		return err
 	}
-	for _, claim := range []string{"sub", "auth_time"} {
+	for _, claim := range []string{"sub", "auth_time", "sid"} {
 		step.equal(claim+" is the same as before", f.identity.Claim(claim), id.Claims[claim])
 	}
 	return nil

@@ -41,6 +41,9 @@ func (f *OpenID) comeBack(ctx context.Context, step *Step) error {
 	step.equal("sub is the same as before", f.identity.Claim("sub"), id.Claims["sub"])
 	step.within("auth_time is not before the last one", id.time("auth_time"), f.identity.time("auth_time"),
 		f.Server.Now().Add(maxSkew))
+	if before, sid := f.identity.Claim("sid"), id.Claim("sid"); before != "" {
+		step.check("sid is that of another session", sid != "" && sid != before, "another than "+before, sid)
+	}
 	return nil
 }
 

@@ -20,6 +20,7 @@ type Grant struct {
 	AuthTime  time.Time   // when the person proved who they are
 	ACR       string      // how; never more than what happened
 	AMR       []string
+	SessionID string // in which the person said yes, as clients know it; "": none that is known
 	CreatedAt time.Time
 	UpdatedAt time.Time  // of its last change
 	UsedAt    *time.Time // when it last gave a token, or a resource asked about one, to the minute; nil: not yet

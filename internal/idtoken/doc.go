@@ -5,6 +5,7 @@
 //	iss, sub, aud (the client, a string), iat, exp (five minutes later), auth_time
 //	acr, amr        as far as they are known
 //	nonce           of the request, to the letter; only in the first ID token of a grant (OpenID Connect Core §12.2)
+//	sid             the session in which the person said yes, by a name that opens nothing; not of grants from before it was kept
 //	at_hash         of the access token beside it (§3.1.3.6)
 //
 // It says nothing else about the person: who wants a name or an address asks for it as data to share (FDX), which the person

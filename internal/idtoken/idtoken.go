@@ -48,12 +48,13 @@ type Claims struct {
 	Nonce           string   `json:"nonce,omitempty"`
 	ACR             string   `json:"acr,omitempty"`
 	AMR             []string `json:"amr,omitempty"`
+	SessionID       string   `json:"sid,omitempty"` // Front-Channel Logout §3
 	AccessTokenHash string   `json:"at_hash,omitempty"`
 }
 
 // Names are the names of the claims, for the metadata.
 func Names() []string {
-	return []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash"}
+	return []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"}
 }
 
 // Issue seals the ID token that comes at now with an access token of the grant. The envelope is the client's, for ID tokens;
@@ -61,7 +62,7 @@ func Names() []string {
 func (t Tokens) Issue(e Envelope, c client.Client, g grant.Grant, nonce, accessToken string, now time.Time) (string, error) {
 	return e.Seal(typ, Claims{
 		Issuer: t.Issuer, Subject: g.Subject, Audience: c.ID, IssuedAt: now.Unix(), ExpiresAt: now.Add(Lifetime).Unix(),
-		AuthTime: g.AuthTime.Unix(), Nonce: nonce, ACR: g.ACR, AMR: g.AMR,
+		AuthTime: g.AuthTime.Unix(), Nonce: nonce, ACR: g.ACR, AMR: g.AMR, SessionID: g.SessionID,
 		AccessTokenHash: halfHash(c.IDToken().Sign, accessToken),
 	})
 }
@@ -99,6 +100,9 @@ func (t Tokens) Recognise(compact string) (Claims, error) {
 		if found, err := claims.Decode(name, into); !found || err != nil {
 			return Claims{}, errors.Join(errors.New("an ID token has "+name), err)
 		}
+	}
+	if _, err := claims.Decode("sid", &c.SessionID); err != nil {
+		return Claims{}, err
 	}
 	if c.Issuer != t.Issuer {
 		return Claims{}, errors.New("another issuer signed with our key")

@@ -65,7 +65,7 @@ func of(alg jose.Alg) client.Client {
 // allowed is what alex has allowed.
 func allowed() grant.Grant {
 	return grant.Grant{ID: "grant 1", ClientID: "c1", Subject: "_alex", Scope: "openid", AuthTime: now.Add(-time.Hour),
-		ACR: "urn:example:acr", AMR: []string{"pwd", "otp"}}
+		ACR: "urn:example:acr", AMR: []string{"pwd", "otp"}, SessionID: "session 1"}
 }
 
 // TestIssue (IDT-02, IDT-04): an ID token is what OpenID Connect Core §2 says, member by member, for a reader that knows
@@ -94,7 +94,8 @@ func TestIssue(t *testing.T) {
 		}
 		want := map[string]any{
 			"iss": issuer, "sub": "_alex", "aud": "c1", "iat": 1_772_366_400., "exp": 1_772_366_700., "auth_time": 1_772_362_800.,
-			"nonce": "n-0S6_WzA2Mj", "acr": "urn:example:acr", "amr": []any{"pwd", "otp"}, "at_hash": test.atHash,
+			"nonce": "n-0S6_WzA2Mj", "acr": "urn:example:acr", "amr": []any{"pwd", "otp"}, "sid": "session 1",
+			"at_hash": test.atHash,
 		}
 		if diff := cmp.Diff(want, claims); diff != "" {
 			t.Errorf("%s: the claims (-want +got):\n%s", test.registered, diff)
@@ -107,12 +108,12 @@ func TestIssue(t *testing.T) {
 		}
 	}
 	bare := allowed()
-	bare.ACR, bare.AMR = "", []string{}
+	bare.ACR, bare.AMR, bare.SessionID = "", []string{}, ""
 	compact, err := tokens.Issue(signed{keys["k-PS256"]}, of(""), bare, "", accessToken, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"nonce", "acr", "amr"} {
+	for _, name := range []string{"nonce", "acr", "amr", "sid"} {
 		if _, claims := read(t, keys, compact); claims[name] != nil {
 			t.Errorf("%s is %v", name, claims[name])
 		}
@@ -158,7 +159,7 @@ func TestRecognise(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, err := tokens.Recognise(compact)
-		if c.Subject != "_alex" || c.Audience != "c1" || err != nil {
+		if c.Subject != "_alex" || c.Audience != "c1" || c.SessionID != "session 1" || err != nil {
 			t.Errorf("%s: %+v, %v", kid, c, err)
 		}
 	}
@@ -194,6 +195,7 @@ func TestRecogniseNot(t *testing.T) {
 		"no iss":                          {keys["k-PS256"], "JWT", claims(without("iss"))},
 		"two audiences":                   {keys["k-PS256"], "JWT", claims(func(c map[string]any) { c["aud"] = []string{"c1", "c2"} })},
 		"a sub that is none":              {keys["k-PS256"], "JWT", claims(func(c map[string]any) { c["sub"] = nil })},
+		"a sid that is none":              {keys["k-PS256"], "JWT", claims(func(c map[string]any) { c["sid"] = 1 })},
 		"another issuer with our key":     {keys["k-PS256"], "JWT", claims(func(c map[string]any) { c["iss"] = issuer + "/" })},
 		"another key of our key's name":   {others["k-PS256"], "JWT", claims(none)},
 		"a key that is published no more": {newSigner(t, jose.ES256, "retired"), "JWT", claims(none)},

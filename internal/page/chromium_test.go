@@ -47,8 +47,14 @@ func serve(t *testing.T, b page.Brand) string {
 	t.Helper()
 	pages, routes := newPages(t, b, ""), http.NewServeMux()
 	routes.HandleFunc("GET /{language}/{name}", func(w http.ResponseWriter, r *http.Request) {
-		pages.Write(w, page.Language(r.PathValue("language")), http.StatusOK, sights()[r.PathValue("name")])
+		sight := sights()[r.PathValue("name")]
+		if a, ok := sight.(page.Answer); ok { // which sends itself: to a client that leaves the browser where it is
+			a.Target = "http://" + r.Host + "/taken"
+			sight = a
+		}
+		pages.Write(w, page.Language(r.PathValue("language")), http.StatusOK, sight)
 	})
+	routes.HandleFunc("POST /taken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	routes.HandleFunc("GET /assets/{name}", func(w http.ResponseWriter, r *http.Request) {
 		contentType, body, _ := pages.Asset(r.PathValue("name"))
 		w.Header().Set("Content-Type", contentType)

@@ -167,6 +167,7 @@ type Logout struct {
 	Form
 	Over        bool // nobody is signed in: all that is left is to go back to the app
 	Person      string
+	Another     bool   // the app means another session than this one
 	Client      string // name of the app that sent the person here; "": none that is known
 	ClientID    string
 	RedirectURI string // where the browser goes afterwards; "": nowhere

@@ -124,6 +124,8 @@ func sights() map[string]page.Model {
 		Form: theOwnSignOut, Person: "alex", Client: "Budget Buddy", ClientID: "budget-buddy",
 		RedirectURI: "https://budget-buddy.example/bye", State: "a state",
 	}
+	another := logout
+	another.Another = true
 	parted := logout
 	parted.Over, parted.Person = true, ""
 	identity := consent
@@ -135,7 +137,7 @@ func sights() map[string]page.Model {
 		"accounts":  choice, "accounts-nothing": nothing, "accounts-none": none,
 		"consent": consent, "consent-open": open, "consent-everything": everything, "consent-personal": personal,
 		"consent-once": once, "consent-identity": identity, "consent-without-logo": without,
-		"logout": logout, "logout-unasked": page.Logout{Form: theOwnSignOut}, "logout-over": parted,
+		"logout": logout, "logout-unasked": page.Logout{Form: theOwnSignOut}, "logout-over": parted, "logout-another": another,
 		"answer":     page.Answer{Client: "Budget Buddy", Target: theTarget, Response: "eyJhbGciOiJQUzI1NiJ9.e30.c2lnbmF0dXJl"},
 		"signed-out": page.SignedOut{Again: "/login?interaction=interaction-0001"}, "signed-out-for-good": page.SignedOut{},
 	}

@@ -173,9 +173,9 @@ func (s lifeStage) look(t *testing.T) life {
 		func() { l.Codes[hashed[string(id)]] = c })
 	var g grant.Grant
 	each(t, s.conn, `
-		SELECT id, client_id, subject, scope, resources, details, accounts, auth_time, acr, amr, created_at, updated_at, used_at,
+		SELECT id, client_id, subject, scope, resources, details, accounts, auth_time, acr, amr, sid, created_at, updated_at, used_at,
 			expires_at, revoked_at, refresh_token FROM authorization_grant`,
-		[]any{&g.ID, &g.ClientID, &g.Subject, &g.Scope, &g.Resources, &g.Details, &g.Accounts, &g.AuthTime, &g.ACR, &g.AMR,
+		[]any{&g.ID, &g.ClientID, &g.Subject, &g.Scope, &g.Resources, &g.Details, &g.Accounts, &g.AuthTime, &g.ACR, &g.AMR, &g.SessionID,
 			&g.CreatedAt, &g.UpdatedAt, &g.UsedAt, &g.ExpiresAt, &g.RevokedAt, &id},
 		func() { l.Grants[g.ID] = allowed{Grant: g, Refresh: hashed[string(id)]} })
 	var of string

@@ -75,10 +75,10 @@ func approve(ctx context.Context, tx pgx.Tx, a grant.Approval) error {
 	}
 	if _, err := tx.Exec(ctx, `
 		INSERT INTO authorization_grant (id, client_id, subject, scope, resources, details, accounts, auth_time, acr, amr,
-			created_at, updated_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)`,
+			sid, created_at, updated_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)`,
 		g.ID, g.ClientID, g.Subject, g.Scope, append([]string{}, g.Resources...), details, g.Accounts, g.AuthTime, g.ACR,
-		append([]string{}, g.AMR...), g.CreatedAt, g.ExpiresAt); err != nil {
+		append([]string{}, g.AMR...), g.SessionID, g.CreatedAt, g.ExpiresAt); err != nil {
 		return err
 	}
 	if err := record(ctx, tx, g.ID, grant.GivenBy(a.InteractionID, g.CreatedAt)); err != nil {

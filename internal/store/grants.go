@@ -70,12 +70,12 @@ func revoke(ctx context.Context, tx pgx.Tx, g grant.Grant, c grant.Change) (gran
 }
 
 const grantColumns = `g.id, g.client_id, g.subject, g.scope, g.resources, g.details, g.accounts, g.auth_time, g.acr, g.amr,
-	g.created_at, g.updated_at, g.used_at, g.expires_at, g.revoked_at`
+	g.sid, g.created_at, g.updated_at, g.used_at, g.expires_at, g.revoked_at`
 
 // grantFields are where grantColumns are scanned to.
 func grantFields(g *grant.Grant) []any {
 	return []any{&g.ID, &g.ClientID, &g.Subject, &g.Scope, &g.Resources, &g.Details, &g.Accounts, &g.AuthTime, &g.ACR, &g.AMR,
-		&g.CreatedAt, &g.UpdatedAt, &g.UsedAt, &g.ExpiresAt, &g.RevokedAt}
+		&g.SessionID, &g.CreatedAt, &g.UpdatedAt, &g.UsedAt, &g.ExpiresAt, &g.RevokedAt}
 }
 
 // lockCode reads a code and its grant, and keeps others from changing them. Whoever disables a person revokes the person's

@@ -21,8 +21,8 @@ func approval(n int) *grant.Approval {
 	return &grant.Approval{
 		Grant: grant.Grant{
 			ID: fmt.Sprint("grant ", n), ClientID: p.ClientID, Subject: "_alex", Scope: p.Scope, Resources: p.Resources,
-			Accounts: []string{"a1"}, AuthTime: noon.Add(-time.Minute), ACR: "password", AMR: []string{"pwd"}, CreatedAt: noon,
-			UpdatedAt: noon, ExpiresAt: noon.Add(fdx.MaxLife),
+			Accounts: []string{"a1"}, AuthTime: noon.Add(-time.Minute), ACR: "password", AMR: []string{"pwd"}, SessionID: "session 1",
+			CreatedAt: noon, UpdatedAt: noon, ExpiresAt: noon.Add(fdx.MaxLife),
 		},
 		Code: grant.Code{
 			ClientID: p.ClientID, RedirectURI: p.RedirectURI, CodeChallenge: p.CodeChallenge, JKT: p.JKT, Nonce: p.Nonce,

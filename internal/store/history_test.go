@@ -271,6 +271,7 @@ func TestConsentsUpAndDown(t *testing.T) {
 	older("revoked", &minute)
 	upTo(5)
 	older("under 5", nil)
+	upTo(6)
 	s := storetest.Open(t, url)
 	given := []grant.Change{grant.GivenBy("", noon)}
 	for id, want := range map[string]struct {
@@ -280,7 +281,7 @@ func TestConsentsUpAndDown(t *testing.T) {
 		"alive": {time.Time{}, noon, given}, "revoked": {minute, minute, given}, "under 5": {time.Time{}, time.Time{}, nil},
 	} {
 		c, found, err := s.FindConsent(t.Context(), id)
-		if err != nil || !found || c.ClientName != "One" || c.ConsentID() != "" || c.UsedAt != nil {
+		if err != nil || !found || c.ClientName != "One" || c.ConsentID() != "" || c.SessionID != "" || c.UsedAt != nil {
 			t.Errorf("%s: %+v, %v, %v", id, c, found, err)
 		}
 		if (c.RevokedAt != nil) != !want.revoked.IsZero() || !want.updated.IsZero() && !c.UpdatedAt.Equal(want.updated) {
@@ -304,7 +305,7 @@ func TestConsentsUpAndDown(t *testing.T) {
 	if diff := cmp.Diff(before, schema(t, url)); diff != "" {
 		t.Errorf("the schema (-before +after):\n%s", diff)
 	}
-	for _, step := range []int64{4, 5} {
+	for _, step := range []int64{4, 6} {
 		upTo(step)
 		if diff := cmp.Diff(want, kept()); diff != "" {
 			t.Errorf("at %d (-want +kept):\n%s", step, diff)

@@ -30,6 +30,7 @@ var decryption = sync.OnceValue(func() *rsa.PrivateKey {
 // identifying has the grant be one with an ID token.
 func identifying(b *bench) {
 	b.grants.grant.Scope, b.grants.redemption.Nonce = "openid a:read", "n-0S6_WzA2Mj"
+	b.grants.grant.SessionID = "session 1"
 	b.registry.client.Metadata.IDTokenSignedResponseAlg = "ES256"
 }
 
@@ -77,7 +78,7 @@ func TestIDToken(t *testing.T) {
 		sum := sha256.Sum256([]byte(answer["access_token"].(string)))
 		want := map[string]any{
 			"iss": issuer, "sub": "_alex", "aud": "c1", "iat": float64(noon.Unix()), "exp": float64(noon.Unix() + 300),
-			"auth_time": float64(noon.Unix() - 60), "acr": "urn:example:acr", "amr": []any{"pwd"},
+			"auth_time": float64(noon.Unix() - 60), "acr": "urn:example:acr", "amr": []any{"pwd"}, "sid": "session 1",
 			"at_hash": base64.RawURLEncoding.EncodeToString(sum[:16]),
 		}
 		if test.nonce != nil {
