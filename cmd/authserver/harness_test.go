@@ -143,7 +143,9 @@ func writeDevKeys(t testing.TB, dir string) {
 		registrarKeyFile: "dev-registrar", resourceServerKeyFile: "dev-resource-server", issuerKeyFile: demoGateway,
 	} {
 		key := *keys[name]
-		key.ClientID = clientID
+		if key.ClientID = clientID; name == issuerKeyFile {
+			key.Issuer = demoIssuer
+		}
 		if err := key.WriteFile(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}

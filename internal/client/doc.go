@@ -27,6 +27,7 @@
 // key for encryption that is not there, fetches again at most every 30 seconds. The last good set is stored with the client,
 // so that a restart fetches nothing, and serves for an hour while its host is down; a set with a private key in it serves,
 // without that key, but is not stored. A host that has never answered waits in a lane of its own.
+// Those of trusted issuers are kept by the same rules, in a KeySets of their own.
 //
 // An Observer is told of every fetch of one, and of every request that was judged, and every answer that is encrypted, by a
 // set past its age.
