@@ -101,6 +101,7 @@ func readFields(leaf string, lists []string) ([]*x509.Certificate, error) {
 // readElement reads X-Forwarded-Client-Cert as Envoy sets it: Cert is the client's certificate, Chain that and those behind
 // it, both as escaped PEM. Of a certificate's names Envoy quotes the subject alone: a URI in it could pass for members of the
 // element. Hash, which Envoy always sends before any of them, must therefore be there, once, and be that of the certificate.
+// Of an element of Cert alone, as nginx can be made to write it, there is nothing that could pass for another member.
 func readElement(value string) ([]*x509.Certificate, error) {
 	members, err := elementOf(value)
 	if err != nil {
@@ -109,6 +110,7 @@ func readElement(value string) ([]*x509.Certificate, error) {
 	if members["cert"] == "" && members["chain"] == "" {
 		return nil, errors.New("the element has neither Cert nor Chain: have Envoy set them (set_current_client_cert_details)")
 	}
+	alone := len(members) == 1 && members["cert"] != ""
 	var chains [][]*x509.Certificate
 	for _, name := range []string{"chain", "cert"} {
 		if members[name] == "" {
@@ -119,7 +121,7 @@ func readElement(value string) ([]*x509.Certificate, error) {
 			return nil, err
 		}
 		chains = append(chains, chain)
-		if digest := sha256.Sum256(chain[0].Raw); hex.EncodeToString(digest[:]) != strings.ToLower(members["hash"]) {
+		if digest := sha256.Sum256(chain[0].Raw); !alone && hex.EncodeToString(digest[:]) != strings.ToLower(members["hash"]) {
 			return nil, fmt.Errorf("the member Hash is not that of the certificate in %s", name)
 		}
 	}
