@@ -45,16 +45,11 @@ func telling(all []*flow.Request, header http.Header) []*flow.Request {
 	return all
 }
 
-// behindProxy is a replica as a client sees it whose connections a proxy ends, at the URLs without mutual TLS. The proxy has
-// a certificate of its own.
+// behindProxy is a replica as a client sees it whose connections a listed proxy ends. The proxy shows a certificate of its own
+// to the listener that asks for one.
 func (d *deployment) behindProxy(replica int, edits ...func(*http.Transport)) *flow.Server {
 	d.t.Helper()
-	transport := d.transportFrom(replica, certifiedProxy)
-	transport.TLSClientConfig.Certificates = []tls.Certificate{d.vouched("the proxy")}
-	for _, edit := range edits {
-		edit(transport)
-	}
-	return d.serverThrough(transport)
+	return d.seenThrough(d.transportFrom(replica, certifiedProxy), d.vouched("the proxy"), edits...)
 }
 
 // protocols are those that a proxy speaks with the server.
@@ -70,15 +65,16 @@ func certificatesByHearsay(t *testing.T, d *deployment) {
 	c, attacker := d.certified(0, shown), d.certified(0, own)
 	access := certifiedBy(t, d.expect(c, c.TokenRequest(nil), "200"), shown)
 	for i := range d.replicas {
-		for _, s := range []*flow.Server{d.server(i), d.showing(i, tls.Certificate{}), d.behindProxy(i)} {
-			header := hearsay(shown)
-			if s.HTTP.Transport.(tapped).next.(*http.Transport).TLSClientConfig.Certificates != nil {
-				delete(header, "X-Forwarded-Client-Cert") // the header that counts from there
-			}
+		others := hearsay(shown)
+		delete(others, "X-Forwarded-Client-Cert") // which counts from the proxy that is listed
+		for s, header := range map[*flow.Server]http.Header{
+			d.server(i): hearsay(shown), d.showing(i, tls.Certificate{}): hearsay(shown), d.behindProxy(i): others,
+			d.serverThrough(d.transportFrom(i, certifiedProxy)): others,
+		} {
 			for _, r := range telling(certificateAlone(s, c.ID), header) {
 				refusedFor(t, do(t, s, r), "401 invalid_client", oauth.ClientAuthMissing)
 			}
-			used := telling([]*flow.Request{{Method: http.MethodGet, URL: d.issuer + "/demo/accounts"}}, header)[0]
+			used := telling([]*flow.Request{accounts(c)}, header)[0]
 			refusedFor(t, do(t, s, used.SetHeader("Authorization", "Bearer "+access)), "401 invalid_token", oauth.TokenKey)
 		}
 		moved := d.at(attacker, i)
@@ -98,8 +94,7 @@ func (d *deployment) proxied(c *flow.Client, replica int, shown tls.Certificate)
 		moved.Server = d.behindProxy(replica, protocol)
 		told := http.Header{"X-Forwarded-Client-Cert": {element(shown)}}
 		access := certifiedBy(d.t, do(d.t, moved.Server, telling([]*flow.Request{moved.TokenRequest(nil)}, told)[0]), shown)
-		used := &flow.Request{Method: http.MethodGet, URL: d.issuer + "/demo/accounts"}
-		d.expect(&moved, telling([]*flow.Request{moved.Present(used, access)}, told)[0], "200")
+		d.expect(&moved, telling([]*flow.Request{moved.Present(accounts(&moved), access)}, told)[0], "200")
 	}
 }
 
