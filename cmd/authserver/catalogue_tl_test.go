@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/certificate/certificatetest"
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
 
@@ -45,19 +46,20 @@ func attacksOnCertificates() []attack {
 }
 
 // everyName gives a certificate an alternative name of each kind.
-func everyName(c *x509.Certificate) {
-	c.DNSNames, c.IPAddresses = []string{"other.kim.example", "Pay.Kim.example"}, []net.IP{net.ParseIP("2001:db8::7"), net.ParseIP("192.0.2.7")}
-	c.EmailAddresses = []string{"pay@Kim.example"}
-	c.URIs = []*url.URL{{Scheme: "urn", Opaque: "bank:kim"}}
+func everyName(who string) certificatetest.Edit {
+	return func(c *x509.Certificate) {
+		c.DNSNames, c.IPAddresses = []string{"other.example", who + ".Kim.example"}, []net.IP{net.ParseIP("2001:db8::7"), net.ParseIP("192.0.2.7")}
+		c.EmailAddresses, c.URIs = []string{who + "@Kim.example"}, []*url.URL{{Scheme: "urn", Opaque: "bank:" + who}}
+	}
 }
 
 // provenByCertificate: TL-01. Whichever name was registered, and whatever key and chain the certificate has, the token is
 // bound to it, at every replica and in both versions of TLS.
 func provenByCertificate(t *testing.T, d *deployment) {
-	named := d.vouched("TL-01", everyName)
+	named := d.vouched("TL-01", everyName("pay"))
 	for name, by := range map[string]func(map[string]any){
 		"subject_dn": bySubject(named), "self_signed": bySelf(named), "san_dns": byName("tls_client_auth_san_dns", "pay.kim.EXAMPLE"),
-		"san_uri": byName("tls_client_auth_san_uri", "urn:bank:kim"), "san_ip": byName("tls_client_auth_san_ip", "2001:DB8:0::7"),
+		"san_uri": byName("tls_client_auth_san_uri", "urn:bank:pay"), "san_ip": byName("tls_client_auth_san_ip", "2001:DB8:0::7"),
 		"san_email": byName("tls_client_auth_san_email", "pay@kim.example"),
 	} {
 		t.Run(name, func(t *testing.T) { d.within(t).provesItself(named, by) })
@@ -75,18 +77,17 @@ func provenByCertificate(t *testing.T, d *deployment) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			shown := d.clients.vouchFor(t, k, company("TL-01 "+name))
+			shown := d.clients.IssueFor(t, k, company("TL-01 "+name))
 			d.within(t).provesItself(shown, bySubject(shown))
 		})
 	}
 	t.Run("below another authority", func(t *testing.T) {
-		below := d.clients.below(t)
-		shown := below.vouchFor(t, nil, company("TL-01 below"))
-		shown.Certificate = append(shown.Certificate, below.certificate.Raw)
+		below := d.clients.Below(t)
+		shown := withBehind(below.Issue(t, company("TL-01 below")), below.Certificate.Raw)
 		d.within(t).provesItself(shown, bySubject(shown))
 	})
 	t.Run("self-signed by nobody that is trusted", func(t *testing.T) {
-		shown := newAuthority(t).vouchFor(t, nil, company("TL-01 self-signed"))
+		shown := certificatetest.SelfSigned(t, company("TL-01 self-signed"))
 		d.within(t).provesItself(shown, bySelf(shown))
 	})
 }
@@ -136,25 +137,21 @@ func (d *deployment) provesNothing(id string, shown tls.Certificate, reasons ...
 
 // certificatesOfStrangers: TL-04. Each is registered by its own subject, so that it fails for what is wrong with it alone.
 func certificatesOfStrangers(t *testing.T, d *deployment) {
-	edited := func(name string, edit func(*x509.Certificate)) tls.Certificate { return d.vouched("TL-04 "+name, edit) }
-	stranger := newAuthority(t)
-	between := d.clients.vouchFor(t, nil, company("TL-04 between"))
-	forger := &authority{between.Leaf, between.PrivateKey.(crypto.Signer)}
-	byForger := forger.vouchFor(t, nil, company("TL-04 by a client"))
-	byForger.Certificate = append(byForger.Certificate, between.Certificate[0])
-	own := d.clients.certificate
+	stranger, own, keyBelow := certificatetest.NewAuthority(t), d.clients.Certificate.Raw, certificatetest.Key(t)
+	below := d.clients.BelowFor(t, keyBelow, company("TL-04 below"))
+	aClient := d.clients.Below(t, company("TL-04 a client"), func(c *x509.Certificate) { c.IsCA = false })
 	for name, shown := range map[string]tls.Certificate{
-		"expired":       edited("expired", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }),
-		"not yet valid": edited("not yet", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }),
-		"unknown CA":    stranger.vouchFor(t, nil, company("TL-04 unknown")),
-		"unknown CA of the same name, with the true one behind": withBehind(stranger.vouchFor(t, nil, company("TL-04 behind")), own.Raw),
-		"CA certificate as leaf":                                {Certificate: [][]byte{own.Raw}, Leaf: own, PrivateKey: d.clients.key},
-		"by a client":                                           byForger,
-		"for servers only":                                      edited("servers", usages(x509.ExtKeyUsageServerAuth)),
-		"for signing code only":                                 edited("code", usages(x509.ExtKeyUsageCodeSigning)),
-		"a weak key":                                            d.clients.vouchFor(t, rsaOf1024(t), company("TL-04 weak")),
-		"no digital signature":                                  edited("key usage", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }),
-		"a critical extension that is unknown": edited("critical", func(c *x509.Certificate) {
+		"expired":       d.vouched("TL-04 expired", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }),
+		"not yet valid": d.vouched("TL-04 not yet", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }),
+		"unknown CA":    stranger.Issue(t, company("TL-04 unknown")),
+		"unknown CA of the same name, with the true one behind": withBehind(stranger.Issue(t, company("TL-04 behind")), own),
+		"CA certificate as leaf":                                {Certificate: [][]byte{below.Certificate.Raw}, Leaf: below.Certificate, PrivateKey: keyBelow},
+		"by a client":                                           withBehind(aClient.Issue(t, company("TL-04 by a client")), aClient.Certificate.Raw),
+		"for servers only":                                      d.vouched("TL-04 servers", usages(x509.ExtKeyUsageServerAuth)),
+		"for signing code only":                                 d.vouched("TL-04 code", usages(x509.ExtKeyUsageCodeSigning)),
+		"a weak key":                                            d.clients.IssueFor(t, rsaOf1024(t), company("TL-04 weak")),
+		"no digital signature":                                  d.vouched("TL-04 key usage", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }),
+		"a critical extension that is unknown": d.vouched("TL-04 critical", func(c *x509.Certificate) {
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
 		}),
 	} {
@@ -165,12 +162,12 @@ func certificatesOfStrangers(t *testing.T, d *deployment) {
 		})
 	}
 	t.Run("for clients and servers", func(t *testing.T) {
-		shown := edited("both", usages(x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth))
+		shown := d.vouched("TL-04 both", usages(x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth))
 		d.within(t).provesItself(shown, bySubject(shown))
 	})
 }
 
-func usages(all ...x509.ExtKeyUsage) func(*x509.Certificate) {
+func usages(all ...x509.ExtKeyUsage) certificatetest.Edit {
 	return func(c *x509.Certificate) { c.ExtKeyUsage = all }
 }
 
@@ -194,7 +191,7 @@ func attribute(value any, oid ...int) pkix.AttributeTypeAndValue {
 }
 
 // subject gives a certificate a name of its own making.
-func subject(t *testing.T, rdns ...pkix.RelativeDistinguishedNameSET) func(*x509.Certificate) {
+func subject(t *testing.T, rdns ...pkix.RelativeDistinguishedNameSET) certificatetest.Edit {
 	t.Helper()
 	der, err := asn1.Marshal(pkix.RDNSequence(rdns))
 	if err != nil {
@@ -261,16 +258,14 @@ func hexUTF8(text string) string {
 
 // namesElsewhere: TL-06. A registered name is looked for among the certificate's names of its kind, and nowhere else.
 func namesElsewhere(t *testing.T, d *deployment) {
-	common := func(name string) func(*x509.Certificate) {
-		return func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: name} }
-	}
-	hosts := func(names ...string) func(*x509.Certificate) {
+	common := certificatetest.Named
+	hosts := func(names ...string) certificatetest.Edit {
 		return func(c *x509.Certificate) { c.DNSNames = names }
 	}
-	mail := func(address string) func(*x509.Certificate) {
+	mail := func(address string) certificatetest.Edit {
 		return func(c *x509.Certificate) { c.EmailAddresses = []string{address} }
 	}
-	uri := func(text string) func(*x509.Certificate) {
+	uri := func(text string) certificatetest.Edit {
 		return func(c *x509.Certificate) {
 			u, err := url.Parse(text)
 			if err != nil {
@@ -281,24 +276,24 @@ func namesElsewhere(t *testing.T, d *deployment) {
 	}
 	for member, test := range map[string]struct {
 		value string
-		wrong map[string]func(*x509.Certificate)
-		right func(*x509.Certificate)
+		wrong map[string]certificatetest.Edit
+		right certificatetest.Edit
 	}{
-		"san_dns": {"bank.sam.example", map[string]func(*x509.Certificate){
+		"san_dns": {"bank.sam.example", map[string]certificatetest.Edit{
 			"in CN alone": common("bank.sam.example"), "a wildcard": hosts("*.sam.example"), "the domain": hosts("sam.example"),
 			"a host below": hosts("a.bank.sam.example"), "another behind": hosts("bank.sam.example.evil.example"),
 			"a dot behind": hosts("bank.sam.example."), "as e-mail": mail("x@bank.sam.example"), "as URI": uri("https://bank.sam.example"),
 			"as a URI that is a host's name alone": uri("bank.sam.example"), "a list": hosts("evil.example,bank.sam.example"),
 		}, hosts("evil.example", "BANK.sam.example")},
-		"san_uri": {"https://bank.sam.example/a", map[string]func(*x509.Certificate){
+		"san_uri": {"https://bank.sam.example/a", map[string]certificatetest.Edit{
 			"in CN alone": common("https://bank.sam.example/a"), "as host": hosts("bank.sam.example"), "other case": uri("https://BANK.sam.example/a"),
 			"more behind": uri("https://bank.sam.example/a/b"), "a slash more": uri("https://bank.sam.example/a/"), "escaped": uri("https://bank.sam.example/%61"),
 		}, uri("https://bank.sam.example/a")},
-		"san_ip": {"192.0.2.44", map[string]func(*x509.Certificate){
+		"san_ip": {"192.0.2.44", map[string]certificatetest.Edit{
 			"in CN alone": common("192.0.2.44"), "as host": hosts("192.0.2.44"), "as URI": uri("https://192.0.2.44"),
 			"another": func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.ParseIP("192.0.2.4")} },
 		}, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.ParseIP("192.0.2.44")} }},
-		"san_email": {"sam@bank.example", map[string]func(*x509.Certificate){
+		"san_email": {"sam@bank.example", map[string]certificatetest.Edit{
 			"in CN alone": common("sam@bank.example"), "in the name as e-mail": subject(t, pkix.RelativeDistinguishedNameSET{
 				attribute("sam@bank.example", 1, 2, 840, 113549, 1, 9, 1)}),
 			"capitals": mail("Sam@bank.example"), "as host": hosts("bank.example"), "as URI": uri("mailto:sam@bank.example"),

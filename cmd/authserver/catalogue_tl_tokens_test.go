@@ -33,7 +33,7 @@ func otherCertificates(t *testing.T, d *deployment) {
 	c := d.certified(0, shown, recipient, withOpenID)
 	f := d.family(c, flow.NewBrowser(c.Server), withScope("openid fdx:accountbasic:read"))
 	own := certifiedBy(t, d.expect(c, c.TokenRequest(nil), "200"), shown)
-	sameKey := d.clients.vouchFor(t, shown.PrivateKey.(crypto.Signer), company("TL-07"))
+	sameKey := d.clients.IssueFor(t, shown.PrivateKey.(crypto.Signer), company("TL-07"))
 	renewed, other := d.vouched("TL-07"), d.vouched("TL-07 other")
 	lapsed := d.vouched("TL-07", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 	for i := range d.replicas {
@@ -212,7 +212,7 @@ func (d *deployment) eitherKey(t *testing.T, shown tls.Certificate) {
 // an update, or by two at the same moment; the certificate goes on to prove its own client and no other. A deleted client's is
 // free.
 func subjectsOfOthers(t *testing.T, d *deployment) {
-	shown := d.vouched("DR-23", everyName)
+	shown := d.vouched("DR-23", everyName("sam"))
 	names := map[string][]string{
 		"subject_dn": {`CN=DR-23,O=Kim & Sons\, Inc.,C=CA`, `cn=DR-23, o=Kim \26 Sons\2C Inc., c=CA`, "2.5.4.3=DR-23,2.5.4.10=Kim & Sons\\, Inc.,2.5.4.6=CA"},
 		"san_dns":    {"new.kim.example", "NEW.kim.example"}, "san_uri": {"urn:bank:new"},
@@ -239,7 +239,7 @@ func subjectsOfOthers(t *testing.T, d *deployment) {
 			d.takenOnce(t, byName("tls_client_auth_"+kind, spellings[0]))
 		})
 	}
-	victim, other := d.certified(0, shown, byName("tls_client_auth_san_dns", "pay.kim.example")), d.register(1)
+	victim, other := d.certified(0, shown, byName("tls_client_auth_san_dns", "sam.kim.example")), d.register(1)
 	for i := range d.replicas {
 		d.provesNothing(other.ID, shown, oauth.ClientNotProven)
 		moved := d.at(victim, i)
@@ -247,7 +247,7 @@ func subjectsOfOthers(t *testing.T, d *deployment) {
 	}
 	// The same certificate may prove another client by another of its names, which the authority vouches for, too: client_id
 	// says which of them calls.
-	second := d.certified(1, shown, byName("tls_client_auth_san_uri", "urn:bank:kim"))
+	second := d.certified(1, shown, byName("tls_client_auth_san_uri", "urn:bank:sam"))
 	for _, c := range []*flow.Client{victim, second} {
 		if says := claimsOf(t, certifiedBy(t, d.expect(c, c.TokenRequest(nil), "200"), shown)); says["client_id"] != c.ID {
 			t.Errorf("the token of %s is %v's", c.ID, says["client_id"])

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"authserver/internal/certificate"
+	"authserver/internal/certificate/certificatetest"
 	"authserver/internal/client"
 	"authserver/internal/flow"
 
@@ -29,12 +30,12 @@ const (
 // deployCertified starts n replicas with both listeners, for clients with certificates of the deployment's own authority.
 func deployCertified(t testing.TB, n int, edit func(*settings)) *deployment {
 	t.Helper()
-	servers, clients, dir := newAuthority(t), newAuthority(t), t.TempDir()
+	servers, clients, dir := newAuthority(t), certificatetest.NewAuthority(t), t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	writePair(t, servers.issue(t, "ECDSA", hostOf(certifiedIssuer), hostOf(certifiedAlias)), certFile, keyFile)
 	d := deploy(t, 0, func(s *settings) {
 		s.Issuer, s.TLSCertFile, s.TLSKeyFile = certifiedIssuer, certFile, keyFile
-		s.MTLSURL, s.MTLSListen, s.MTLSClientCAFile = certifiedAlias, "127.0.0.1:0", clients.writeFile(t)
+		s.MTLSURL, s.MTLSListen, s.MTLSClientCAFile = certifiedAlias, "127.0.0.1:0", writeText(t, "clients.pem", string(clients.PEM()))
 		if edit != nil {
 			edit(s)
 		}
@@ -80,12 +81,12 @@ func speaking(only func(*tls.Config)) func(*http.Transport) {
 }
 
 // vouched is a certificate by the deployment's authority, as edited, for a company that has no other of this name.
-func (d *deployment) vouched(name string, edits ...func(*x509.Certificate)) tls.Certificate {
+func (d *deployment) vouched(name string, edits ...certificatetest.Edit) tls.Certificate {
 	d.t.Helper()
-	return d.clients.vouchFor(d.t, nil, append([]func(*x509.Certificate){company(name)}, edits...)...)
+	return d.clients.Issue(d.t, append([]certificatetest.Edit{company(name)}, edits...)...)
 }
 
-func company(name string) func(*x509.Certificate) {
+func company(name string) certificatetest.Edit {
 	return func(c *x509.Certificate) {
 		c.Subject = pkix.Name{CommonName: name, Organization: []string{"Kim & Sons, Inc."}, Country: []string{"CA"}}
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"authserver/internal/audit"
+	"authserver/internal/certificate/certificatetest"
 	"authserver/internal/flow"
 	"authserver/internal/store"
 	"authserver/internal/store/storetest"
@@ -44,7 +45,7 @@ type deployment struct {
 	resourceServer *flow.Key
 	issuerKey      *flow.Key // of demoIssuer and demoGateway
 
-	clients *authority                 // of the certificates of clients; nil: they have none
+	clients *certificatetest.Authority // of the certificates of clients; nil: they have none
 	shows   map[string]tls.Certificate // what clients show, by their ids
 }
 

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"authserver/internal/certificate/certificatetest"
 	"authserver/internal/flow"
 	"authserver/internal/leaveout"
 	"authserver/internal/oauth"
@@ -35,9 +36,9 @@ type nginx struct {
 // deployBehind starts two replicas without TLS, for proxies that tell of certificates in a header. Of the proxies one is listed.
 func deployBehind(t *testing.T, header string) *deployment {
 	t.Helper()
-	clients := newAuthority(t)
+	clients := certificatetest.NewAuthority(t)
 	d := deploy(t, 0, func(s *settings) {
-		s.Issuer, s.MTLSURL, s.MTLSClientCAFile = nginxIssuer, nginxAlias, clients.writeFile(t)
+		s.Issuer, s.MTLSURL, s.MTLSClientCAFile = nginxIssuer, nginxAlias, writeText(t, "clients.pem", string(clients.PEM()))
 		s.TrustedProxies, s.ClientCertHeader = certifiedProxy+"/32", header
 	})
 	servers := d.authority
@@ -280,7 +281,7 @@ func (n nginx) strangers(t *testing.T) {
 	}{
 		"expired":          {n.vouched("x", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), http.StatusBadRequest},
 		"for servers only": {n.vouched("y", usages(x509.ExtKeyUsageServerAuth)), http.StatusUnauthorized},
-		"unknown CA":       {newAuthority(t).vouchFor(t, nil, company("z")), http.StatusUnauthorized},
+		"unknown CA":       {certificatetest.SelfSigned(t, company("z")), http.StatusUnauthorized},
 	} {
 		c := n.certified(test.shown)
 		response, err := n.transport(test.shown).RoundTrip(n.asForm(c.TokenRequest(nil)))
