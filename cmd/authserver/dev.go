@@ -179,7 +179,12 @@ func removeState(dir string) error {
 func (d *devCmd) configure(problems []string) (config, error) {
 	s := d.Settings
 	s.ManagementListen = or(s.ManagementListen, defaultManagement)
+	required := d.TLS && s.RequireClientCertificate == "true"
+	if required { // by an authority that is still to be made
+		s.RequireClientCertificate = "false"
+	}
 	c, more := s.understand(true)
+	c.mtls.required = c.mtls.required || required
 	return c, problemsError(append(append(problems, more...), d.checkTLS(c)...))
 }
 

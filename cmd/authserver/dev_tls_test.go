@@ -141,6 +141,23 @@ func good(t *testing.T, dir, location string, at time.Time) error {
 	return errors.Join(err, err2)
 }
 
+// Where dev demands a certificate of every call, its banner has try show one.
+func TestDevDemandsCertificates(t *testing.T) {
+	state, port, alias := openFolder(t), freePort(t), freePort(t)
+	r := startDev(t, port, "--tls", "--mtls-listen", "127.0.0.1:"+alias, "--state", state, "--require-client-certificate", "true")
+	_, command, _ := strings.Cut(r.stdout.String(), "go run ./cmd/authserver ")
+	args := strings.Fields(strings.ReplaceAll(command, `"`, ""))
+	for _, name := range []string{"cc", "mtls", "jwt-bearer"} {
+		if code, stdout, stderr := program(t, nil, append(args, "--flow", name)...); code != 0 {
+			t.Errorf("%q: code %d: %s%s", args, code, stdout, stderr)
+		}
+	}
+	if code, stdout, _ := program(t, nil, "try", "--issuer", "https://localhost:"+port, "--state", state); code != exitFailed ||
+		!strings.Contains(stdout, "every call must come with a client certificate") {
+		t.Errorf("without a certificate: code %d: %s", code, stdout)
+	}
+}
+
 // dev --tls serves both listeners, and its banner says how to try them.
 func TestDevTLS(t *testing.T) {
 	state, port, alias := openFolder(t), freePort(t), freePort(t)

@@ -44,13 +44,16 @@ func (c config) forMachines() string {
 	return c.issuer
 }
 
-// methods are the ways of client authentication by certificate: without authorities only certificates that clients register.
+// methods are the ways of client authentication by certificate: without authorities only certificates that clients register,
+// and none of those where every call must bear one by an authority.
 func (m mutualTLS) methods() []string {
 	switch {
 	case !m.offered():
 		return nil
 	case m.caFile == "":
 		return []string{client.SelfSignedTLSClientAuth}
+	case m.required:
+		return []string{client.TLSClientAuth}
 	}
 	return []string{client.TLSClientAuth, client.SelfSignedTLSClientAuth}
 }

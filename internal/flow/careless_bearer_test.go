@@ -15,12 +15,11 @@ func (s *careless) vouched(r *http.Request) (answer map[string]any, ok bool) {
 		return nil, false
 	}
 	says, _ := Decode(sent["assertion"])
-	proof, _ := Decode(r.Header.Get("DPoP"))
 	claims := map[string]any{"iss": s.issuer, "sub": says.Claim("iss"), "client_id": "gateway", "aud": s.issuer, "scope": "demo:read",
 		"iat": 1_700_000_000, "exp": 1_700_000_900, "jti": randomID()}
 	answer = map[string]any{"token_type": "Bearer", "expires_in": 900, "scope": "demo:read"}
-	if proof.JKT != "" {
-		answer["token_type"], claims["cnf"] = "DPoP", map[string]string{"jkt": proof.JKT}
+	if cnf, tokenType := s.boundTo(r); r.Header.Get("DPoP") != "" || s.alias != "" {
+		answer["token_type"], claims["cnf"] = tokenType, cnf
 	}
 	answer["access_token"] = s.sign("", "at+jwt", claims)
 	return answer, true

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"io"
 	"log"
@@ -28,6 +29,7 @@ type certificates struct {
 	unproven bool            // proofs mean nothing
 	silent   bool            // no x-fapi-interaction-id comes back
 	plain    bool            // without a certificate it says why on a page
+	demands  bool            // every call needs a certificate by an authority, which alone it looks at
 }
 
 // mutualMetadata is what a careless server says of certificates.
@@ -51,7 +53,19 @@ func (s *careless) certified(w http.ResponseWriter, r *http.Request) bool {
 		http.Error(w, "a certificate, please", http.StatusBadRequest)
 		return true
 	}
-	return false
+	refuse := func(status int, code string) bool {
+		w.WriteHeader(status)
+		json.NewEncoder(w).Encode(map[string]string{"error": code})
+		return true
+	}
+	switch {
+	case !s.demands || r.TLS == nil && r.URL.Path != "/token":
+		return false
+	case r.TLS == nil || len(r.TLS.PeerCertificates) == 0:
+		return refuse(http.StatusBadRequest, "invalid_request")
+	}
+	leaf := r.TLS.PeerCertificates[0]
+	return leaf.Issuer.String() == leaf.Subject.String() && refuse(http.StatusUnauthorized, "invalid_client")
 }
 
 // boundTo is what a token is bound to, and its type.

@@ -15,7 +15,7 @@ import (
 // consent asks the consents API about a consent, with an access token of the client's (FDX Consent API). Below is "" or
 // "/revocation".
 func (c *Client) consent(method, id, below string, token *Token) *Request {
-	target := strings.TrimSuffix(c.Server.Issuer, "/") + "/fdx/v6/consents/" + url.PathEscape(id) + below
+	target := c.Server.aliased(strings.TrimSuffix(c.Server.Issuer, "/") + "/fdx/v6/consents/" + url.PathEscape(id) + below)
 	return c.Present(&Request{Method: method, URL: target}, token.AccessToken)
 }
 

@@ -33,7 +33,7 @@ func (f *JWTBearer) Run(ctx context.Context) (*Report, error) {
 		{"discover", f.discover},
 		{"by a form", f.askByForm},
 		{"by JSON", f.askByJSON},
-		{"by a form, bound", f.askBound},
+		{"with a proof", f.askBound},
 		{"introspect", f.introspect},
 		{"call a resource", f.callResource},
 		{"must fail", f.mustFail},
@@ -108,7 +108,11 @@ func (f *JWTBearer) inspect(ctx context.Context, step *Step, issued *Token) erro
 	if f.IssuerKey.ClientID != "" {
 		step.equal("client_id is the issuer's client", f.IssuerKey.ClientID, token.Claim("client_id"))
 	}
-	step.equal("it is bound to nothing", "", token.Claims["cnf"])
+	if f.Server.Certificate == nil {
+		step.equal("it is bound to nothing", "", token.Claims["cnf"])
+	} else {
+		step.bound((&Client{Server: f.Server, CertificateBound: true}).binding(), token.Claims)
+	}
 	step.check("scope is named, as in the token", issued.Scope != "" && sameScope(issued.Scope, token.Claim("scope")),
 		"some scope", issued.Scope+", "+token.Claim("scope"))
 	lifetime := Lifetime(token.Claims)
@@ -161,9 +165,13 @@ func (f *JWTBearer) introspect(ctx context.Context, step *Step) error {
 	return nil
 }
 
-// callResource shows the token to the demo accounts of a dev server, which take bound tokens alone (FAPI 2.0 Security Profile
-// §5.3.4).
+// callResource shows an unbound token to the demo accounts of a dev server, which take bound ones alone (FAPI 2.0 Security
+// Profile §5.3.4).
 func (f *JWTBearer) callResource(ctx context.Context, step *Step) error {
+	if f.Server.Certificate != nil {
+		step.Skipped = "the token is bound to the certificate"
+		return nil
+	}
 	resource := &Request{Method: http.MethodGet, URL: strings.TrimSuffix(f.Server.Issuer, "/") + "/demo/accounts"}
 	resource.SetHeader("Authorization", "Bearer "+f.token.AccessToken)
 	called, err := f.Server.Do(ctx, resource)

@@ -94,13 +94,12 @@ func (f *JWTBearer) attempts() []attempt {
 	form := func(name string, values ...string) func(*Request) {
 		return func(r *Request) { r.Form[name] = values }
 	}
-	return []attempt{
+	attempts := []attempt{
 		{"the same assertion again", 400, "invalid_grant", form("assertion", spent)},
 		{"the same with its s turned over", 400, "invalid_grant", form("assertion", turned(spent))},
 		{"the access token", 400, "invalid_grant", form("assertion", f.token.AccessToken)},
 		{"no assertion", 400, "invalid_request", func(r *Request) { r.Form.Del("assertion") }},
 		{"two assertions", 400, "invalid_request", func(r *Request) { r.Form.Add("assertion", spent) }},
-		{"another client_id", 400, "invalid_grant", form("client_id", "https://elsewhere.example")},
 		{"a scope that it does not open", 400, "invalid_scope", form("scope", "client.create")},
 		{"a person's data", 400, "invalid_scope", form("scope", "fdx:accountbasic:read")},
 		{"the assertion as a client's", 401, "invalid_client", func(r *Request) {
@@ -108,6 +107,11 @@ func (f *JWTBearer) attempts() []attempt {
 			r.Form = url.Values{"grant_type": {"client_credentials"}}
 		}},
 	}
+	another := attempt{"another client_id", 400, "invalid_grant", form("client_id", "https://elsewhere.example")}
+	if f.Server.Certificate != nil { // which the client_id then says to be that client's
+		another.status, another.code = 401, "invalid_client"
+	}
+	return append(attempts, another)
 }
 
 // turned is an ES256 signature's other spelling: n-s verifies wherever s does, so that anybody can write it.

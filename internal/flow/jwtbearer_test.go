@@ -44,7 +44,7 @@ var badAssertions = []string{
 
 var badBearing = []string{
 	"7 the same assertion again", "7 the same with its s turned over", "7 the access token", "7 no assertion", "7 two assertions",
-	"7 another client_id", "7 a scope that it does not open", "7 a person's data", "7 the assertion as a client's",
+	"7 a scope that it does not open", "7 a person's data", "7 the assertion as a client's", "7 another client_id",
 }
 
 const badResource = "6 refused where tokens must be bound"
@@ -76,6 +76,30 @@ func TestAssertionsWhereSomethingIsMissing(t *testing.T) {
 	}
 	if without := playBearer(t, func(_ *careless, run *JWTBearer) { run.IssuerKey = nil }); len(without.Steps) != 1 || without.Failed != 1 {
 		t.Errorf("without a key: %q", failed(without))
+	}
+}
+
+// Where the connection shows a certificate, the token is bound to that.
+func TestAssertionsBesideACertificate(t *testing.T) {
+	server, registrant := startMutual(t)
+	var err error
+	if registrant.Server, err = registrant.Server.Showing(registrant.Certificate); err != nil {
+		t.Fatal(err)
+	}
+	registrant.Server.MutualTLS, registrant.IssuerKey = true, issuerKey(t)
+	play := func() []string {
+		report, err := (&JWTBearer{Registrant: registrant}).Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return failed(report)
+	}
+	if diff := cmp.Diff(slices.Concat(badAssertions, []string{"7 a client assertion"}, badBearing), play()); diff != "" {
+		t.Error(diff)
+	}
+	server.bends = map[string]func(map[string]any){"": func(claims map[string]any) { delete(claims, "cnf") }}
+	if want := "2 cnf.x5t#S256 is the thumbprint of the certificate"; !slices.Contains(play(), want) {
+		t.Errorf("%q is not among %q", want, play())
 	}
 }
 

@@ -186,7 +186,9 @@ func (f *MutualTLS) registerNamed(ctx context.Context, step *Step, bound map[str
 		return err
 	}
 	step.judged("the same name for another client", exchange, http.StatusBadRequest, "invalid_client_metadata")
-	f.other, _, err = enlist("tls_client_auth_subject_dn", "CN="+clientName+" "+randomID())
+	if f.other, exchange, err = enlist("tls_client_auth_subject_dn", "CN="+clientName+" "+randomID()); err == nil {
+		step.judged("by a name that it does not have", exchange, http.StatusCreated, "")
+	}
 	return err
 }
 

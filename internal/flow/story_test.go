@@ -15,7 +15,7 @@ var signs = map[string][]string{
 	"refresh":    {"grant_types_supported"},
 	"fdx":        {"authorization_details_types_supported"},
 	"openid":     {"userinfo_endpoint", "id_token_signing_alg_values_supported"},
-	"mtls":       {"tls_client_certificate_bound_access_tokens", "mtls_endpoint_aliases", "token_endpoint_auth_methods_supported"},
+	"mtls":       {"tls_client_certificate_bound_access_tokens", "token_endpoint_auth_methods_supported"},
 	"jwt-bearer": {"grant_types_supported"},
 }
 
@@ -68,7 +68,7 @@ func TestNoOfferedFlowIsLeftOut(t *testing.T) {
 	}
 	for name, empties := range map[string][]map[string]any{
 		"openid": {{"userinfo_endpoint": ""}, {"id_token_signing_alg_values_supported": []string{}}},
-		"mtls": {{"tls_client_certificate_bound_access_tokens": false}, {"mtls_endpoint_aliases": map[string]any{}},
+		"mtls": {{"tls_client_certificate_bound_access_tokens": false},
 			{"token_endpoint_auth_methods_supported": []string{"private_key_jwt"}}},
 	} {
 		for _, empty := range empties {
