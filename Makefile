@@ -4,9 +4,10 @@
 
 TESTFLAGS =
 FLOW = cc
+TLS =
 
-dev: postgres ## everything for a laptop, at http://localhost:8080
-	go run ./cmd/authserver dev
+dev: postgres ## everything for a laptop, at http://localhost:8080, or with TLS=yes at https://localhost:8443
+	go run ./cmd/authserver dev $(if $(TLS),--tls)
 
 try: ## drive a real flow against it, in another terminal: make try FLOW=code, or FLOW=all
 	go run ./cmd/authserver try --flow $(FLOW)

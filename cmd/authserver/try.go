@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,7 +21,7 @@ import (
 
 // tryCmd drives a FAPI 2.0 flow against an issuer and shows every step: `authserver try`.
 type tryCmd struct {
-	Issuer             string        `default:"http://localhost:8080" placeholder:"URL" help:"Issuer to drive; its metadata names the rest."`
+	Issuer             string        `placeholder:"URL" help:"Issuer to drive; its metadata names the rest. Unset: the dev on this machine, http://localhost:8080, or https://localhost:8443 where that one alone answers."`
 	Flow               string        `default:"cc" enum:"cc,code,refresh,fdx,openid,mtls,jwt-bearer,all" help:"Flow to drive: ${enum}. all drives every flow that the issuer's metadata offers, and names the others."`
 	Username           string        `default:"alex" help:"Person who signs in, with every flow but cc and jwt-bearer; the default is the one of dev."`
 	Password           string        `default:"alex-demo" help:"That person's password."`
@@ -42,6 +43,9 @@ type tryCmd struct {
 
 // Run drives the flows. Exit codes: 1 a check failed, 2 a wrong flag or file, 3 the issuer cannot be reached.
 func (c *tryCmd) Run(ctx context.Context, out *streams) error {
+	if c.Issuer == "" {
+		c.Issuer = usualIssuer(listens)
+	}
 	with, err := c.prepare()
 	if missing := lacks(c.story(), with); err == nil && c.Flow != everyFlow && missing != "" {
 		err = errors.New("--flow " + c.Flow + ": " + missing)
@@ -83,6 +87,21 @@ func (c *tryCmd) Run(ctx context.Context, out *streams) error {
 		return exitError{Code: exitFailed} // Stdout ends with the summary already.
 	}
 	return nil
+}
+
+// usualIssuer is that of the dev on this machine, or of dev --tls where that one alone answers.
+func usualIssuer(answers func(issuer string) bool) string {
+	if !answers(defaultIssuer) && answers(devTLSIssuer) {
+		return devTLSIssuer
+	}
+	return defaultIssuer
+}
+
+// listens tells whether anything takes connections where an issuer with a port is.
+func listens(issuer string) bool {
+	_, address, _ := strings.Cut(issuer, "://")
+	connection, err := net.DialTimeout("tcp", address, time.Second)
+	return err == nil && connection.Close() == nil
 }
 
 // by says in few words by what the flows prove themselves.

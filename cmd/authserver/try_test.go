@@ -295,6 +295,25 @@ func TestTryExitCodes(t *testing.T) {
 	}
 }
 
+// Without an issuer it is the dev that answers, and rather the plain one.
+func TestUsualIssuer(t *testing.T) {
+	for _, test := range []struct {
+		running string
+		want    string
+	}{{"", defaultIssuer}, {defaultIssuer, defaultIssuer}, {devTLSIssuer, devTLSIssuer}, {defaultIssuer + " " + devTLSIssuer, defaultIssuer}} {
+		if got := usualIssuer(func(issuer string) bool { return strings.Contains(test.running, issuer) }); got != test.want {
+			t.Errorf("%q: %s", test.running, got)
+		}
+	}
+	listener := httptest.NewServer(nil)
+	if !listens(listener.URL) {
+		t.Error("nobody listens")
+	}
+	if listener.Close(); listens(listener.URL) {
+		t.Error("somebody still listens")
+	}
+}
+
 // What stands in a state folder of dev is used without being named, and what is named is used instead.
 func TestTryFindsWhatDevMade(t *testing.T) {
 	state := t.TempDir()
