@@ -33,7 +33,7 @@ const (
 type KeySource struct {
 	Owner   Owner
 	ID      string // of the owner; of one kind no two share one
-	Version int64  // of the record, for the keys that stand in it
+	Version int64  // of the record, whose change may be one of its keys
 	JWKS    json.RawMessage
 	JWKSURI string         // "": the keys stand in the record
 	Last    *FetchedKeySet // the last good set from a jwks_uri, or nil
@@ -159,9 +159,10 @@ func (k *KeySets) find(from KeySource) *keySet {
 	return s
 }
 
-// serves tells whether the set is the one that the record names.
+// serves tells whether the set is the one that the record names. What a client's jwks_uri gave outlives a change of its record
+// that leaves the URI. What an issuer's gave does not: an issuer may have been removed, and added again with other keys there.
 func (s *keySet) serves(from KeySource) bool {
-	return s.uri == from.JWKSURI && (s.uri != "" || s.version == from.Version)
+	return s.uri == from.JWKSURI && (s.version == from.Version || s.uri != "" && from.Owner == OfClient)
 }
 
 // newKeySet begins with what the record holds: its inline keys, or the last good set.

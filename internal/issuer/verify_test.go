@@ -293,6 +293,27 @@ func TestRemovedAndAddedAgain(t *testing.T) {
 	b.accepts(fresh.assertion())
 }
 
+// TestRemovedAndAddedAgainByURI: so it is where the keys stand behind a jwks_uri, before anybody would ask that again.
+func TestRemovedAndAddedAgainByURI(t *testing.T) {
+	old, fresh := ecSigner("k1"), ecSigner("k1")
+	var published atomic.Value
+	published.Store(jwks(old))
+	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(published.Load().(string)))
+	}))
+	defer host.Close()
+	i := trusted(gateway)
+	i.JWKS, i.JWKSURI = nil, host.URL
+	b := newBench(t, i)
+	b.accepts(old.assertion())
+	published.Store(jwks(fresh))
+	delete(b.book.issuers, gateway)
+	b.refuses(old.assertion(), oauth.AssertionGrantNotProven)
+	b.book.put(i)
+	b.refuses(old.assertion(), oauth.AssertionGrantNotProven)
+	b.accepts(fresh.assertion())
+}
+
 // TestKeysBehindURI: keys are fetched as those of clients are, once.
 func TestKeysBehindURI(t *testing.T) {
 	key := ecSigner("k1")
