@@ -52,8 +52,8 @@ type Token struct {
 	AMR       []string    `json:"amr,omitempty"`
 }
 
-// Confirmation binds a token to a key by its thumbprint (RFC 9449 §6.1), or to a client certificate (RFC 8705 §3.1), never to
-// both. The zero value is that of an unbound token, which has no cnf.
+// Confirmation binds a token to a key by its thumbprint (RFC 9449 §6.1), or to a client certificate (RFC 8705 §3.1), never
+// to both. The zero value is that of an unbound token, which has no cnf.
 type Confirmation struct {
 	JKT string `json:"jkt,omitempty"`
 	X5T string `json:"x5t#S256,omitempty"`

@@ -46,9 +46,11 @@ func Of(r *http.Request, now time.Time) (Certificate, bool, error) {
 	case now.After(c.Leaf.NotAfter):
 		return refuse("the client certificate expired at %s", moment(c.Leaf.NotAfter))
 	case !strong(c.Leaf.PublicKey):
-		return refuse("the client certificate's key must be RSA of %d to %d bits, P-256, P-384, P-521 or Ed25519", minModulus, maxModulus)
+		return refuse("the client certificate's key must be RSA of %d to %d bits, P-256, P-384, P-521 or Ed25519",
+			minModulus, maxModulus)
 	case len(c.Intermediates) > maxIntermediates:
-		return refuse("the client sent %d certificates beside its own; at most %d are taken", len(c.Intermediates), maxIntermediates)
+		return refuse("the client sent %d certificates beside its own; at most %d are taken",
+			len(c.Intermediates), maxIntermediates)
 	}
 	return c, true, nil
 }

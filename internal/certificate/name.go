@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// name is a distinguished name in one spelling: its RDNs from the first to the last as a certificate has them, the attributes
-// of each in the order of their texts. An attribute is its type's number, and then = and a text or # and the DER of any
-// other value in hexadecimal. Whether a text was a UTF8String or a PrintableString does not show.
+// name is a distinguished name in one spelling: its RDNs from the first to the last as a certificate has them, the
+// attributes of each in the order of their texts. An attribute is its type's number, and then = and a text or # and the DER
+// of any other value in hexadecimal. Whether a text was a UTF8String or a PrintableString does not show.
 type name [][]string
 
 // String is the same for equal names alone.
@@ -22,8 +22,8 @@ func (n name) String() string {
 	return string(text)
 }
 
-// attributeTypes are the names that a type may have besides its number, in lower case: those of RFC 4514 §3 and RFC 4519, and
-// what certificates of companies bear.
+// attributeTypes are the names that a type may have besides its number, in lower case: those of RFC 4514 §3 and RFC 4519,
+// and what certificates of companies bear.
 var attributeTypes = map[string]string{
 	"cn": "2.5.4.3", "commonname": "2.5.4.3",
 	"sn": "2.5.4.4", "surname": "2.5.4.4",

@@ -71,6 +71,7 @@ func TestSubjectDN(t *testing.T) {
 	multi := named(t, rdns(is(country, "CA"), append(is(common, "kim"), is(serial, "12")...)))
 	many := named(t, rdns(is(country, "MY"), append(is(organization, `Kim & Söhne, Inc.; "x" <y>`), is(state, " lead")...),
 		append(is(serial, "12"), is(common, "#kim ")...), is(email, "kim@x.example"), is(identifier, "NTRMY-1"), is(jurisdiction, "MY")))
+	behind := certificate.Certificate{Leaf: &x509.Certificate{RawSubject: append(slices.Clone(kim.Leaf.RawSubject), 5, 0)}}
 	utf8 := asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte("kim")}
 	teletex := asn1.RawValue{Tag: asn1.TagT61String, Bytes: []byte("kim")}
 	for name, test := range map[string]struct {
@@ -124,7 +125,7 @@ func TestSubjectDN(t *testing.T) {
 		"letters that look the same":        {named(t, rdns(is(common, "Zoë"))), "CN=Zoe\u0308", false},
 		"an empty name":                     {named(t, pkix.RDNSequence{}), `CN=kim`, false},
 		"what is no name":                   {certificate.Certificate{Leaf: &x509.Certificate{RawSubject: []byte{5, 0}}}, `CN=kim`, false},
-		"a name with something behind it":   {certificate.Certificate{Leaf: &x509.Certificate{RawSubject: append(kim.Leaf.RawSubject[:len(kim.Leaf.RawSubject):len(kim.Leaf.RawSubject)], 5, 0)}}, `CN=kim,OU=Data,O=Kim & Sons\, Inc.,C=CA`, false},
+		"a name with something behind it":   {behind, `CN=kim,OU=Data,O=Kim & Sons\, Inc.,C=CA`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := registered(t, certificate.SubjectDN, test.value).Matches(test.c); got != test.want {

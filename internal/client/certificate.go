@@ -38,7 +38,9 @@ func (a *Authenticator) byCertificate(ctx context.Context, r *http.Request, id s
 
 // certified finds the client and holds the certificate against what it registered. As with an assertion every failure is the
 // same refusal; the chain is judged before the look-up, also for clients that need none, since it takes the most time.
-func (a *Authenticator) certified(ctx context.Context, id string, presented certificate.Certificate, now time.Time) (Client, error) {
+func (a *Authenticator) certified(
+	ctx context.Context, id string, presented certificate.Certificate, now time.Time,
+) (Client, error) {
 	untrusted := a.Anchors.Verify(presented, now)
 	c, found, err := a.Records.Find(ctx, id)
 	if err != nil {

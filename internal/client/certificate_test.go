@@ -124,6 +124,9 @@ func TestByCertificate(t *testing.T) {
 func TestNotCertified(t *testing.T) {
 	root := certificatetest.NewAuthority(t)
 	ours, own := root.Issue(t, certificatetest.Named("kim")), certificatetest.SelfSigned(t, certificatetest.Named("kim"))
+	forServers := root.Issue(t, certificatetest.Named("kim"), func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	})
 	key := ecSigner("k1")
 	gone := bySelf("dead")
 	gone.Metadata.JWKS, gone.Metadata.JWKSURI = nil, "https://127.0.0.1:1/"
@@ -150,7 +153,7 @@ func TestNotCertified(t *testing.T) {
 		"a subject that cannot be read":        {ours, "broken", "another subject"},
 		"TL-04 nobody vouches for it":          {own, "c1", "unknown authority"},
 		"TL-04 another's authority":            {certificatetest.NewAuthority(t).Issue(t, certificatetest.Named("kim")), "c1", "unknown authority"},
-		"TL-04 for servers":                    {root.Issue(t, certificatetest.Named("kim"), func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), "c1", "incompatible key usage"},
+		"TL-04 for servers":                    {forServers, "c1", "incompatible key usage"},
 		"vouched for, of a self-signed client": {ours, "self", "no x5c"},
 		"another self-signed one":              {certificatetest.SelfSigned(t, certificatetest.Named("kim")), "self", "no x5c"},
 		"another of the same key":              {renewed(t, own), "self", "no x5c"},

@@ -44,6 +44,6 @@
 //
 // What only the operator sets for a client (operator.go) no registration and no update of one can touch.
 //
-// Refused on purpose: client secrets, public clients, RS256, a bare key in the place of an x5c, and an audience other than the
-// issuer as one string; the operator may let a client name the endpoint instead.
+// Refused on purpose: client secrets, public clients, RS256, a bare key in the place of an x5c, and an audience other than
+// the issuer as one string; the operator may let a client name the endpoint instead.
 package client

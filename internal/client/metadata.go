@@ -111,7 +111,8 @@ type Intermediary struct {
 func (m Metadata) RegisteredSubjects() map[certificate.Kind]string {
 	values := map[certificate.Kind]string{
 		certificate.SubjectDN: m.TLSClientAuthSubjectDN, certificate.SANDNS: m.TLSClientAuthSANDNS,
-		certificate.SANURI: m.TLSClientAuthSANURI, certificate.SANIP: m.TLSClientAuthSANIP, certificate.SANEmail: m.TLSClientAuthSANEmail,
+		certificate.SANURI: m.TLSClientAuthSANURI, certificate.SANIP: m.TLSClientAuthSANIP,
+		certificate.SANEmail: m.TLSClientAuthSANEmail,
 	}
 	maps.DeleteFunc(values, func(_ certificate.Kind, value string) bool { return value == "" })
 	return values

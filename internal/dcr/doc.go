@@ -16,8 +16,8 @@
 //
 // What is registered is what is echoed: unknown members are ignored and left out of the answer, null and empty ones count
 // as absent, defaults and mapped scopes appear as they are in force. Defaults follow FAPI 2.0 where RFC 7591 has weaker
-// ones. What of its certificate a client registers no other living client has; the methods that use it are taken where mutual
-// TLS is offered. Inline keys must also be such that answers can be encrypted as they are registered to be; what a jwks_uri holds is
-// judged when an answer needs it. Refused on purpose: client secrets, RS256, other response types than code, URIs that
-// another reader could read differently. No URI of a client is fetched here.
+// ones. What of its certificate a client registers no other living client has; the methods that use it are taken where
+// mutual TLS is offered. Inline keys must also be such that answers can be encrypted as they are registered to be; what a
+// jwks_uri holds is judged when an answer needs it. Refused on purpose: client secrets, RS256, other response types than
+// code, URIs that another reader could read differently. No URI of a client is fetched here.
 package dcr

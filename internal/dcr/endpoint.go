@@ -235,7 +235,8 @@ func (e *Endpoint) passRegistrar(w http.ResponseWriter, r *http.Request, admissi
 		return err
 	}
 	if !found || !c.Registrar {
-		return e.Guard.Challenged(oauth.Refuse(oauth.NotARegistrar, "the operator has not made this client a registrar"), scopeCreate)
+		refusal := oauth.Refuse(oauth.NotARegistrar, "the operator has not made this client a registrar")
+		return e.Guard.Challenged(refusal, scopeCreate)
 	}
 	oauth.Note(w, oauth.FieldRegistrar, c.ID)
 	return nil

@@ -184,8 +184,8 @@ func (rules Rules) settle(m *client.Metadata) error {
 	return rules.settleScope(m)
 }
 
-// checkCertificate refuses what needs mutual TLS where that is not offered, and wants the one member that says which certificate
-// is the client's exactly where it is needed (RFC 8705 §2.1.2).
+// checkCertificate refuses what needs mutual TLS where that is not offered, and wants the one member that says which
+// certificate is the client's exactly where it is needed (RFC 8705 §2.1.2).
 func (rules Rules) checkCertificate(m *client.Metadata) error {
 	subjects := len(m.RegisteredSubjects())
 	switch method := m.TokenEndpointAuthMethod; {
@@ -196,11 +196,12 @@ func (rules Rules) checkCertificate(m *client.Metadata) error {
 		return oauth.Refuse(oauth.MetadataMember,
 			"tls_client_certificate_bound_access_tokens must be false: this server does not offer mutual TLS")
 	case method == client.TLSClientAuth && subjects != 1:
-		return oauth.Refuse(oauth.MetadataContradicts, "%s needs exactly one of tls_client_auth_subject_dn, tls_client_auth_san_dns, "+
-			"tls_client_auth_san_uri, tls_client_auth_san_ip and tls_client_auth_san_email; received %d", method, subjects)
+		return oauth.Refuse(oauth.MetadataContradicts, "%s needs exactly one of tls_client_auth_subject_dn, "+
+			"tls_client_auth_san_dns, tls_client_auth_san_uri, tls_client_auth_san_ip and tls_client_auth_san_email; received %d",
+			method, subjects)
 	case method != client.TLSClientAuth && subjects > 0:
-		return oauth.Refuse(oauth.MetadataContradicts, "tls_client_auth_subject_dn and the members tls_client_auth_san_ are for %s alone",
-			client.TLSClientAuth)
+		return oauth.Refuse(oauth.MetadataContradicts,
+			"tls_client_auth_subject_dn and the members tls_client_auth_san_ are for %s alone", client.TLSClientAuth)
 	}
 	return nil
 }

@@ -91,8 +91,8 @@ func (k *Key) certificate(o Object) (*x509.Certificate, bool) {
 	if err != nil {
 		return nil, false
 	}
-	public, comparable := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	return c, comparable && public.Equal(k.public)
+	public, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	return c, ok && public.Equal(k.public)
 }
 
 // Select returns the keys that could have signed a JWS with header h, at most max of them, in the order of the set: those

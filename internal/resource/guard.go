@@ -56,7 +56,8 @@ func (g Guard) Verify(r *http.Request, now time.Time, anyOf ...string) (Admissio
 // Spend uses up the proof of an admission and then asks whether the token has ended early.
 func (g Guard) Spend(ctx context.Context, a Admission) error { return g.Challenged(g.spend(ctx, a)) }
 
-// Challenged adds to a refusal what a client must send: by which schemes, and which of the scopes anyOf, where it lacks them.
+// Challenged adds to a refusal what a client must send: by which schemes, and which of the scopes anyOf, where it lacks
+// them.
 func (g Guard) Challenged(err error, anyOf ...string) error {
 	refusal, ok := err.(*oauth.Error)
 	if !ok {

@@ -102,7 +102,8 @@ const metadataValue = 2
 func clientValues(c client.Client, at time.Time) ([]any, error) {
 	metadata, err := json.Marshal(c.Metadata)
 	return []any{c.ID, at, metadata, c.RegistrationTokenHash, c.Registrar, append([]string{}, c.Serves...),
-		int64(c.TokenLifetime / time.Second), cmp.Or(c.AssertionAudience, client.IssuerOnly), c.Unbound, subjectValue(c.Metadata)}, err
+		int64(c.TokenLifetime / time.Second), cmp.Or(c.AssertionAudience, client.IssuerOnly), c.Unbound,
+		subjectValue(c.Metadata)}, err
 }
 
 // subjectValue is the key of what was registered of the client's certificate; nil: nothing was.

@@ -19,8 +19,8 @@ type binding struct {
 }
 
 // bind proves that the client holds what the token is to be bound to: what it registered (of both, the key of a proof), and
-// else what the request bears, which may be nothing where the client may have unbound tokens. Whoever shows a key gets a bound
-// token.
+// else what the request bears, which may be nothing where the client may have unbound tokens. Whoever shows a key gets a
+// bound token.
 func (e *Endpoint) bind(r *http.Request, by requester, grantType string, now time.Time) (binding, error) {
 	c := by.Client
 	if c.Metadata.DPoPBoundAccessTokens || dpop.Has(r.Header) && !c.BindsToCertificate() {

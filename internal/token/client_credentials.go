@@ -13,7 +13,9 @@ const clientCredentials = "client_credentials"
 
 // judgeClientCredentials decides what a client gets in its own name (RFC 6749 §4.4): its subject is the client itself,
 // and there is never a refresh token or an ID token. A token that is bound to its certificate may live longer than others.
-func (e *Endpoint) judgeClientCredentials(c client.Client, form oauth.Form, to accesstoken.Confirmation) (redemption, error) {
+func (e *Endpoint) judgeClientCredentials(
+	c client.Client, form oauth.Form, to accesstoken.Confirmation,
+) (redemption, error) {
 	scope, err := ownScope(c, form)
 	if err != nil {
 		return nil, err
