@@ -43,6 +43,13 @@ func TestTokenOfAnAssertion(t *testing.T) {
 		return access
 	}
 	access := issue()
+	counted := samples(t, d.metrics(0))
+	if n := counted[`authserver_tokens_issued_total{grant_type="`+token.JWTBearer+`",token_type="Bearer"}`]; n != 1 {
+		t.Errorf("%v tokens are counted", n)
+	}
+	if n := counted[`authserver_client_authentications_total{result="ok"}`]; n != 0 {
+		t.Errorf("%v clients have proven themselves", n)
+	}
 	for name, by := range map[string]*flow.Client{"the client": gateway, "the resource": resource} {
 		e := do(t, by.Server, by.IntrospectRequest(access))
 		want := map[string]any{"active": true, "token_type": "Bearer", "iss": d.issuer, "sub": demoIssuer, "client_id": demoGateway,

@@ -77,7 +77,7 @@ func (e *Endpoint) Token(w http.ResponseWriter, r *http.Request) error {
 
 func (e *Endpoint) redeem(w http.ResponseWriter, r *http.Request, form oauth.Form) error {
 	now := e.Now()
-	by, err := e.identify(r, form, now)
+	by, err := e.identify(w, r, form, now)
 	if err != nil {
 		return err
 	}

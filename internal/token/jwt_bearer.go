@@ -22,10 +22,10 @@ type requester struct {
 	assertion *issuer.Assertion // nil: the grant is another
 }
 
-// identify finds out which client a request comes from: the one that it proves, or, of an assertion that comes alone where the
-// record of its issuer lets it, the one that the record names (RFC 7523 §3.1). Client authentication that is there is always
-// judged.
-func (e *Endpoint) identify(r *http.Request, form oauth.Form, now time.Time) (requester, error) {
+// identify finds out which client a request comes from: the one that it proves, or, of an assertion that comes alone where
+// the record of its issuer lets it, the one that the record names (RFC 7523 §3.1). Client authentication that is there is
+// always judged.
+func (e *Endpoint) identify(w http.ResponseWriter, r *http.Request, form oauth.Form, now time.Time) (requester, error) {
 	caller, err := e.Clients.Authenticate(r.Context(), r, form, now)
 	if err == nil || !comesAlone(form, err) {
 		return requester{Caller: caller}, err
@@ -37,6 +37,7 @@ func (e *Endpoint) identify(r *http.Request, form oauth.Form, now time.Time) (re
 	case !offers: // then the request is like any other that lacks client authentication
 		return requester{}, err
 	}
+	oauth.Note(w, oauth.FieldUnproven, "alone")
 	return e.alone(r.Context(), form, now)
 }
 
@@ -56,11 +57,12 @@ func (e *Endpoint) alone(ctx context.Context, form oauth.Form, now time.Time) (r
 	}
 	id, ok := asserted.Issuer.Alone()
 	if !ok {
-		return requester{}, oauth.Refuse(oauth.ClientAuthMissing,
-			"client_assertion is missing (private_key_jwt); assertions of this issuer are taken only from a client that authenticates")
+		return requester{}, oauth.Refuse(oauth.ClientAuthMissing, "client_assertion is missing (private_key_jwt); "+
+			"assertions of this issuer are taken only from a client that authenticates")
 	}
 	if sent := form.Get("client_id"); sent != "" && sent != id {
-		return requester{}, oauth.Refuse(oauth.AssertionGrantClient, "client_id is not that of the client which stands for the issuer")
+		return requester{}, oauth.Refuse(oauth.AssertionGrantClient,
+			"client_id is not that of the client which stands for the issuer")
 	}
 	c, found, err := e.Clients.Records.Find(ctx, id)
 	if err == nil && !found {
@@ -123,7 +125,8 @@ func assertedScope(i issuer.Issuer, c client.Client, form oauth.Form) (oauth.Sco
 	open := slices.DeleteFunc(slices.Clone(i.Scopes), func(s string) bool { return !registered.Has(s) })
 	switch {
 	case asked.Beyond(open) != "":
-		return nil, oauth.Refuse(oauth.ScopeNotRegistered, "assertions of this issuer open less than the requested scope to this client: %s", open)
+		return nil, oauth.Refuse(oauth.ScopeNotRegistered,
+			"assertions of this issuer open less than the requested scope to this client: %s", open)
 	case asked != nil:
 		return asked, nil
 	case len(open) == 0:
