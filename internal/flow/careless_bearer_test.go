@@ -15,7 +15,7 @@ func (s *careless) vouched(r *http.Request) (answer map[string]any, ok bool) {
 		return nil, false
 	}
 	says, _ := Decode(sent["assertion"])
-	claims := map[string]any{"iss": s.issuer, "sub": says.Claim("iss"), "client_id": "gateway", "aud": s.issuer, "scope": "demo:read",
+	claims := map[string]any{"sub": says.Claim("iss"), "client_id": "gateway", "aud": s.issuer, "scope": "demo:read",
 		"iat": 1_700_000_000, "exp": 1_700_000_900, "jti": randomID()}
 	answer = map[string]any{"token_type": "Bearer", "expires_in": 900, "scope": "demo:read"}
 	if cnf, tokenType := s.boundTo(r); r.Header.Get("DPoP") != "" || s.alias != "" {

@@ -39,7 +39,8 @@ func (s *careless) mutualMetadata() map[string]any {
 	}
 	return map[string]any{"tls_client_certificate_bound_access_tokens": true,
 		"token_endpoint_auth_methods_supported": []string{"private_key_jwt", byAuthority, byItself},
-		"mtls_endpoint_aliases": map[string]any{"token_endpoint": s.alias + "/token", "registration_endpoint": s.alias + "/register",
+		"mtls_endpoint_aliases": map[string]any{
+			"token_endpoint": s.alias + "/token", "registration_endpoint": s.alias + "/register",
 			"introspection_endpoint": s.alias + "/introspect", "revocation_endpoint": s.alias + "/revoke",
 			"pushed_authorization_request_endpoint": s.alias + "/par", "userinfo_endpoint": s.alias + "/userinfo"}}
 }
@@ -66,6 +67,16 @@ func (s *careless) certified(w http.ResponseWriter, r *http.Request) bool {
 	}
 	leaf := r.TLS.PeerCertificates[0]
 	return leaf.Issuer.String() == leaf.Subject.String() && refuse(http.StatusUnauthorized, "invalid_client")
+}
+
+// isTaken tells whether the last registration names what is another client's.
+func (s *careless) isTaken() bool {
+	for member := range s.registration {
+		if s.taken[member] {
+			return true
+		}
+	}
+	return false
 }
 
 // boundTo is what a token is bound to, and its type.
@@ -120,16 +131,22 @@ func vouchedFor(t *testing.T) *Certificate {
 		}
 		return certificate, key
 	}
-	authority, signer := issue(&x509.Certificate{Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true}, nil, nil)
-	leaf, key := issue(&x509.Certificate{Subject: pkix.Name{CommonName: "kim, client", Country: []string{"CA"}},
-		DNSNames: []string{"client.example"}, IPAddresses: []net.IP{net.IPv6loopback}, EmailAddresses: []string{"kim@client.example"},
-		URIs: []*url.URL{{Scheme: "https", Host: "client.example", Path: "/kim"}}}, authority, signer)
+	authority, signer := issue(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true}, nil, nil)
+	leaf, key := issue(&x509.Certificate{
+		Subject:  pkix.Name{CommonName: "kim, client", Country: []string{"CA"}},
+		DNSNames: []string{"client.example"}, IPAddresses: []net.IP{net.IPv6loopback},
+		EmailAddresses: []string{"kim@client.example"},
+		URIs:           []*url.URL{{Scheme: "https", Host: "client.example", Path: "/kim"}},
+	}, authority, signer)
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	certFile, keyFile := filepath.Join(t.TempDir(), "client.pem"), filepath.Join(t.TempDir(), "client.key")
-	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: leaf.Raw}, keyFile: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+	for path, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: leaf.Raw}, keyFile: {Type: "PRIVATE KEY", Bytes: pkcs8},
+	} {
 		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -83,11 +83,9 @@ func (s *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "POST /register", "PUT /register/c1":
 		s.registration = nil
 		json.NewDecoder(r.Body).Decode(&s.registration)
-		for member := range s.registration {
-			if s.taken[member] {
-				answer(400, map[string]any{"error": "invalid_client_metadata"})
-				return
-			}
+		if s.isTaken() {
+			answer(400, map[string]any{"error": "invalid_client_metadata"})
+			return
 		}
 		s.registration["client_id"], s.registration["registration_access_token"] = "c1", "secret-registration-token"
 		s.registration["registration_client_uri"] = s.issuer + "/register/c1"

@@ -86,7 +86,8 @@ func signSelf(template *x509.Certificate, key crypto.Signer, now time.Time) (_ *
 	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
 		return nil, err
 	}
-	template.NotBefore, template.NotAfter = now.Add(-certificateLife), now.Add(certificateLife) // for clocks that are behind, too
+	template.NotBefore = now.Add(-certificateLife) // for clocks that are behind
+	template.NotAfter = now.Add(certificateLife)
 	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

@@ -7,17 +7,18 @@
 //
 // The pieces, smallest first:
 //
-//	Key       a private key, the algorithm it signs with, its JWK and its thumbprint
-//	Draft     a JWT before it is signed; Edits bend any header member, claim, key or algorithm of it
-//	Request   one HTTP request as plain data; the assertion and the proof are signed when it is sent
-//	Exchange  what went out and what came back, with every JWT on the way decoded
-//	Server    the authorization server as seen from outside: metadata, one nonce per origin
-//	Client    credentials at a Server; builds Requests and reads their answers
-//	Recipient the private keys that answers to a Client are encrypted for
-//	Details   which data a request asks a person for, or what the person granted of it
-//	Browser   a person's browser without JavaScript: cookies, Pages, Forms
-//	Report    the numbered Steps of a flow with their Exchanges and Checks
-//	Story     a flow by its name, and when a server offers it
+//	Key         a private key, the algorithm it signs with, its JWK and its thumbprint
+//	Certificate a client certificate with its key, its thumbprint, and its names as a client registers them
+//	Draft       a JWT before it is signed; Edits bend any header member, claim, key or algorithm of it
+//	Request     one HTTP request as plain data; the assertion and the proof are signed when it is sent
+//	Exchange    what went out and what came back, with every JWT on the way decoded
+//	Server      the authorization server as seen from outside: metadata, one nonce per origin
+//	Client      credentials at a Server; builds Requests and reads their answers
+//	Recipient   the private keys that answers to a Client are encrypted for
+//	Details     which data a request asks a person for, or what the person granted of it
+//	Browser     a person's browser without JavaScript: cookies, Pages, Forms
+//	Report      the numbered Steps of a flow with their Exchanges and Checks
+//	Story       a flow by its name, and when a server offers it
 //
 // A bad request is made from a good one: build it, change what should be wrong, send it.
 //

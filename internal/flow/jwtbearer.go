@@ -51,14 +51,16 @@ func (f *JWTBearer) discover(ctx context.Context, step *Step) error {
 	if f.IssuerKey == nil {
 		return errors.New(noIssuerKey)
 	}
-	return step.named("what this flow needs", map[string]string{"token_endpoint": metadata.TokenEndpoint, "jwks_uri": metadata.JWKSURI})
+	return step.named("what this flow needs",
+		map[string]string{"token_endpoint": metadata.TokenEndpoint, "jwks_uri": metadata.JWKSURI})
 }
 
 // assertion is one of the issuer for itself, as the guide of seed 002 has it: without jti.
 func (f *JWTBearer) assertion(edits ...Edit) (string, error) {
 	key, now := f.IssuerKey, f.Server.Now()
 	return Draft{Key: key, Alg: key.Alg, Header: map[string]any{"alg": key.Alg, "typ": "JWT", "kid": key.ID},
-		Claims: map[string]any{"iss": key.Issuer, "sub": key.Issuer, "aud": f.Server.Issuer, "exp": now.Add(bearerLifetime).Unix()},
+		Claims: map[string]any{"iss": key.Issuer, "sub": key.Issuer, "aud": f.Server.Issuer,
+			"exp": now.Add(bearerLifetime).Unix()},
 	}.Sign(edits...)
 }
 

@@ -16,8 +16,7 @@ type forgery struct {
 	edits []Edit
 }
 
-// forgeries are good assertions with one thing bent. What alg and kid promise is kept apart: a signature by another key fails
-// for its key alone.
+// forgeries are good assertions with one thing bent: what another key has signed names the good key all the same.
 func (f *JWTBearer) forgeries() ([]forgery, error) {
 	theirs, err := GenerateKey("ES256")
 	if err != nil {
@@ -50,7 +49,8 @@ func (f *JWTBearer) forgeries() ([]forgery, error) {
 		{"the typ of an access token", []Edit{SetHeader("typ", "at+jwt")}},
 	}
 	if id := f.IssuerKey.ClientID; id != "" {
-		forgeries = append(forgeries, forgery{"a client assertion", []Edit{SetClaim("iss", id), SetClaim("sub", id), SetClaim("jti", randomID())}})
+		ofClient := []Edit{SetClaim("iss", id), SetClaim("sub", id), SetClaim("jti", randomID())}
+		forgeries = append(forgeries, forgery{"a client assertion", ofClient})
 	}
 	return forgeries, nil
 }

@@ -17,12 +17,12 @@ const (
 	byItself    = "self_signed_tls_client_auth"
 )
 
-// interactionID is the header by which client and server know a request, which the server says back (FAPI 1.0 Baseline §6.2.1).
+// interactionID is the header by which client and server know a request, and which the server says back.
 const interactionID = "X-Fapi-Interaction-Id"
 
-// MutualTLS is the flow `mtls`: clients that show a certificate (RFC 8705). The first signs assertions, and its tokens are bound
-// to the certificate; a second and a third have nothing but certificates to prove themselves with. At the end everything is
-// tried without the certificate, and with others. What the server does not offer of this is left out.
+// MutualTLS is the flow `mtls`: clients that show a certificate (RFC 8705). The first signs assertions, and its tokens are
+// bound to the certificate; a second and a third have nothing but certificates to prove themselves with. At the end everything
+// is tried without the certificate, and with others. What the server does not offer of this is left out.
 type MutualTLS struct {
 	Authorization
 
@@ -153,12 +153,12 @@ func (f *MutualTLS) register(ctx context.Context, step *Step) error {
 
 // own is the registration of a client that acts in its own name.
 func own() map[string]any {
-	return map[string]any{"client_name": clientName, "grant_types": []string{"client_credentials"}, "response_types": []string{},
-		"scope": clientScope}
+	return map[string]any{"client_name": clientName, "grant_types": []string{"client_credentials"},
+		"response_types": []string{}, "scope": clientScope}
 }
 
-// registerNamed enrols a client by the first name of the certificate that no other client has, and one by another name. No two
-// clients may share one: each could be the other.
+// registerNamed enrols a client by the first name of the certificate that no other client has, and one by another name. No
+// two clients may share one: each could be the other.
 func (f *MutualTLS) registerNamed(ctx context.Context, step *Step, bound map[string]any) (err error) {
 	enlist := func(member, value string) (*Client, *Exchange, error) {
 		metadata := own()
@@ -192,7 +192,8 @@ func (f *MutualTLS) registerNamed(ctx context.Context, step *Step, bound map[str
 	return err
 }
 
-// registerAlone enrols a client by a certificate that stands in its registration. To what its tokens are bound shows each time.
+// registerAlone enrols a client by a certificate that stands in its registration. What its tokens are bound to is not
+// registered: each time what it shows.
 func (f *MutualTLS) registerAlone(ctx context.Context, step *Step) error {
 	certificate, err := selfSigned(clientName+", self-signed", f.Server.Now())
 	if err != nil {

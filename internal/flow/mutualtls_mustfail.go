@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// misuse is a request that must fail for the connection that it comes over, or for what stands in the place of a certificate.
+// misuse is a request that must fail for the connection that it comes over, or for what stands in a certificate's place.
 type misuse struct {
 	name    string
 	status  int
@@ -19,8 +19,8 @@ type misuse struct {
 	request *Request
 }
 
-// expects is the refusal that the request has to meet. Where every call needs a certificate by an authority, that is said before
-// anything else.
+// expects is the refusal that the request has to meet. Where every call needs a certificate by an authority, that is said
+// before anything else.
 func (m misuse) expects(got *Exchange) (status int, code string) {
 	shown := m.over.Certificate
 	switch outcome := got.Outcome(); {
