@@ -42,7 +42,11 @@ func TestCertificateDemanded(t *testing.T) {
 		r, w := httptest.NewRequest(http.MethodGet, path, nil), httptest.NewRecorder()
 		r.RemoteAddr = aClient
 		prepare(r)
-		s.MachineHandler().ServeHTTP(w, r)
+		handler := s.MachineHandler()
+		if r.Header.Get("Client-Cert") != "" { // which counts at the public listener alone
+			handler = s.Handler()
+		}
+		handler.ServeHTTP(w, r)
 		var refusal struct {
 			Reason string `json:"error_uri"`
 		}
@@ -88,5 +92,33 @@ func TestCertificateDemanded(t *testing.T) {
 				t.Errorf("%d %s, want %d %s", status, reason, test.status, test.reason)
 			}
 		})
+	}
+}
+
+// The listener that asks for certificates itself believes nobody's word about one: a trusted address there is that of somebody
+// who passes TLS through, so that the client wrote the header. That address's own certificate is still not the client's.
+func TestMutualTLSListenerBelievesNoHeader(t *testing.T) {
+	c := certificates(t, 2)
+	told, shown := c[0], c[1]
+	for header, value := range map[string]string{
+		"Client-Cert": sequence(told), "X-Forwarded-Client-Cert": "Hash=" + digest(told) + ";Cert=" + escaped(told), "X-Ssl-Client-Cert": escaped(told),
+		"X-Our-Client": "rubbish",
+	} {
+		for remote, want := range map[string]int{aProxy: 0, aClient: 1} {
+			n := -1
+			s, _ := answering(func(_ http.ResponseWriter, r *http.Request) error {
+				if n = len(r.TLS.PeerCertificates); n > 0 && !r.TLS.PeerCertificates[0].Equal(shown) || r.Header.Get(header) != "" {
+					t.Errorf("%s from %s is believed", header, remote)
+				}
+				return nil
+			})
+			s.Proxies, s.MutualTLS.Header = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, header
+			r := httptest.NewRequest(http.MethodGet, "/demo/accounts", nil)
+			r.RemoteAddr, r.TLS = remote, &tls.ConnectionState{PeerCertificates: []*x509.Certificate{shown}}
+			r.Header.Set(header, value)
+			if s.MachineHandler().ServeHTTP(httptest.NewRecorder(), r); n != want {
+				t.Errorf("%s from %s: %d certificates, want %d", header, remote, n, want)
+			}
+		}
 	}
 }

@@ -11,20 +11,20 @@ import (
 )
 
 // behind is where the word of others about a client ends, unless a proxy that the operator trusts opened the connection. Such
-// a proxy is believed where the request comes from and which certificate the client has proven to it; its own certificate is
-// never the client's. Nobody else's header about a certificate gets past here.
-func (s *Server) behind(h http.Handler) http.Handler {
+// a proxy is believed where the request comes from and, in the headers that are believed at this listener, which certificate
+// the client has proven to it; its own certificate is never the client's. No other header about a certificate gets past here.
+func (s *Server) behind(believed []string, h http.Handler) http.Handler {
 	h = addressed(s.Proxies, h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = r.WithContext(r.Context()) // the copy of the request that is h's alone
-		var believed []string
+		var here []string
 		if s.trusts(r.RemoteAddr) {
-			believed = s.believed()
+			here = believed
 			if r.TLS != nil {
 				r.TLS = proven(r.TLS, nil)
 			}
 		}
-		r.Header = s.stripped(r.Header, believed)
+		r.Header = s.stripped(r.Header, here)
 		h.ServeHTTP(w, r)
 	})
 }

@@ -169,14 +169,17 @@ func (s *Server) Paths() []string {
 }
 
 // Handler is the public listener's.
-func (s *Server) Handler() http.Handler { return s.handler(s.routes()) }
+func (s *Server) Handler() http.Handler { return s.handler(s.routes(), s.believed()) }
 
-// MachineHandler is that of the listener for mutual TLS, where no person comes: a browser would ask for a certificate.
+// MachineHandler is that of the listener for mutual TLS, where no person comes: a browser would ask for a certificate. What
+// stands in front of it passes TLS through, whatever else it does for the public listener from the same address: a header
+// about a certificate was then written by the client.
 func (s *Server) MachineHandler() http.Handler {
-	return s.handler(slices.DeleteFunc(s.routes(), func(r route) bool { return r.people }))
+	return s.handler(slices.DeleteFunc(s.routes(), func(r route) bool { return r.people }), nil)
 }
 
-func (s *Server) handler(routes []route) http.Handler {
+// handler answers these routes; believed are the headers about a certificate that count when a trusted proxy sends them.
+func (s *Server) handler(routes []route, believed []string) http.Handler {
 	none := route{path: "none"}
 	r := chi.NewRouter()
 	for _, route := range routes {
@@ -188,7 +191,7 @@ func (s *Server) handler(routes []route) http.Handler {
 	r.MethodNotAllowed(s.serve(none, func(http.ResponseWriter, *http.Request) error { // a method that HTTP does not know
 		return oauth.Refuse(oauth.MethodNotAllowed, "no endpoint answers this method")
 	}).ServeHTTP)
-	return s.behind(r)
+	return s.behind(believed, r)
 }
 
 // mount puts one route into the router.
