@@ -31,8 +31,9 @@ type Authenticator struct {
 
 // Caller is a client, and what proved it, if that is good for one use and still to be spent: a certificate is not.
 type Caller struct {
-	Client Client
-	Uses   []replay.Use
+	Client  Client
+	Uses    []replay.Use
+	Voucher replay.Voucher // of whose assertion is the request's grant, where one is
 }
 
 // Authenticate returns the client that the request's assertion proves or, when it has none, its certificate. Beside an

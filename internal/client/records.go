@@ -16,7 +16,7 @@ type Finder interface {
 	FindClient(ctx context.Context, id string) (c Client, found bool, err error)
 }
 
-// Spender uses up what a request bears, if the client record is still the one named (package replay).
+// Spender uses up what a request bears, if the records are still the ones named (package replay).
 type Spender interface {
 	Spend(ctx context.Context, s replay.Spend) (replay.Outcome, error)
 }
@@ -54,11 +54,13 @@ func (r *Records) Find(ctx context.Context, id string) (Client, bool, error) {
 }
 
 // Spend commits the uses of a caller and whatever else its request bears. It returns the refusal of a replay, and Stale
-// when the record that the caller was judged by is no longer the client's: the caller's step belongs inside Fresh.
+// when the record that the caller was judged by is no longer the client's, or that of who vouches no longer the issuer's: the
+// caller's step belongs inside Fresh.
 func (r *Records) Spend(ctx context.Context, by Caller, more ...replay.Use) error {
 	outcome, err := r.spender.Spend(ctx, replay.Spend{
 		ClientID:      by.Client.ID,
 		ClientVersion: by.Client.Version,
+		Voucher:       by.Voucher,
 		Uses:          slices.Concat(by.Uses, more),
 	})
 	if err != nil {
@@ -85,15 +87,17 @@ func (r *Records) Doubt(ctx context.Context, c Client, refusal error) error {
 	return Stale{}
 }
 
-// Stale says that the client changed after its record was read. Nothing was spent.
+// Stale says that the client, or the issuer that vouches, changed after its record was read. Nothing was spent.
 type Stale struct{}
 
-func (Stale) Error() string { return "the client's record changed while the request was judged" }
+func (Stale) Error() string {
+	return "the record of the client or of an issuer changed while the request was judged"
+}
 
 // Temporary makes a request that meets a second change in a row come back later.
 func (Stale) Temporary() bool { return true }
 
-// Fresh runs a step from authentication to Spend, and runs it once more when the client's record turned out to be stale.
+// Fresh runs a step from authentication to Spend, and runs it once more when a record turned out to be stale.
 func Fresh(step func() error) error {
 	err := step()
 	if errors.As(err, &Stale{}) {

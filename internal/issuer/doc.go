@@ -7,8 +7,8 @@
 //	aud, lifetime, sub, jti                      by the record of an issuer that is proven; refused in plain words
 //	the use                                      for the caller to spend
 //
-// Every defect is invalid_grant (RFC 7523 §3.1). An issuer's record is asked for at each request, so that one that was removed
-// is known at its commit.
+// Every defect is invalid_grant (RFC 7523 §3.1). An issuer's record is asked for at each request, and what is spent is joined to
+// it as to the client's, so that one that was removed vouches for nothing from its commit on.
 //
 // An assertion is good for one use: of its jti; where it has none, of what was signed. Of ES256 that is not enough: two
 // honest assertions of one second may say the same, and differ in their signature alone. The signature's r tells them apart.

@@ -8,6 +8,7 @@ import (
 	"authserver/internal/client"
 	"authserver/internal/jose"
 	"authserver/internal/oauth"
+	"authserver/internal/replay"
 )
 
 // The ceilings of a record. 15 minutes are what the guide of seed 002 gives to both.
@@ -57,6 +58,9 @@ func (i Issuer) KeySource() client.KeySource {
 	return client.KeySource{Owner: client.OfIssuer, ID: i.Name, Version: i.Version, JWKS: i.JWKS, JWKSURI: i.JWKSURI,
 		Last: i.LastKeySet}
 }
+
+// Voucher is the record, for what it vouches to be spent only while it stands.
+func (i Issuer) Voucher() replay.Voucher { return replay.Voucher{Issuer: i.Name, Version: i.Version} }
 
 // SpeaksFor are the subjects that the issuer may name.
 func (i Issuer) SpeaksFor() []string {

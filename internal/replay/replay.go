@@ -51,16 +51,23 @@ func NewUse(kind Kind, owner, value string, signed time.Time) Use {
 	return u
 }
 
-// Spend is what one request uses up, and the client record that it was judged by.
+// Spend is what one request uses up, and the records that it was judged by.
 type Spend struct {
 	ClientID      string // "": no client to join (a protected resource)
 	ClientVersion int64
+	Voucher       Voucher
 	Uses          []Use
+}
+
+// Voucher is the record of the trusted issuer whose assertion is a request's grant; the zero Voucher is that of no issuer.
+type Voucher struct {
+	Issuer  string
+	Version int64
 }
 
 // Outcome is what became of a Spend. The zero Outcome is success.
 type Outcome struct {
-	Stale    bool // the client record has changed or is gone; nothing was spent
+	Stale    bool // one of the records has changed or is gone; nothing was spent
 	Replayed Kind // the first of the uses that had been used before, or ""
 }
 

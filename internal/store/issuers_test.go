@@ -90,6 +90,39 @@ func TestIssuers(t *testing.T) {
 	}
 }
 
+// TestVoucherIsJoined: what an issuer vouches for is spent only while its record is the one that the request was judged by;
+// otherwise nothing is, also where others are spent with the same statement.
+func TestVoucherIsJoined(t *testing.T) {
+	s := storetest.New(t)
+	if _, err := s.AddClient(t.Context(), registered("a")); err != nil {
+		t.Fatal(err)
+	}
+	mustAdd(t, s, false, noon, []store.Imported{store.Created, store.Created}, gateway("g"), gateway("h"))
+	vouched := func(by issuer.Issuer, use string) replay.Spend {
+		return replay.Spend{ClientID: "a", ClientVersion: 1, Voucher: by.Voucher(), Uses: []replay.Use{assertion("g", use)}}
+	}
+	g, h := findIssuer(t, s, "g"), findIssuer(t, s, "h")
+	mustSpend(t, s, vouched(g, "1"), spent)
+	mustSpend(t, s, vouched(g, "1"), replayedAssertion)
+	changed := gateway("g")
+	changed.RequireBinding = true
+	mustAdd(t, s, true, noon, []store.Imported{store.Updated}, changed)
+	mustSpend(t, s, vouched(g, "2"), stale)
+	after := findIssuer(t, s, "g")
+	mustSpend(t, s, vouched(after, "2"), spent)
+	if removed, err := s.RemoveIssuer(t.Context(), "g"); !removed || err != nil {
+		t.Fatal(removed, err)
+	}
+	var started []<-chan result
+	for _, sp := range []replay.Spend{vouched(after, "3"), vouched(h, "4"), by("a", 1, assertion("a", "5"))} {
+		started = append(started, start(t.Context(), s, sp))
+	}
+	for n, want := range []replay.Outcome{stale, spent, spent} {
+		expect(t, fmt.Sprint("removed, request ", n), await(t, started[n]), want)
+	}
+	mustSpend(t, s, by("a", 1, assertion("g", "3")), spent)
+}
+
 // TestEveryMemberCounts: whatever of a record differs, it is no longer the same.
 func TestEveryMemberCounts(t *testing.T) {
 	s := storetest.New(t)

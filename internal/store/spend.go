@@ -65,8 +65,8 @@ func (unobserved) Flushed(int, time.Duration)  {}
 // Observe sets who is told. It is called before the first Spend.
 func (s *Store) Observe(o Observer) { s.told = o }
 
-// Spend uses up what a request bears, once, if the client record is still the version that it was judged by. When it
-// returns an error nothing may be granted; the uses may or may not be spent.
+// Spend uses up what a request bears, once, if the records are still the versions that it was judged by. When it returns
+// an error nothing may be granted; the uses may or may not be spent.
 func (s *Store) Spend(ctx context.Context, sp replay.Spend) (replay.Outcome, error) {
 	outcome, err := s.await(ctx, sp)
 	s.told.Spent(outcome, err)
@@ -153,7 +153,8 @@ func (s *Store) flush(batch []*spend) {
 	var fresh int
 	var slots []int16
 	var keys [][]byte
-	err := s.pool.QueryRow(ctx, spendSQL, order.clients, order.versions, order.slots, order.keys, order.owners).
+	err := s.pool.QueryRow(ctx, spendSQL, order.clients, order.versions, order.issuers, order.issuerVersions,
+		order.slots, order.keys, order.owners).
 		Scan(&current, &fresh, &slots, &keys)
 	s.told.Flushed(len(batch), time.Since(began))
 	if err != nil {
@@ -164,7 +165,7 @@ func (s *Store) flush(batch []*spend) {
 	}
 	stillCurrent := map[judged]bool{}
 	for _, n := range current {
-		stillCurrent[judged{order.clients[n-1], order.versions[n-1]}] = true
+		stillCurrent[order.judged(n)] = true
 	}
 	kept := map[row]bool{}
 	for i, key := range keys {
@@ -177,7 +178,7 @@ func (s *Store) flush(batch []*spend) {
 
 // judge reads one request's outcome out of the batch's.
 func judge(p *spend, stillCurrent map[judged]bool, allFresh bool, kept map[row]bool) replay.Outcome {
-	if !stillCurrent[judged{p.ClientID, p.ClientVersion}] {
+	if !stillCurrent[judgedBy(p)] {
 		return replay.Outcome{Stale: true}
 	}
 	for _, u := range p.Uses {
@@ -188,11 +189,14 @@ func judge(p *spend, stillCurrent map[judged]bool, allFresh bool, kept map[row]b
 	return replay.Outcome{}
 }
 
-// judged is a client record at the version that a request was judged by.
+// judged are the records that a request was judged by, each at its version.
 type judged struct {
-	id      string
+	id      string // of the client
 	version int64
+	voucher replay.Voucher
 }
+
+func judgedBy(p *spend) judged { return judged{p.ClientID, p.ClientVersion, p.Voucher} }
 
 // row is a use as the table has it: one jti with two signed times is two rows.
 type row struct {
@@ -200,16 +204,24 @@ type row struct {
 	key  [sha256.Size]byte
 }
 
-// batch is what one statement is given: the distinct clients, and the uses with the number of their client.
+// batch is what one statement is given: the distinct records that requests were judged by, which stand in the first four lists,
+// and the uses with the number of theirs.
 type batch struct {
-	clients  []string
-	versions []int64
-	slots    []int16
-	keys     [][]byte
-	owners   []int64
+	clients        []string
+	versions       []int64
+	issuers        []string
+	issuerVersions []int64
+	slots          []int16
+	keys           [][]byte
+	owners         []int64
 }
 
-// arrange numbers the distinct clients from one and sorts the uses, so that two replicas' statements take their rows in
+// judged are the records of a number.
+func (b batch) judged(n int64) judged {
+	return judged{b.clients[n-1], b.versions[n-1], replay.Voucher{Issuer: b.issuers[n-1], Version: b.issuerVersions[n-1]}}
+}
+
+// arrange numbers the distinct records from one and sorts the uses, so that two replicas' statements take their rows in
 // the same order and cannot deadlock.
 func arrange(waiting []*spend) batch {
 	type use struct {
@@ -220,13 +232,14 @@ func arrange(waiting []*spend) batch {
 	var uses []use
 	numbers := map[judged]int64{}
 	for _, p := range waiting {
-		c := judged{p.ClientID, p.ClientVersion}
-		if numbers[c] == 0 {
-			b.clients, b.versions = append(b.clients, c.id), append(b.versions, c.version)
-			numbers[c] = int64(len(b.clients))
+		by := judgedBy(p)
+		if numbers[by] == 0 {
+			b.clients, b.versions = append(b.clients, by.id), append(b.versions, by.version)
+			b.issuers, b.issuerVersions = append(b.issuers, by.voucher.Issuer), append(b.issuerVersions, by.voucher.Version)
+			numbers[by] = int64(len(b.clients))
 		}
 		for _, u := range p.Uses {
-			uses = append(uses, use{u, numbers[c]})
+			uses = append(uses, use{u, numbers[by]})
 		}
 	}
 	slices.SortFunc(uses, func(x, y use) int {
@@ -241,24 +254,26 @@ func arrange(waiting []*spend) batch {
 	return b
 }
 
-// spendSQL spends the uses of the clients that are still current. It returns the numbers of those clients, how many uses
-// were new, and which only when not all were. The plain read of client sees the last commit and waits for no lock; the
-// empty client_id stands for a protected resource, which has no client to join.
+// spendSQL spends the uses of the records that are still current. It returns the numbers of those, how many uses were new,
+// and which only when not all were. The plain reads of client and issuer see the last commit and wait for no lock; the empty
+// client_id stands for a protected resource, which has no client to join, and the empty issuer for a request without one.
 const spendSQL = `
 WITH current AS MATERIALIZED (
-	SELECT u.n FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS u (id, version, n)
-	WHERE u.id = '' OR EXISTS (SELECT FROM client c WHERE c.id = u.id AND c.version = u.version AND c.status = 'active')
+	SELECT u.n FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[]) WITH ORDINALITY
+		AS u (id, version, issuer, issuer_version, n)
+	WHERE (u.id = '' OR EXISTS (SELECT FROM client c WHERE c.id = u.id AND c.version = u.version AND c.status = 'active'))
+		AND (u.issuer = '' OR EXISTS (SELECT FROM issuer i WHERE i.name = u.issuer AND i.version = u.issuer_version))
 ), inserted AS (
 	INSERT INTO spent (slot, key)
-	SELECT k.slot, k.key FROM unnest($3::smallint[], $4::bytea[], $5::bigint[]) AS k (slot, key, owner)
+	SELECT k.slot, k.key FROM unnest($5::smallint[], $6::bytea[], $7::bigint[]) AS k (slot, key, owner)
 	WHERE k.owner IN (SELECT n FROM current)
 	ON CONFLICT DO NOTHING
 	RETURNING slot, key
 )
 SELECT (SELECT coalesce(array_agg(n), '{}') FROM current),
        count(*)::int,
-       CASE WHEN count(*) < cardinality($4::bytea[]) THEN array_agg(slot) END,
-       CASE WHEN count(*) < cardinality($4::bytea[]) THEN array_agg(key) END
+       CASE WHEN count(*) < cardinality($6::bytea[]) THEN array_agg(slot) END,
+       CASE WHEN count(*) < cardinality($6::bytea[]) THEN array_agg(key) END
 FROM inserted`
 
 // Deny puts a use on the ring that nobody will spend: the deny-list of access tokens. A second time changes nothing.

@@ -43,6 +43,7 @@ type registry struct {
 	client client.Client
 	spends []replay.Spend
 	once   map[replay.Use]bool // what was used; nil: nothing is kept
+	book   *book               // of the issuer that vouches, if one does
 	down   error
 }
 
@@ -52,6 +53,9 @@ func (r *registry) FindClient(_ context.Context, id string) (client.Client, bool
 
 func (r *registry) Spend(_ context.Context, s replay.Spend) (replay.Outcome, error) {
 	r.spends = append(r.spends, s)
+	if s.Voucher != (replay.Voucher{}) && s.Voucher != r.book.issuer.Voucher() {
+		return replay.Outcome{Stale: true}, r.down
+	}
 	for _, use := range s.Uses {
 		if r.once[use] {
 			return replay.Outcome{Replayed: use.Kind}, r.down

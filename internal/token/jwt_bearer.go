@@ -91,7 +91,7 @@ func (e *Endpoint) vouch(ctx context.Context, by *requester, form oauth.Form, no
 	if !by.assertion.Issuer.Serves(by.Client.ID) {
 		return oauth.Refuse(oauth.AssertionGrantClient, "the client may not redeem assertions of this issuer")
 	}
-	by.Uses = append(by.Uses, by.assertion.Use)
+	by.Uses, by.Voucher = append(by.Uses, by.assertion.Use), by.assertion.Issuer.Voucher()
 	return nil
 }
 

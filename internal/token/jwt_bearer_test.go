@@ -29,6 +29,8 @@ const gateway = "gateway-1"
 type book struct {
 	issuer trust.Issuer
 	names  []string // of clients, beside c1
+
+	meanwhile func() // what happens once between the look at the issuer and the end of the request
 }
 
 func (b *book) FindIssuer(_ context.Context, name string) (trust.Issuer, bool, error) {
@@ -38,6 +40,10 @@ func (b *book) FindIssuer(_ context.Context, name string) (trust.Issuer, bool, e
 func (b *book) TrustsIssuers(context.Context) (bool, error) { return b.issuer.Name != "", nil }
 
 func (b *book) NamesClient(_ context.Context, names ...string) (bool, error) {
+	if happens := b.meanwhile; happens != nil {
+		b.meanwhile = nil
+		happens()
+	}
 	return slices.ContainsFunc(names, func(n string) bool { return n == "c1" || slices.Contains(b.names, n) }), nil
 }
 
@@ -54,7 +60,9 @@ func vouched(edit func(*trust.Issuer)) func(*bench) {
 		if edit != nil {
 			edit(&i)
 		}
+		i.Version = 3
 		b.book = &book{issuer: i}
+		b.registry.book = b.book
 		now := func() time.Time { return noon }
 		b.endpoint.Assertions = &trust.Assertions{Audiences: []string{issuer}, Store: b.book,
 			KeySets: client.NewKeySets(client.NewFetcher(client.Vetting{}), nil, nil, slog.New(slog.DiscardHandler), now)}
@@ -382,6 +390,27 @@ func TestClientChangedMeanwhile(t *testing.T) {
 	}
 	b.registry.client.Version, b.registry.client.Metadata.GrantTypes = 9, []string{"refresh_token"}
 	b.refused(b.alone(), oauth.GrantTypeNotRegistered)
+}
+
+// TestIssuerChangedMeanwhile: so it is with the record of the issuer. One that is removed while its assertion is judged
+// vouches for nothing any more.
+func TestIssuerChangedMeanwhile(t *testing.T) {
+	for name, build := range map[string]request{
+		"alone":  func(b *bench) *flow.Request { return b.alone() },
+		"proven": func(b *bench) *flow.Request { return b.vouchedFor() },
+	} {
+		b := newBench(t, vouched(seed002))
+		b.book.meanwhile = func() { b.book.issuer = trust.Issuer{Name: "another", Version: 4} }
+		b.refused(build(b), oauth.AssertionGrantNotProven)
+		if len(b.registry.spends) != 1 || b.registry.spends[0].Voucher != (replay.Voucher{Issuer: gateway, Version: 3}) {
+			t.Errorf("%s: %+v", name, b.registry.spends)
+		}
+		b = newBench(t, vouched(seed002))
+		b.book.meanwhile = func() { b.book.issuer.Version, b.book.issuer.Scopes = 4, oauth.Scope{"b:read"} }
+		if answer, _ := b.granted(build(b)); answer["scope"] != "b:read" {
+			t.Errorf("%s: scope %v by a record of before", name, answer["scope"])
+		}
+	}
 }
 
 // TestAssertionOverMutualTLS (JB-05): a certificate binds the token of an assertion, and proves the client where it is
