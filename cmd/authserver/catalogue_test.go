@@ -24,6 +24,7 @@ var later = map[string]string{
 // deployments are those of sections that need another than three replicas as dev has them.
 var deployments = map[string]func(t testing.TB) *deployment{
 	"mutual TLS": func(t testing.TB) *deployment { return deployCertified(t, 3, toldOfCertificates) },
+	"JWT bearer": func(t testing.TB) *deployment { return deploy(t, 3, withPayments) },
 }
 
 // alone are the sections that measure the whole process, or set its environment. The others run side by side: much of their
@@ -58,7 +59,7 @@ func TestCatalogue(t *testing.T) {
 		"DPoP": attacksOnProofs, "client credentials": attacksOnGrants, "assertions of issuers": attacksOnAssertionGrants, "introspection and revocation": attacksOnIntrospection,
 		"registration": attacksOnRegistration, "HTTP": attacksOnHTTP, "own keys": attacksOnKeys, "pushed requests": attacksOnPushes,
 		"authorization codes": attacksOnCodes, "refresh tokens": attacksOnRefresh,
-		"authorization endpoint": attacksOnAuthorization, "mutual TLS": attacksOnCertificates,
+		"authorization endpoint": attacksOnAuthorization, "mutual TLS": attacksOnCertificates, "JWT bearer": attacksOnIssuers,
 	} {
 		for _, a := range section() {
 			if seen[a.id] {
