@@ -87,11 +87,10 @@ const (
 )
 
 // seedIssuer makes sure that the demo issuer is trusted, in the shape of the guide of seed 002: an assertion alone is worth a
-// Bearer token. It opens all scopes beside the built-in ones; where there are none, it is left out.
+// Bearer token. It opens all scopes that assertions can; where there are none, it is left out.
 func seedIssuer(ctx context.Context, st *store.Store, c config, path string, now time.Time) error {
-	builtin := func(scope string) bool { return slices.Contains(builtinScopes(), scope) }
 	i := issuer.New(demoIssuer)
-	i.Scopes = slices.DeleteFunc(slices.Clone(c.scopes), builtin)
+	i.Scopes = slices.DeleteFunc(slices.Clone(c.scopes), func(scope string) bool { return !issuer.Grantable(scope) })
 	if len(i.Scopes) == 0 {
 		return nil
 	}

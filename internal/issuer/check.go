@@ -140,7 +140,7 @@ func (c *check) tokens() {
 		c.refuse("scopes must be at least one scope, each of printable ASCII without quote and backslash")
 	}
 	for _, scope := range i.Scopes {
-		if !grantable(scope) {
+		if !Grantable(scope) {
 			c.refuse("no assertion opens the scope %s: it is a person's to give, or for registration", scope)
 		}
 	}
@@ -170,8 +170,8 @@ func isName(s string) bool {
 // looksLikeAPerson tells whether a subject could be that of a person who signs in here.
 func looksLikeAPerson(subject string) bool { return strings.HasPrefix(subject, "_") }
 
-// grantable tells whether a scope can be had without a person, and without being a client.
-func grantable(scope string) bool {
+// Grantable tells whether a scope can be had without a person, and without being a client.
+func Grantable(scope string) bool {
 	for _, reserved := range []string{"fdx:", "client."} {
 		if strings.HasPrefix(scope, reserved) {
 			return false

@@ -73,6 +73,10 @@ func (i Issuer) SpeaksFor() []string {
 // Serves tells whether a client may redeem the issuer's assertions.
 func (i Issuer) Serves(clientID string) bool { return slices.Contains(i.Clients, clientID) }
 
+// Opens tells whether the issuer's assertions give a scope: one of the record, and never one that is a person's to give, or for
+// registration, even if that stands there.
+func (i Issuer) Opens(scope string) bool { return i.Scopes.Has(scope) && Grantable(scope) }
+
 // Alone is the client that gets the tokens of assertions that come without client authentication; ok is false where that
 // is demanded.
 func (i Issuer) Alone() (clientID string, ok bool) {

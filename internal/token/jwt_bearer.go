@@ -121,8 +121,7 @@ func assertedScope(i issuer.Issuer, c client.Client, form oauth.Form) (oauth.Sco
 	if err != nil {
 		return nil, err
 	}
-	registered := c.Scope()
-	open := slices.DeleteFunc(slices.Clone(i.Scopes), func(s string) bool { return !registered.Has(s) })
+	open := slices.DeleteFunc(c.Scope(), func(s string) bool { return !i.Opens(s) })
 	switch {
 	case asked.Beyond(open) != "":
 		return nil, oauth.Refuse(oauth.ScopeNotRegistered,

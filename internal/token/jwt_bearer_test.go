@@ -272,6 +272,20 @@ func TestNarrower(t *testing.T) {
 	}
 }
 
+// TestRecordOpensNoPersonsData (CC-11): a scope that is a person's, or for registration, comes out of no assertion, whatever
+// stands in the records of issuer and client; and none comes out twice.
+func TestRecordOpensNoPersonsData(t *testing.T) {
+	never := []string{"openid", "offline_access", "fdx:accountbasic:read", "client.create", "client.read"}
+	b := newBench(t, vouched(func(i *trust.Issuer) { seed002(i); i.Scopes = append(never, "a:read", "a:read") }))
+	b.registry.client.Metadata.Scope = strings.Join(never, " ") + " a:read"
+	if answer, says := b.granted(b.alone()); answer["scope"] != "a:read" || says.Scope != "a:read" {
+		t.Errorf("scope %v, %s", answer["scope"], says.Scope)
+	}
+	for _, scope := range never {
+		b.refused(b.alone("scope", "a:read "+scope), oauth.ScopeNotRegistered)
+	}
+}
+
 // TestClientAuthenticationIsJudged (JB-05): what is sent to authenticate is never passed over, also where a record asks for
 // none; and where it asks, that is told only to who has a good assertion.
 func TestClientAuthenticationIsJudged(t *testing.T) {
