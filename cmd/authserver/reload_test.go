@@ -240,3 +240,32 @@ func TestClockApart(t *testing.T) {
 		}
 	}
 }
+
+// A file that takes the place of another is read, whatever its size and time: some installers give all files the same.
+func TestReplacedFileIsReadAgain(t *testing.T) {
+	dir, at := t.TempDir(), time.Unix(1, 0)
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	path := write("file", "one")
+	w := &watched[string]{name: "file", file: path, log: slog.New(slog.DiscardHandler), read: func() (string, error) {
+		text, err := os.ReadFile(path)
+		return string(text), err
+	}}
+	if text, err := w.get(); text != "one" || err != nil {
+		t.Fatal(text, err)
+	}
+	if err := os.Rename(write("other", "two"), path); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := w.get(); text != "two" || err != nil {
+		t.Error(text, err)
+	}
+}

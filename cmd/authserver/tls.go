@@ -36,7 +36,8 @@ func mutualTLSConfig(pair *keyPair) *tls.Config {
 	return config
 }
 
-// watched is what a file says, read again when the file changes. While it cannot be read, what it said before serves.
+// watched is what a file says, read again when the file changes, or another takes its place. While it cannot be read, what it
+// said before serves.
 type watched[T any] struct {
 	name string // for the log
 	file string
@@ -52,7 +53,7 @@ func (w *watched[T]) get() (T, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	info, err := os.Stat(w.file)
-	if err == nil && w.seen != nil && info.ModTime().Equal(w.seen.ModTime()) && info.Size() == w.seen.Size() {
+	if err == nil && w.seen != nil && sameFile(info, w.seen) {
 		return w.loaded, nil
 	}
 	var fresh T
@@ -68,6 +69,11 @@ func (w *watched[T]) get() (T, error) {
 	}
 	w.loaded, w.seen = fresh, info
 	return w.loaded, nil
+}
+
+// sameFile tells whether a file is the one that was seen, and unchanged. Some installers give all files the same time.
+func sameFile(info, seen os.FileInfo) bool {
+	return os.SameFile(info, seen) && info.ModTime().Equal(seen.ModTime()) && info.Size() == seen.Size()
 }
 
 // keyPair is a certificate of ours and its key, read again when the certificate's file changes.

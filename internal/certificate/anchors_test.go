@@ -132,3 +132,18 @@ func TestParseAuthorities(t *testing.T) {
 		})
 	}
 }
+
+// What a stranger writes into a certificate must not fill the log.
+func TestRefusalIsShort(t *testing.T) {
+	root, long := certificatetest.NewAuthority(t), strings.Repeat("long ", 8000)
+	named := certificatetest.NewAuthority(t, certificatetest.Named(long))
+	same := certificatetest.NewAuthority(t, certificatetest.Named(long))
+	shown := of(same.Issue(t), named.Certificate)
+	authorities, err := certificate.ParseAuthorities(root.PEM())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := authorities.Verify(shown, time.Now()); err == nil || len(err.Error()) > 1000 {
+		t.Errorf("%d bytes", len(err.Error()))
+	}
+}
