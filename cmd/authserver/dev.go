@@ -243,7 +243,11 @@ func (d *devCmd) prepare(ctx context.Context, c config, st *store.Store, dir str
 		return nil, bootError(err)
 	}
 	a.addDemo()
-	return a, seed(ctx, st, c, dir)
+	if err := seed(ctx, st, c, dir); err != nil {
+		return nil, err
+	}
+	// The metadata tells of the demo issuer from the first request on.
+	return a, a.server.Token.Assertions.Refresh(ctx)
 }
 
 // banner tells a person what to do next.
