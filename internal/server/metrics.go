@@ -64,7 +64,7 @@ func NewMetrics(version string) *Metrics {
 		introspections:  f.counters("introspection_answers_total", "Introspection answers: active or inactive.", "state"),
 		signIns:         f.counters("sign_ins_total", "Attempts of people to sign in: success or denied.", "outcome"),
 		decisions:       f.counters("decisions_total", "What people answered to a client's request: approved or denied.", "decision"),
-		spends:          f.counters("spends_total", "Requests that came to use up their assertion or proof: spent, replayed, stale (the client's record had changed), failed (the database), abandoned (the client left).", "outcome"),
+		spends:          f.counters("spends_total", "Requests that came to use up their assertion or proof: spent, replayed, stale (the record of the client, or of the issuer that vouches, had changed), failed (the database), abandoned (the client left).", "outcome"),
 		batches:         f.histogram("spend_batch_requests", "Requests in one statement of the replay store.", prometheus.ExponentialBuckets(1, 2, 10)),
 		flushes:         f.histogram("spend_flush_duration_seconds", "Time that one statement of the replay store took.", latencies),
 		fetches:         f.histograms("key_set_fetch_duration_seconds", "Fetches of the key sets of clients and trusted issuers: ok, unusable (what came is no key set), refused (the address is not allowed), failed (nothing came).", "result"),
