@@ -9,8 +9,9 @@
 //
 // The client's address is that of the connection, or, where the connection comes from a proxy that the operator trusts, the
 // rightmost address of X-Forwarded-For that is no trusted proxy's. The client's certificate is likewise that of the
-// connection, or the one that such a proxy tells of in the header that was agreed on. It is put where a connection's own
-// would be, so that handlers see one thing. What a proxy says twice, or cannot be read, is refused and never taken for none.
+// connection, or, at the public listener, the one that such a proxy tells of in the header that was agreed on. It is put where
+// a connection's own would be, so that handlers see one thing. What a proxy says twice, or cannot be read, is refused and never
+// taken for none.
 //
 // Every path is compared exactly and nothing is redirected: an API client follows no redirects, and a cleaned path is a
 // second name for an endpoint. URLs that are published or compared come from the configuration, never from Host or

@@ -183,7 +183,7 @@ func valueOf(text string) (value, rest string, err error) {
 // readEscaped reads certificates in PEM, percent-encoded: the client's first, then those behind it if the proxy sends them.
 func readEscaped(value string) ([]*x509.Certificate, error) {
 	text, err := url.PathUnescape(value)
-	if err != nil {
+	if err != nil || strings.ContainsAny(value, " \t") { // a space would be one of a fold, which joins what two have written
 		return nil, errors.New("the percent-encoding is malformed")
 	}
 	var chain []*x509.Certificate

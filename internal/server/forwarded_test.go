@@ -195,6 +195,7 @@ func TestForwardedCertificate(t *testing.T) {
 		"nginx: none":                       {nginx, http.Header{}, ""},
 		"TL-03 nginx: two headers":          {nginx, http.Header{nginx: {escaped(other), escaped(leaf)}}, refused},
 		"TL-03 nginx: two, joined":          {nginx, http.Header{nginx: {escaped(other) + ", " + escaped(leaf)}}, refused},
+		"TL-03 nginx: two, folded":          {nginx, http.Header{nginx: {escaped(other) + " " + escaped(leaf)}}, refused},
 		"nginx: an empty header":            {nginx, http.Header{nginx: {""}}, refused},
 		"nginx: (null)":                     {nginx, http.Header{nginx: {"(null)"}}, refused},
 		"nginx: folded, not encoded":        {nginx, http.Header{nginx: {strings.ReplaceAll(inPEM(leaf), "\n", " ")}}, refused},
