@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -213,6 +214,9 @@ func grantsReplayed(t *testing.T, d *deployment) {
 		refusedFor(t, do(t, d.server(i), alone.alone(t, signed)), "400 invalid_grant", oauth.AssertionGrantReplayed)
 		c := d.at(alone.client, i)
 		refusedFor(t, do(t, c.Server, alone.by(t, c, signed)), "400 invalid_grant", oauth.AssertionGrantReplayed)
+		body := alone.alone(t, signed)
+		body.JSON, body.Form = map[string]string{"grant_type": token.JWTBearer, "assertion": body.Form.Get("assertion")}, nil
+		refusedFor(t, do(t, d.server(i), body), "400 invalid_grant", oauth.AssertionGrantReplayed)
 	}
 	d.clock.advance(2 * time.Minute)
 	d.refusesGrants(alone, oauth.AssertionGrantExpired, signed)
@@ -355,6 +359,11 @@ func grantsWithoutConsent(t *testing.T, d *deployment) {
 		})
 	}
 	d.wantFamily(f, true)
+	code, _, says := d.desk(t).issuer("add", "gateway", "--jwks", keyFile(t, ofPerson.Key), "--client", ofPerson.ID,
+		"--scope", "fdx:accountbasic:read", "--subject", person)
+	if code != exitUsage || !strings.Contains(says, "underscore") || !strings.Contains(says, "no assertion opens the scope fdx:accountbasic:read") {
+		t.Errorf("%d %s", code, says)
+	}
 }
 
 // grantsForOneself: CC-13. A client is no issuer, whatever it signs, and an issuer speaks for those that its record names: for no

@@ -56,7 +56,7 @@ func TestCatalogue(t *testing.T) {
 	var sections sideBySide
 	for name, section := range map[string]func() []attack{
 		"client assertions": attacksOnAssertions, "key sets": attacksOnKeySets, "server-side requests": attacksOnOutbound,
-		"DPoP": attacksOnProofs, "client credentials": attacksOnGrants, "assertions of issuers": attacksOnAssertionGrants, "introspection and revocation": attacksOnIntrospection,
+		"DPoP": attacksOnProofs, "client credentials": attacksOnGrants, "introspection and revocation": attacksOnIntrospection,
 		"registration": attacksOnRegistration, "HTTP": attacksOnHTTP, "own keys": attacksOnKeys, "pushed requests": attacksOnPushes,
 		"authorization codes": attacksOnCodes, "refresh tokens": attacksOnRefresh,
 		"authorization endpoint": attacksOnAuthorization, "mutual TLS": attacksOnCertificates, "JWT bearer": attacksOnIssuers,
