@@ -101,8 +101,8 @@ func TestMutualTLSListenerBelievesNoHeader(t *testing.T) {
 	c := certificates(t, 2)
 	told, shown := c[0], c[1]
 	for header, value := range map[string]string{
-		"Client-Cert": sequence(told), "X-Forwarded-Client-Cert": "Hash=" + digest(told) + ";Cert=" + escaped(told), "X-Ssl-Client-Cert": escaped(told),
-		"X-Our-Client": "rubbish",
+		"Client-Cert": sequence(told), "X-Forwarded-Client-Cert": "Hash=" + digest(told) + ";Cert=" + escaped(told),
+		"X-Ssl-Client-Cert": escaped(told), "X-Our-Client": "rubbish",
 	} {
 		for remote, want := range map[string]int{aProxy: 0, aClient: 1} {
 			n := -1
