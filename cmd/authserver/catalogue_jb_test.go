@@ -185,11 +185,12 @@ func grantsReplayed(t *testing.T, d *deployment) {
 			d := d.within(t)
 			for _, shape := range []func(*issuer.Issuer){func(*issuer.Issuer) {}, seed002Shape} {
 				g := d.trusting(shape)
-				first := flow.Literal(compact(t, g.grant(edits...)))
+				exp := flow.SetClaim("exp", d.clock.now().Unix()+60) // which the ring keeps uses by
+				first := flow.Literal(compact(t, g.grant(append(edits, exp)...)))
 				d.redeems(g, 0, g.name, first)
 				again := []flow.Compact{first, flow.Literal(nMinusS(t, compact(t, first)))}
 				if edits == nil { // another assertion of the same jti
-					again = append(again, g.grant(likewise(compact(t, first)), flow.SetHeader("typ", "JWT")))
+					again = append(again, g.grant(likewise(compact(t, first)), exp, flow.SetHeader("typ", "JWT")))
 				}
 				for _, replayed := range again {
 					for i := range d.replicas {
