@@ -12,6 +12,7 @@ import (
 
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
+	"authserver/internal/token"
 
 	"golang.org/x/text/language"
 )
@@ -125,7 +126,7 @@ func verifyMetadata(p *plan) {
 			"request_object_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
 			"authorization_signing_alg_values_supported":  {"PS256", "ES256", "EdDSA"},
 			"response_modes_supported":                    {"query", "jwt", "query.jwt", "form_post.jwt"},
-			"grant_types_supported":                       {"authorization_code", "client_credentials", "refresh_token"},
+			"grant_types_supported":                       {"authorization_code", "client_credentials", "refresh_token", token.JWTBearer},
 			"dpop_signing_alg_values_supported":           {"PS256", "ES256", "EdDSA"}, "token_endpoint_auth_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
 			"id_token_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"}, "userinfo_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
 			"subject_types_supported": {"public"},
