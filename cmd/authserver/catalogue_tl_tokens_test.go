@@ -206,6 +206,16 @@ func (d *deployment) eitherKey(t *testing.T, shown tls.Certificate) {
 		r.URL = c.Server.Metadata.TokenEndpoint
 		refusedFor(t, do(t, c.Server, r), "400 invalid_request", oauth.ProofMissing)
 	}
+	c := d.enrolled(0, shown, recipient)
+	a := ask(t, c) // whose proof binds the code
+	code := a.codeIn(flow.NewBrowser(c.Server))
+	r := a.redemption(code)
+	r.Proof = nil
+	e := do(t, c.Server, r)
+	if refusedFor(t, e, "400 invalid_grant", oauth.CodeKey); !strings.Contains(e.ErrorDescription(), "and the request has none") {
+		t.Errorf("a certificate in the place of the proof: %s", e.ErrorDescription())
+	}
+	boundTo(t, do(t, c.Server, a.redemption(code)), c.DPoPKey)
 }
 
 // subjectsOfOthers: DR-23. What of a certificate is one client's can be no other's, however it is spelled, by registration, by

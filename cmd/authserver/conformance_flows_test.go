@@ -1,8 +1,10 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -94,6 +96,11 @@ var scopeToken = regexp.MustCompile(`^[\x21\x23-\x5B\x5D-\x7E]+$`)
 
 // verifyMetadata: what of conformance.md §2.1 is about members that are there, at both places where the document lies.
 func verifyMetadata(p *plan) {
+	registered, methods := maps.Clone(registered), []string{"private_key_jwt"}
+	if p.anyCertificate() {
+		registered["tls_client_certificate_bound_access_tokens"], registered["mtls_endpoint_aliases"] = "bool", "aliases"
+		methods = []string{"private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"}
+	}
 	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
 		m := document(p.t, p.first.Server, p.issuer+path)
 		for name := range registered {
@@ -105,14 +112,14 @@ func verifyMetadata(p *plan) {
 			var ok bool
 			switch registered[name] {
 			case "url":
-				text, _ := value.(string)
-				u, err := url.Parse(text)
-				ok = err == nil && u.Scheme == "https" && u.Host == hostOf(p.issuer) && u.RawQuery == "" && !strings.Contains(text, "#") && u.User == nil
+				ok = isURLOf(p.issuer, value)
 			case "bool":
 				_, ok = value.(bool)
 			case "list":
 				words := list(m, name)
 				ok = len(words) > 0 && !slices.Contains(words, "")
+			case "aliases":
+				ok = p.verifyAliases(m)
 			}
 			if !ok {
 				p.t.Errorf("%s is %v", name, value)
@@ -122,7 +129,7 @@ func verifyMetadata(p *plan) {
 			p.t.Errorf("%v", m)
 		}
 		for name, must := range map[string][]string{
-			"response_types_supported": {"code"}, "code_challenge_methods_supported": {"S256"}, "token_endpoint_auth_methods_supported": {"private_key_jwt"},
+			"response_types_supported": {"code"}, "code_challenge_methods_supported": {"S256"}, "token_endpoint_auth_methods_supported": methods,
 			"request_object_signing_alg_values_supported": {"PS256", "ES256", "EdDSA"},
 			"authorization_signing_alg_values_supported":  {"PS256", "ES256", "EdDSA"},
 			"response_modes_supported":                    {"query", "jwt", "query.jwt", "form_post.jwt"},
@@ -153,6 +160,25 @@ func verifyMetadata(p *plan) {
 	p.verifyKeys()
 }
 
+// isURLOf tells whether a value is an https URL without query, fragment and user, on the host of another.
+func isURLOf(base string, value any) bool {
+	text, _ := value.(string)
+	u, err := url.Parse(text)
+	return err == nil && u.Scheme == "https" && u.Hostname() == hostOf(base) && u.RawQuery == "" && !strings.Contains(text, "#") && u.User == nil
+}
+
+// verifyAliases: they are endpoints that are there without mutual TLS too, and no browser goes there.
+func (p *plan) verifyAliases(m map[string]any) bool {
+	p.t.Helper()
+	aliases, _ := m["mtls_endpoint_aliases"].(map[string]any)
+	for name, value := range aliases {
+		if !strings.HasSuffix(name, "_endpoint") || name == "authorization_endpoint" || m[name] == nil || !isURLOf(certifiedAlias, value) {
+			p.t.Errorf("alias %s is %v", name, value)
+		}
+	}
+	return m["tls_client_certificate_bound_access_tokens"] == true && len(aliases) == 6
+}
+
 // verifyKeys: every key has a kid and nothing private, and is long enough.
 func (p *plan) verifyKeys() {
 	p.t.Helper()
@@ -179,8 +205,11 @@ func happyFlow(p *plan) {
 	p.flow(p.first)
 
 	c := p.second
-	a := p.askWith(c, func(r *flow.Request) { r.Proof = nil }, identified, bend("redirect_uri", suiteQuery), bend("state", longState),
-		bend("nonce", longState[:43]), bend("dpop_jkt", c.DPoPKey.Thumbprint()))
+	promised := func(url.Values) {}
+	if !p.certificateBound {
+		promised = bend("dpop_jkt", c.DPoPKey.Thumbprint())
+	}
+	a := p.askWith(c, unproven, identified, bend("redirect_uri", suiteQuery), bend("state", longState), bend("nonce", longState[:43]), promised)
 	order := []string{"state", "scope", "redirect_uri", "response_type", "code_challenge_method", "code_challenge", "nonce"}
 	target := c.Server.Metadata.AuthorizationEndpoint + "?"
 	for _, name := range order {
@@ -200,8 +229,10 @@ func happyFlow(p *plan) {
 		p.t.Fatal(err)
 	}
 	p.checkToken(own, tokenMembers...)
-	nonce := freshNonce(p.t, p.first) // the suite carries it over to the other client
-	boundTo(p.t, once(p.t, c, under(c, nonce)), c.DPoPKey)
+	if !p.certificateBound {
+		nonce := freshNonce(p.t, p.first) // the suite carries it over to the other client
+		boundTo(p.t, once(p.t, c, under(c, nonce)), c.DPoPKey)
+	}
 }
 
 // refreshed: conformance.md §2.6.
@@ -212,8 +243,7 @@ func refreshed(p *plan) {
 			bend("nonce", "of the request"))
 		before := identity(p.t, c, f.token).Claims
 		families = append(families, f)
-		renewed := *c
-		renewed.DPoPKey = key(p.t, "ES256")
+		renewed := p.renewed(c)
 		for range 2 {
 			p.clock.advance(30 * time.Second)
 			again, err := renewed.Refresh(p.t.Context(), f.token.RefreshToken, nil)
@@ -224,18 +254,57 @@ func refreshed(p *plan) {
 			if again.RefreshToken != f.token.RefreshToken {
 				p.t.Error("rotated")
 			}
-			p.opens(&renewed, again)
+			p.opens(renewed, again)
 			after := p.checkIdentity(f.asking, again, true)
 			checkIdentities(p.t, before, after)
 			before = after
 		}
-		r := c.RefreshRequest(f.token.RefreshToken, nil)
-		r.Assertion = nil
-		outcome(p.t, do(p.t, c.Server, r), "401 invalid_client")
-		r = c.RefreshRequest(f.token.RefreshToken, nil)
-		r.Proof = nil
-		outcome(p.t, do(p.t, c.Server, r), "400 invalid_request")
+		p.refreshedWithout(c, f.token.RefreshToken)
 	}
 	c := p.first
 	outcome(p.t, do(p.t, c.Server, c.RefreshRequest(families[1].token.RefreshToken, nil)), "400 invalid_grant")
+}
+
+// renewed is a client with another key for its tokens to be bound to, or another certificate of the same name.
+func (p *plan) renewed(c *flow.Client) *flow.Client {
+	p.t.Helper()
+	if p.certificateBound {
+		return p.with(c, 0, p.vouched(p.shows[c.ID].Leaf.Subject.CommonName))
+	}
+	renewed := *c
+	renewed.DPoPKey = key(p.t, "ES256")
+	return &renewed
+}
+
+// refreshedWithout leaves out what proves the client, and then what the token would be bound to.
+func (p *plan) refreshedWithout(c *flow.Client, refreshToken string) {
+	p.t.Helper()
+	without := p.bare(c)
+	r := without.RefreshRequest(refreshToken, nil)
+	r.Assertion = nil
+	outcome(p.t, do(p.t, without.Server, r), "401 invalid_client")
+	if p.certificateBound {
+		c = without
+	}
+	r = c.RefreshRequest(refreshToken, nil)
+	r.Proof = nil
+	outcome(p.t, do(p.t, c.Server, r), p.withoutHolder())
+}
+
+// bare is a client that shows no certificate.
+func (p *plan) bare(c *flow.Client) *flow.Client {
+	p.t.Helper()
+	if !p.anyCertificate() {
+		return c
+	}
+	return p.with(c, 0, tls.Certificate{})
+}
+
+// withoutHolder is the answer to who lacks what the token would be bound to: where that is what proves the client, too, it is
+// nobody.
+func (v variant) withoutHolder() string {
+	if v.certificateAuth && v.certificateBound {
+		return "401 invalid_client"
+	}
+	return "400 invalid_request"
 }

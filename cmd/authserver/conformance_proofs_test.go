@@ -14,7 +14,11 @@ func modulesOfProofs() []module {
 	return []module{
 		{10, "access-token-type-header-case-sensitivity", func(p *plan) {
 			f := p.flow(p.first)
-			for _, scheme := range []string{"dpOP", "dpop", "DPOP"} {
+			schemes := []string{"dpOP", "dpop", "DPOP"}
+			if p.certificateBound {
+				schemes = []string{"bEARER", "bearer", "BEARER"}
+			}
+			for _, scheme := range schemes {
 				r := p.first.Present(p.accounts(), f.token.AccessToken).SetHeader("Authorization", scheme+" "+f.token.AccessToken)
 				outcome(p.t, do(p.t, p.first.Server, r), "200")
 			}

@@ -38,8 +38,9 @@ func modulesOfPushes() []module {
 		}},
 		{69, "par-attempt-invalid-http-method", func(p *plan) {
 			r := p.push(p.first, conformable())
-			r.Method = http.MethodPut
-			r.Proof = p.first.Proof(r.Method, r.URL)
+			if r.Method = http.MethodPut; r.Proof != nil {
+				r.Proof = p.first.Proof(r.Method, r.URL)
+			}
 			e := do(p.t, p.first.Server, r)
 			if outcome(p.t, e, "405 invalid_request"); e.ResponseHeader.Get("Allow") != http.MethodPost {
 				p.t.Errorf("Allow: %q", e.ResponseHeader.Get("Allow"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"math"
 	"net/http"
@@ -31,12 +32,34 @@ var unplayed = map[string][]int{
 	"other profiles": {31, 33, 39, 44, 58, 59, 60, 61},
 }
 
-// plan is what the suite is set up with: an issuer with https, and two clients whose keys differ.
+// variant is one way to set the suite up: what proves the clients, and what their tokens are bound to, by keys where it is
+// not by certificates.
+type variant struct {
+	signs            bool // the clients must sign their requests, and do, and ask for signed answers (JARM)
+	certificateAuth  bool // tls_client_auth
+	certificateBound bool
+}
+
+func (v variant) anyCertificate() bool { return v.certificateAuth || v.certificateBound }
+
+// The modules that ask about assertions and about proofs, so that there is nothing to them where clients have neither.
+var (
+	aboutAssertions = []int{51, 52, 53, 54, 55, 65, 66, 76, 77, 78}
+	aboutProofs     = []int{12, 13, 14, 15, 16, 17, 18, 19, 56}
+)
+
+// plays tells whether a module is a part of the plan.
+func (v variant) plays(number int) bool {
+	return !(v.certificateAuth && slices.Contains(aboutAssertions, number)) &&
+		!(v.certificateBound && slices.Contains(aboutProofs, number))
+}
+
+// plan is what the suite is set up with: an issuer with https, and two clients whose keys and certificates differ.
 type plan struct {
 	*deployment
+	variant
 	t             *testing.T
 	first, second *flow.Client
-	signs         bool          // they must sign their requests, and do, and ask for signed answers (JARM)
 	browser       *flow.Browser // alex is signed in there
 }
 
@@ -46,17 +69,29 @@ const (
 	suiteQuery = suite + "?dummy1=lorem&dummy2=ipsum"
 )
 
-// TestConformance plays every module of the plans that needs no certificate, and wants the strictest of the answers that a
-// module takes: those of the Security Profile, and those of Message Signing, where the requests are signed, and the answers
-// (asking.opened holds each to conformance.md §2.3).
+// TestConformance plays every module of the plans, and wants the strictest of the answers that a module takes: those of the
+// Security Profile, with keys and with certificates, and those of Message Signing, where the requests are signed, and the
+// answers (asking.opened holds each to conformance.md §2.3).
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	profile := slices.Concat(modulesOfFlows(), modulesOfPushes(), modulesOfBrowsers(), modulesOfCodes(), modulesOfClients(), modulesOfProofs(),
 		modulesOfIdentity())
 	signing := slices.Concat(profile, modulesOfObjects())
 	checkNumbers(t, signing)
-	t.Run("security profile", func(t *testing.T) { playPlan(t, profile, false) })
-	t.Run("message signing", func(t *testing.T) { playPlan(t, signing, true) })
+	t.Run("security profile", func(t *testing.T) { playPlan(t, profile, variant{}) })
+	t.Run("message signing", func(t *testing.T) { playPlan(t, signing, variant{signs: true}) })
+	t.Run("security profile, by certificate", func(t *testing.T) {
+		playPlan(t, profile, variant{certificateAuth: true, certificateBound: true})
+	})
+	t.Run("security profile, by assertion, bound to certificates", func(t *testing.T) {
+		playPlan(t, profile, variant{certificateBound: true})
+	})
+	t.Run("security profile, by certificate, bound to proofs", func(t *testing.T) {
+		playPlan(t, profile, variant{certificateAuth: true})
+	})
+	t.Run("message signing, by certificate", func(t *testing.T) {
+		playPlan(t, signing, variant{signs: true, certificateAuth: true, certificateBound: true})
+	})
 }
 
 // checkNumbers wants every module once, played or unplayed.
@@ -83,12 +118,20 @@ func checkNumbers(t *testing.T, all []module) {
 }
 
 // playPlan plays modules in their order, on a deployment of their own.
-func playPlan(t *testing.T, all []module, signs bool) {
+func playPlan(t *testing.T, all []module, v variant) {
 	slices.SortFunc(all, func(a, b module) int { return a.number - b.number })
-	d := deploy(t, 2, func(s *settings) { s.Issuer = "https://as.example" })
-	set := plan{deployment: d, first: d.conforming(0, "PS256", signs), second: d.conforming(1, "ES256", signs), signs: signs}
+	var d *deployment
+	if v.anyCertificate() {
+		d = deployCertified(t, 2, nil)
+	} else {
+		d = deploy(t, 2, secure)
+	}
+	set := plan{deployment: d, variant: v, first: d.conforming(0, "PS256", v), second: d.conforming(1, "ES256", v)}
 	set.browser = flow.NewBrowser(set.first.Server)
 	for _, m := range all {
+		if !v.plays(m.number) {
+			continue
+		}
 		t.Run(fmt.Sprint(m.number, " ", m.name), func(t *testing.T) {
 			p := set
 			p.deployment, p.t = d.within(t), t
@@ -101,22 +144,41 @@ func playPlan(t *testing.T, all []module, signs bool) {
 }
 
 // conforming registers a client of the plan, which signs with an algorithm, its requests too if it signs them.
-func (d *deployment) conforming(replica int, alg string, signs bool) *flow.Client {
+func (d *deployment) conforming(replica int, alg string, v variant) *flow.Client {
 	d.t.Helper()
 	s, k := d.server(replica), key(d.t, alg)
-	c, err := s.Register(d.t.Context(), s.RegisterRequest(metadata(k, recipient, func(m map[string]any) {
+	edits := []func(map[string]any){recipient, func(m map[string]any) {
 		m["redirect_uris"] = []string{suite, suiteQuery}
 		m["token_endpoint_auth_signing_alg"] = alg
-		if signs {
+		if v.signs {
 			m["require_signed_request_object"], m["request_object_signing_alg"] = true, alg
 			m["authorization_signed_response_alg"] = alg
 		}
 		m["scope"] = "openid offline_access fdx:accountbasic:read fdx:transactions:read"
-	})), k, key(d.t, "ES256"))
+	}}
+	var shown tls.Certificate
+	if v.anyCertificate() {
+		shown = d.vouched("a client that signs with " + alg)
+		s = d.showing(replica, shown)
+	}
+	if v.certificateAuth {
+		edits = append(edits, bySubject(shown), changes{"token_endpoint_auth_signing_alg": nil}.apply)
+	}
+	switch {
+	case v.certificateBound:
+		edits = append(edits, boundToCertificate)
+	case v.certificateAuth: // or tokens would be bound to what the client shows anyway
+		edits = append(edits, changes{"dpop_bound_access_tokens": true}.apply)
+	}
+	c, err := s.Register(d.t.Context(), s.RegisterRequest(metadata(k, edits...)), k, key(d.t, "ES256"))
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	d.wire.add(c.RegistrationToken)
+	if v.anyCertificate() {
+		d.shows[c.ID] = shown
+	}
+	c.CertificateAuth, c.CertificateBound = v.certificateAuth, v.certificateBound
 	return c
 }
 
@@ -132,6 +194,9 @@ func (p *plan) askWith(c *flow.Client, alter func(*flow.Request), edits ...func(
 	as := func(r *flow.Request) {
 		if p.signs {
 			asObject(c, p.omits(c)...)(r)
+		}
+		if p.certificateBound && !p.certificateAuth { // the suite pushes without a certificate then
+			r.URL = p.issuer + "/oauth2/par"
 		}
 		alter(r)
 	}
@@ -226,10 +291,18 @@ func (p *plan) checkToken(token *flow.Token, members ...string) {
 	if diff := cmp.Diff(members, got); diff != "" {
 		p.t.Error("token response:", diff)
 	}
-	if token.Type != "DPoP" || token.ExpiresIn < 1 || token.ExpiresIn > 300 || e.ResponseHeader.Get("Content-Type") != "application/json" {
+	if token.Type != p.tokenType() || token.ExpiresIn < 1 || token.ExpiresIn > 300 || e.ResponseHeader.Get("Content-Type") != "application/json" {
 		p.t.Errorf("token response: %s", e.ResponseHeader)
 	}
 	p.random("access token", token.AccessToken)
+}
+
+// tokenType is that of the plan's tokens, which is also the scheme that they are used with.
+func (v variant) tokenType() string {
+	if v.certificateBound {
+		return "Bearer"
+	}
+	return "DPoP"
 }
 
 // flow is a normal flow to the end.
@@ -243,9 +316,7 @@ func (p *plan) flow(c *flow.Client, edits ...func(url.Values)) family {
 }
 
 // accounts is a request for the protected resource.
-func (p *plan) accounts() *flow.Request {
-	return &flow.Request{Method: http.MethodGet, URL: p.issuer + "/demo/accounts"}
-}
+func (p *plan) accounts() *flow.Request { return accounts(p.first) }
 
 // opens calls the resource with all that real clients send along.
 func (p *plan) opens(c *flow.Client, token *flow.Token, edits ...flow.Edit) {

@@ -55,7 +55,17 @@ func modulesOfClients() []module {
 	}
 	return []module{
 		{46, "ensure-client-id-in-token-endpoint", redemption("401 invalid_client", func(p *plan, r *flow.Request) { r.Form.Set("client_id", p.second.ID) })},
-		{47, "ensure-holder-of-key-required", redemption("400 invalid_request", func(_ *plan, r *flow.Request) { r.Proof = nil })},
+		{47, "ensure-holder-of-key-required", func(p *plan) {
+			a := p.ask(p.first)
+			code, holder := p.approved(a), p.first
+			if p.certificateBound {
+				holder = p.bare(p.first)
+			}
+			r := a.by(holder).redemption(code)
+			r.Proof = nil
+			outcome(p.t, do(p.t, holder.Server, r), p.withoutHolder())
+			p.opens(p.first, p.redeemed(a, code))
+		}},
 		{51, "ensure-signed-client-assertion-with-RS256-fails", asserting(func(*flow.Client) []flow.Edit { return []flow.Edit{flow.SignAs("RS256")} })},
 		{52, "ensure-client-assertion-in-token-endpoint", redemption("401 invalid_client", func(_ *plan, r *flow.Request) { r.Assertion = nil })},
 		{53, "ensure-client-assertion-with-exp-is-5-minutes-in-past-fails", asserting(func(c *flow.Client) []flow.Edit {

@@ -54,7 +54,7 @@ func hashed(alg, accessToken string) string {
 // whom asks userinfo with a token.
 func whom(t testing.TB, c *flow.Client, method, accessToken string) *flow.Exchange {
 	t.Helper()
-	r := &flow.Request{Method: method, URL: c.Server.Issuer + "/oauth2/userinfo"}
+	r := &flow.Request{Method: method, URL: c.Server.Metadata.UserinfoEndpoint}
 	return do(t, c.Server, c.Present(r, accessToken))
 }
 

@@ -94,8 +94,7 @@ func (a attempt) refused(became grant.Redemption) error {
 			"code_verifier must be the 43 to 128 characters that the pushed code_challenge was made from; received %d; %s",
 			len(a.Verifier), tries(became))
 	case grant.WrongKey:
-		return oauth.Refuse(oauth.CodeKey,
-			"the code is bound to another key than the proof's, whose thumbprint is %s; %s", a.JKT, tries(became))
+		return oauth.Refuse(oauth.CodeKey, "the code is bound to %s; %s", a.keyDefect(), tries(became))
 	case grant.WrongResource:
 		return oauth.Refuse(oauth.ResourceRefused, "resource goes beyond what the person granted; %s", tries(became))
 	case grant.WrongDetails:
@@ -104,6 +103,14 @@ func (a attempt) refused(became grant.Redemption) error {
 		return a.Unsealed
 	}
 	return oauth.Refuse(oauth.CodeUnknown, "the code is not one of this client's, or it has been ended")
+}
+
+// keyDefect is what the code is bound to, and the request does not prove: it may have a certificate instead.
+func (a attempt) keyDefect() string {
+	if a.JKT == "" {
+		return "the key of a DPoP proof, and the request has none"
+	}
+	return "another key than the proof's, whose thumbprint is " + a.JKT
 }
 
 // beyond says which of the details go beyond the grant, in the words of whoever knows them.
