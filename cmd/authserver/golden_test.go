@@ -60,10 +60,12 @@ var (
 func (g *golden) exchange(title string, e *flow.Exchange) {
 	fmt.Fprintf(&g.text, "\n== %s\n\n%s %s\n", title, e.Method, e.URL)
 	g.message(e.RequestHeader, e.RequestBody, "assertion")
-	g.call(e.ResponseHeader.Get("X-Fapi-Interaction-Id"), "interaction id")
+	if id := e.ResponseHeader.Get("X-Fapi-Interaction-Id"); id != e.RequestHeader.Get("X-Fapi-Interaction-Id") {
+		g.call(id, "interaction id")
+	}
 	g.call(e.ResponseHeader.Get("DPoP-Nonce"), "nonce")
 	for _, member := range []string{"client_id", "registration_access_token"} {
-		if value, ok := e.JSON()[member].(string); ok && len(value) == 43 { // ours are 32 bytes of base64url
+		if value, ok := e.JSON()[member].(string); ok && len(value) == 43 && g.names[value] == "" { // ours are 32 bytes of base64url
 			g.call(value, member)
 		}
 	}
@@ -152,10 +154,14 @@ var (
 	aName    = regexp.MustCompile(`"name":"[^"]*"`)
 	authTime = regexp.MustCompile(`"auth_time":(\s*)\d{10}\b`)
 	dateTime = regexp.MustCompile(`"(createdTime|updatedTime|expirationTime)":(\s*)"\d{4}-\d\d-\d\dT[0-9:.]+Z"`)
-	lifetime = regexp.MustCompile(`"expires_in":(\s*)(29\d|300)\b`)
-	longLife = regexp.MustCompile(`"expires_in":(\s*)(89\d|900)\b`)
 	seconds  = regexp.MustCompile(`-?\b\d+ s (ago|old|ahead)`)
 )
+
+// lifetimes are the seconds for which tokens live, as an answer tells them a moment later.
+var lifetimes = map[*regexp.Regexp]string{
+	regexp.MustCompile(`"expires_in":(\s*)(29\d|300)\b`): "300", regexp.MustCompile(`"expires_in":(\s*)(89\d|900)\b`): "900",
+	regexp.MustCompile(`"expires_in":(\s*)(359\d|3600)\b`): "3600",
+}
 
 // decode shows header and payload of a JWT, and of an encrypted one its header and the JWT inside. Times are shown by their
 // distance from iat.
@@ -202,8 +208,10 @@ func relative(text string) string {
 	text = authTime.ReplaceAllString(text, `"auth_time":$1<a moment before>`)
 	text = dateTime.ReplaceAllString(text, `"$1":$2"<date and time>"`)
 	text = anyID.ReplaceAllString(text, `"$1":$2"<$1>"`)
-	text = longLife.ReplaceAllString(text, `"expires_in":$1<900, or a little less>`)
-	return lifetime.ReplaceAllString(text, `"expires_in":$1<300, or a little less>`)
+	for lifetime, seconds := range lifetimes {
+		text = lifetime.ReplaceAllString(text, `"expires_in":$1<`+seconds+`, or a little less>`)
+	}
+	return text
 }
 
 // finish compares what was written down with the file, or rewrites it.
