@@ -157,14 +157,14 @@ func checkRefusingPage(e *flow.Exchange, complain func(string, ...any)) {
 	}
 }
 
-// checkChallenge: invalid_client comes without WWW-Authenticate unless the client used Authorization, and a nonce challenge
-// at the token endpoint never has one (real-clients 3 and 6).
+// checkChallenge: invalid_client comes without WWW-Authenticate unless the client used Authorization, or the request was for a
+// resource, and a nonce challenge at the token endpoint never has one (real-clients 3 and 6).
 func checkChallenge(e *flow.Exchange, complain func(string, ...any)) {
 	challenges := e.ResponseHeader.Values("WWW-Authenticate")
 	tried := e.RequestHeader.Get("Authorization") != ""
 	atResource := strings.Contains(e.URL, "/fdx/") || strings.Contains(e.URL, "/demo/") || strings.HasSuffix(e.URL, "/oauth2/userinfo")
 	switch {
-	case e.ErrorCode() == "invalid_client" && !tried && len(challenges) > 0,
+	case e.ErrorCode() == "invalid_client" && !tried && !atResource && len(challenges) > 0,
 		!atResource && e.ErrorCode() == "use_dpop_nonce" && (len(challenges) > 0 || e.Status != http.StatusBadRequest):
 		complain("WWW-Authenticate %q", challenges)
 	case atResource && e.Status == http.StatusUnauthorized && len(challenges) == 0:

@@ -17,6 +17,7 @@ import (
 	"authserver/internal/audit"
 	"authserver/internal/flow"
 	"authserver/internal/keys"
+	"authserver/internal/token"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -244,5 +245,29 @@ func TestAuditOfSubCommands(t *testing.T) {
 	_, err := target{Settings: databaseSettings{AuditLog: filepath.Join(path, "no-folder")}}.auditLog(&streams{})
 	if exit, ok := errors.AsType[exitError](err); !ok || exit.Code != exitUsage {
 		t.Errorf("%v", err)
+	}
+}
+
+// Of a token by assertion the record tells who vouched for whom; of one by certificate, as of every other, whose it is.
+func TestTokensByCertificateAndByAssertionAreAudited(t *testing.T) {
+	t.Parallel()
+	d := deployCertified(t, 1, nil)
+	c := d.certified(0, d.vouched("audited"))
+	s := d.server(0)
+	before := len(d.audited())
+	d.expect(c, c.TokenRequest(url.Values{"scope": {"client.read"}}), "200")
+	d.expect(c, c.TokenRequest(url.Values{"scope": {"nothing"}}), "400 invalid_scope")
+	assertion := d.asserted(t, s)
+	outcome(t, do(t, s, assertionRequest(s, assertion)), "200")
+	outcome(t, do(t, s, assertionRequest(s, assertion)), "400 invalid_grant")
+	want := []audit.Record{
+		{Event: audit.TokenIssued, ClientID: c.ID, GrantType: "client_credentials", Scope: "client.read"},
+		{Event: audit.TokenIssued, ClientID: demoGateway, GrantType: token.JWTBearer, Scope: demoScope, Subject: demoIssuer, Issuer: demoIssuer},
+	}
+	for i := range want {
+		want[i].Actor, want[i].Outcome, want[i].Peer = audit.Client, audit.Success, "127.0.0.1"
+	}
+	if diff := cmp.Diff(want, d.audited()[before:], cmpopts.IgnoreFields(audit.Record{}, "Time", "InteractionID", "TokenJTI")); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -15,11 +15,13 @@ import (
 	"testing"
 
 	"authserver/internal/audit"
+	"authserver/internal/certificate/certificatetest"
 	"authserver/internal/client"
 	"authserver/internal/flow"
 	"authserver/internal/oauth"
 	"authserver/internal/person"
 	"authserver/internal/store/storetest"
+	"authserver/internal/token"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -42,6 +44,8 @@ type cage struct {
 	*deployment
 	client    *flow.Client
 	neighbour *flow.Client      // whose registration strangers try to manage
+	certified *flow.Client      // who has a certificate and nothing else
+	told      string            // that certificate, as a proxy tells of it
 	person    flow.Person       // who signs in
 	session   string            // a cookie of the person's
 	live      string            // an access token for good requests
@@ -56,11 +60,13 @@ type cage struct {
 
 // newCage deploys with secrets in every setting that is one.
 func newCage(t *testing.T) *cage {
-	encryption, password := make([]byte, 32), rand.Text()
+	encryption, password, authority := make([]byte, 32), rand.Text(), certificatetest.NewAuthority(t)
 	_, _ = rand.Read(encryption)
 	d := deploy(t, 0, func(s *settings) {
 		s.InitialAccessToken, s.KeyEncryptionKey = initialToken, oauth.Secret(base64.StdEncoding.EncodeToString(encryption))
 		s.RegistrationLimit, s.IntrospectionLimit = "0", "0"
+		s.TrustedProxies, s.ClientCertHeader = "127.0.0.0/8", "Client-Cert"
+		s.MTLSClientCAFile = writeText(t, "clients.pem", string(authority.PEM()))
 	})
 	database, err := url.Parse(d.url)
 	if err != nil {
@@ -76,6 +82,10 @@ func newCage(t *testing.T) *cage {
 		t.Fatal(err)
 	}
 	c.neighbour.Server = c.client.Server // and its nonces
+	shown := authority.Issue(t, company("certified"), everyName("certified"))
+	c.certified = d.register(0, bySubject(shown), boundToCertificate)
+	c.certified.CertificateAuth, c.certified.CertificateBound = true, true
+	c.told = ":" + base64.StdEncoding.EncodeToString(shown.Certificate[0]) + ":"
 	c.person = flow.Person{Username: "sam", Password: rand.Text() + rand.Text()}
 	sam, err := person.New(c.person.Username, c.person.Password, d.clock.now())
 	if err != nil {
@@ -91,6 +101,7 @@ func newCage(t *testing.T) *cage {
 		jwtCanary(t, "DPoP proof", compact(t, c.client.Proof(http.MethodPost, d.issuer+"/oauth2/token"))),
 		jwtCanary(t, "access token", access),
 		jwtCanary(t, "forged access token", access+"AAAA"),
+		jwtCanary(t, "assertion of an issuer", d.asserted(t, c.client.Server)),
 		textCanary("registration access token", c.client.RegistrationToken),
 		textCanary("initial access token", initialToken),
 		textCanary("database password", password),
@@ -98,6 +109,7 @@ func newCage(t *testing.T) *cage {
 		binaryCanary("key-encryption key", encryption),
 		privateCanary(t, "client's private key", c.client.Key),
 		privateCanary(t, "private key for proofs", c.client.DPoPKey),
+		privateCanary(t, "issuer's private key", d.issuerKey),
 	}
 	c.watched = append(d.signingKeyCanaries(),
 		jwtCanary(t, "access token of good requests", c.live), jwtCanary(t, "access token that was given back", c.given))
@@ -170,9 +182,12 @@ func (c *cage) good() map[string]turns {
 	old.URL, old.Proof = c.issuer+"/oauth/token", c.client.Proof(http.MethodPost, c.issuer+"/oauth/token")
 	get := func(path string) turns { return same(&flow.Request{Method: http.MethodGet, URL: c.issuer + path}) }
 	all := map[string]turns{
-		"/oauth2/token":      same(c.client.TokenRequest(nil), c.client.RefreshRequest(c.refresh, nil)),
+		"/oauth2/token": func() []*flow.Request {
+			return []*flow.Request{c.client.TokenRequest(nil), c.client.RefreshRequest(c.refresh, nil), assertionRequest(s, c.asserted(c.t, s)),
+				c.certified.TokenRequest(nil).SetHeader("Client-Cert", c.told)}
+		},
 		"/oauth/token":       same(old),
-		"/oauth2/introspect": same(c.client.IntrospectRequest(c.live), c.client.IntrospectRequest(c.live+"AAAA"), c.client.IntrospectRequest(c.refresh)),
+		"/oauth2/introspect": same(c.certified.IntrospectRequest("unknown").SetHeader("Client-Cert", c.told), c.client.IntrospectRequest(c.live), c.client.IntrospectRequest(c.live+"AAAA"), c.client.IntrospectRequest(c.refresh)),
 		"/oauth2/revoke":     same(c.client.RevokeRequest(c.given)),
 		"/oauth2/jwks":       get("/oauth2/jwks"),
 		"/fdx/v6/register":   same(s.RegisterRequest(metadata(c.client.Key)).SetHeader("Authorization", "Bearer "+initialToken)),
@@ -252,6 +267,10 @@ func (c *cage) bad(route, method, secret string) []*flow.Request {
 		(&flow.Request{Method: method, URL: target, Form: form, Proof: proof}).SetHeader("Authorization", "DPoP "+secret),
 		(&flow.Request{Method: method, URL: target + "?access_token=" + url.QueryEscape(secret) + "&" + form.Encode()}).SetHeader("Authorization", secret),
 		(&flow.Request{Method: method, URL: odd, Form: plain}).SetHeader("Authorization", basic),
+		(&flow.Request{Method: method, URL: target, Form: plain}).SetHeader("Client-Cert", secret),
+		(&flow.Request{Method: method, URL: target, Form: plain}).SetHeader("Client-Cert", ":"+base64.StdEncoding.EncodeToString([]byte(secret))+":"),
+		(&flow.Request{Method: method, URL: target, Form: plain}).SetHeader("X-Forwarded-Client-Cert", "Cert="+secret),
+		(&flow.Request{Method: method, URL: target, Form: url.Values{"grant_type": {token.JWTBearer}, "assertion": {secret}}}),
 	}
 }
 

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"authserver/internal/flow"
+	"authserver/internal/issuer"
+	"authserver/internal/oauth"
+	"authserver/internal/token"
 )
 
 // published has a client register the server's public keys beside its own, so that whatever the server signed verifies as the
@@ -70,8 +73,8 @@ func everyJWT(t *testing.T, c *flow.Client) map[string]string {
 }
 
 // TestCrossUse (CRY-04, CA-71, PR-32; RFC 8725 §3.11, §3.12): wherever this server takes a JWT it takes one kind. The client
-// has gone as far as it can: it signs everything with one key, leaves out typ where it may, and has registered the server's
-// keys as its own.
+// has gone as far as it can: it signs everything with one key, leaves out typ where it may, has registered the server's keys as
+// its own, and an issuer that is trusted has its key.
 func TestCrossUse(t *testing.T) {
 	d := deploy(t, 1, nil)
 	k := key(t, "ES256")
@@ -79,12 +82,18 @@ func TestCrossUse(t *testing.T) {
 		recipient(m)
 		withOpenID(m)
 		published(t, d.server(0), k)(m)
+		m["grant_types"], m["scope"] = append(m["grant_types"].([]string), token.JWTBearer), m["scope"].(string)+" "+demoScope
 		for _, kind := range []string{"id_token", "authorization", "userinfo", "introspection"} {
 			m[kind+"_signed_response_alg"] = "ES256"
 		}
 	})
 	c.DPoPKey = k
+	g := gateway{"an issuer with the key of its client", k, c}
+	d.trust(g, func(i *issuer.Issuer) {
+		i.JWKS, i.Clients, i.Scopes = jwksOf(k), []string{c.ID}, oauth.Scope{demoScope}
+	})
 	all := everyJWT(t, c)
+	all["assertion of an issuer"] = compact(t, g.grant(everything(c), flow.DropHeader("typ")))
 	literally := func(r *flow.Request, into *flow.Compact, jwt string) *flow.Exchange {
 		*into = flow.Literal(jwt)
 		return do(t, c.Server, r)
@@ -104,6 +113,9 @@ func TestCrossUse(t *testing.T) {
 		"DPoP": {"proof", func(jwt string) *flow.Exchange {
 			r := c.TokenRequest(nil)
 			return literally(r, &r.Proof, jwt)
+		}},
+		"assertion": {"assertion of an issuer", func(jwt string) *flow.Exchange {
+			return do(t, c.Server, g.by(t, c, flow.Literal(jwt)))
 		}},
 		"Authorization": {"access token", func(jwt string) *flow.Exchange { return whom(t, c, http.MethodGet, jwt) }},
 		"id_token_hint": {"ID token", func(jwt string) *flow.Exchange {

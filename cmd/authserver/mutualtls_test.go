@@ -123,7 +123,10 @@ func TestMutualListener(t *testing.T) {
 		})
 		for name, stranger := range strict.strangers(t) {
 			t.Run(version+", "+name, func(t *testing.T) {
-				refusedFor(t, raw(t, strict.with(stranger, only), http.MethodPost, token, form, "x=y"), "401 invalid_client", oauth.CertificateRefused)
+				for method, target := range map[string]string{http.MethodPost: token, http.MethodGet: "https://localhost:8444/oauth2/userinfo"} {
+					e := raw(t, strict.with(stranger, only), method, target, form, "x=y") // a resource names a scheme: checkAnswer
+					refusedFor(t, e, "401 invalid_client", oauth.CertificateRefused)
+				}
 			})
 		}
 		for name, stranger := range lenient.strangers(t) {

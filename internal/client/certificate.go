@@ -49,7 +49,7 @@ func (a *Authenticator) certified(
 	var why error
 	switch method := c.Metadata.TokenEndpointAuthMethod; {
 	case !found:
-		why = errors.New("unknown or deleted")
+		why = errors.New("its client is unknown or deleted")
 	case method == TLSClientAuth && untrusted != nil:
 		why = untrusted
 	case method == TLSClientAuth:
@@ -64,9 +64,13 @@ func (a *Authenticator) certified(
 	if why == nil {
 		return c, nil
 	}
+	about := fmt.Sprintf("client %q", c.ID)
+	if !found { // what stood in client_id may be anything, also what must not stand in a log
+		about = fmt.Sprintf("the certificate of %q", clip(presented.Leaf.Subject.String()))
+	}
 	refusal := error(oauth.Refuse(oauth.ClientNotProven,
 		"the client certificate does not prove a registered client: check client_id, the registered method and subject or x5c, "+
-			"and the certificate's authority").Because(fmt.Errorf("client %q: %w", clip(id), why)))
+			"and the certificate's authority").Because(fmt.Errorf("%s: %w", about, why)))
 	if found { // perhaps in memory and since changed
 		refusal = a.Records.Doubt(ctx, c, refusal)
 	}

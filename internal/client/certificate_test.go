@@ -145,9 +145,9 @@ func TestNotCertified(t *testing.T) {
 		c         tls.Certificate
 		id, cause string
 	}{
-		"unknown client":                       {ours, "nobody", "unknown or deleted"},
-		"CA-62 the client in another case":     {ours, "C1", "unknown or deleted"},
-		"CA-62 a space":                        {ours, "c1 ", "unknown or deleted"},
+		"unknown client":                       {ours, "nobody", "is unknown or deleted"},
+		"CA-62 the client in another case":     {ours, "C1", "is unknown or deleted"},
+		"CA-62 a space":                        {ours, "c1 ", "is unknown or deleted"},
 		"TL-05 another subject":                {ours, "c2", `the certificate of "CN=kim" has another subject`},
 		"TL-05 one part less":                  {ours, "longer", "another subject"},
 		"a subject that cannot be read":        {ours, "broken", "another subject"},
@@ -163,7 +163,7 @@ func TestNotCertified(t *testing.T) {
 		"no answer from the jwks_uri":          {own, "dead", "the jwks_uri gives no key set"},
 		"CA-02 registered for private_key_jwt": {own, "assertion", "registered for another authentication method"},
 		"registered for nothing that we know":  {ours, "nothing", "registered for another authentication method"},
-		"a client_id longer than any that is":  {ours, strings.Repeat("c", 5000), strings.Repeat("c", 128) + `": unknown`},
+		"a client_id longer than any that is":  {ours, strings.Repeat("c", 5000), `the certificate of "CN=kim": its client is unknown`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			trusted.asked = 0
@@ -182,6 +182,9 @@ func TestNotCertified(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), test.cause) {
 				t.Errorf("the log says %q, want %q", err, test.cause)
+			}
+			if strings.Contains(test.cause, "is unknown") && strings.Contains(err.Error(), test.id[:min(len(test.id), 128)]+`"`) {
+				t.Errorf("the log repeats whatever came as client_id: %q", err)
 			}
 			if trusted.asked != 1 {
 				t.Errorf("the chain was judged %d times", trusted.asked)

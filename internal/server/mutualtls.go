@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -50,6 +51,15 @@ func (s *Server) admit(route route, r *http.Request) (*http.Request, error) {
 	if !route.machine() {
 		return r, nil
 	}
+	r, err := s.judged(r)
+	if refusal, ok := errors.AsType[*oauth.Error](err); ok && !route.clients { // a resource: it names a scheme (RFC 9110 §15.5.2)
+		err = refusal.Challenged("Bearer")
+	}
+	return r, err
+}
+
+// judged returns the request with the certificate that counts, which must be there and be vouched for if all must.
+func (s *Server) judged(r *http.Request) (*http.Request, error) {
 	r, err := s.certified(r)
 	if err != nil || s.MutualTLS.Demand == nil {
 		return r, err
