@@ -20,7 +20,8 @@ import (
 // element is a certificate as Envoy tells of it.
 func element(shown tls.Certificate) string {
 	digest := sha256.Sum256(shown.Certificate[0])
-	return "By=spiffe://bank.example/as;Hash=" + hex.EncodeToString(digest[:]) + `;Cert="` + url.PathEscape(inPEM(shown)) + `";Subject="CN=x"`
+	return "By=spiffe://bank.example/as;Hash=" + hex.EncodeToString(digest[:]) + `;Cert="` + url.PathEscape(inPEM(shown)) +
+		`";Subject="CN=x"`
 }
 
 // hearsay are the headers by which one proxy or another tells of a certificate.
@@ -28,8 +29,9 @@ func hearsay(shown tls.Certificate) http.Header {
 	escaped, der := url.PathEscape(inPEM(shown)), base64.StdEncoding.EncodeToString(shown.Certificate[0])
 	return http.Header{
 		"Client-Cert": {":" + der + ":"}, "Client-Cert-Chain": {":" + der + ":"}, "X-Forwarded-Client-Cert": {element(shown)},
-		"X-Ssl-Client-Cert": {escaped}, "Ssl-Client-Cert": {escaped}, "X-Client-Cert": {escaped}, "X-Ssl-Client-Verify": {"SUCCESS"},
-		"X-Ssl-Client-Dn": {shown.Leaf.Subject.String()}, "X-Forwarded-Tls-Client-Cert": {der}, "X-Arr-Clientcert": {der},
+		"X-Ssl-Client-Cert": {escaped}, "Ssl-Client-Cert": {escaped}, "X-Client-Cert": {escaped},
+		"X-Ssl-Client-Verify": {"SUCCESS"},
+		"X-Ssl-Client-Dn":     {shown.Leaf.Subject.String()}, "X-Forwarded-Tls-Client-Cert": {der}, "X-Arr-Clientcert": {der},
 		"X-Amzn-Mtls-Clientcert": {escaped}, "X_forwarded_client_cert": {element(shown)}, "X-Forwarded-For": {certifiedProxy},
 	}
 }
@@ -108,7 +110,8 @@ func (d *deployment) proxied(c *flow.Client, replica int, shown tls.Certificate)
 		moved.Server = d.behindProxy(replica, protocol)
 		told := http.Header{"X-Forwarded-Client-Cert": {element(shown)}}
 		access := certifiedBy(d.t, do(d.t, moved.Server, telling([]*flow.Request{moved.TokenRequest(nil)}, told)[0]), shown)
-		d.expect(&moved, telling([]*flow.Request{moved.Present(&flow.Request{Method: http.MethodGet, URL: d.issuer + "/demo/accounts"}, access)}, told)[0], "200")
+		used := moved.Present(&flow.Request{Method: http.MethodGet, URL: d.issuer + "/demo/accounts"}, access)
+		d.expect(&moved, telling([]*flow.Request{used}, told)[0], "200")
 	}
 }
 
@@ -121,11 +124,13 @@ func certificatesTwice(t *testing.T, d *deployment) {
 		for name, protocol := range protocols {
 			s := d.behindProxy(i, protocol)
 			for what, values := range map[string][]string{
-				"the client's first": {victim, attacker}, "the client's last": {attacker, victim}, "the same twice": {victim, victim},
+				"the client's first": {victim, attacker}, "the client's last": {attacker, victim},
+				"the same twice":     {victim, victim},
 				"an empty one first": {"", victim}, "an empty one last": {victim, ""},
 				"one joined to the other": {victim + "," + attacker}, "joined the other way": {attacker + "," + victim},
-				"members of both": {victim + ";" + attacker}, "a certificate twice": {victim + `;Cert="` + url.PathEscape(inPEM(own)) + `"`},
-				"two certificates in one": {strings.Replace(victim, `";Subject`, url.PathEscape(inPEM(own))+`";Subject`, 1) + "x"},
+				"members of both":         {victim + ";" + attacker},
+				"a certificate twice":     {victim + `;Cert="` + url.PathEscape(inPEM(own)) + `"`},
+				"two certificates in one": {strings.Replace(victim, `";Subject`, url.PathEscape(inPEM(own))+`";Subject`, 1)},
 			} {
 				for _, r := range telling(certificateAlone(s, c.ID), http.Header{"X-Forwarded-Client-Cert": values}) {
 					if e := do(t, s, r); e.Outcome() != "401 invalid_client" || reasonOf(e) != oauth.CertificateRefused {
@@ -155,16 +160,21 @@ func provenByAnother(t *testing.T, d *deployment) {
 				others  []*flow.Request
 				refusal oauth.Reason
 			}{
-				"by a certificate, then another's id": {moved.Server, moved.TokenRequest(nil), certificateAlone(moved.Server, asserting.ID), oauth.ClientNotProven},
-				"by a certificate, then no id":        {moved.Server, moved.TokenRequest(nil), certificateAlone(moved.Server, ""), oauth.ClientAuthMissing},
-				"by an assertion":                     {byAssertion.Server, byAssertion.TokenRequest(nil), certificateAlone(byAssertion.Server, asserting.ID), oauth.ClientAuthMissing},
-				"by a proxy's word":                   {proxied.Server, telling([]*flow.Request{proxied.TokenRequest(nil)}, told)[0], certificateAlone(proxied.Server, c.ID), oauth.ClientAuthMissing},
+				"by a certificate, then another's id": {moved.Server, moved.TokenRequest(nil),
+					certificateAlone(moved.Server, asserting.ID), oauth.ClientNotProven},
+				"by a certificate, then no id": {moved.Server, moved.TokenRequest(nil),
+					certificateAlone(moved.Server, ""), oauth.ClientAuthMissing},
+				"by an assertion": {byAssertion.Server, byAssertion.TokenRequest(nil),
+					certificateAlone(byAssertion.Server, asserting.ID), oauth.ClientAuthMissing},
+				"by a proxy's word": {proxied.Server, telling([]*flow.Request{proxied.TokenRequest(nil)}, told)[0],
+					certificateAlone(proxied.Server, c.ID), oauth.ClientAuthMissing},
 			} {
 				d.expect(&flow.Client{Server: test.s}, test.good, "200")
 				for _, r := range test.others {
 					reused := d.reused(test.s, r.URL)
 					if e := do(t, test.s, r); e.Outcome() != "401 invalid_client" || reasonOf(e) != test.refusal || !reused {
-						t.Errorf("%s, %s, %s: %s (%s), on the same connection: %t", name, what, r.URL, e.Outcome(), reasonOf(e), reused)
+						t.Errorf("%s, %s, %s: %s (%s), on the same connection: %t", name, what, r.URL, e.Outcome(),
+							reasonOf(e), reused)
 					}
 				}
 			}

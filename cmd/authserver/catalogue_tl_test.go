@@ -48,7 +48,8 @@ func attacksOnCertificates() []attack {
 // everyName gives a certificate an alternative name of each kind.
 func everyName(who string) certificatetest.Edit {
 	return func(c *x509.Certificate) {
-		c.DNSNames, c.IPAddresses = []string{"other.example", who + ".Kim.example"}, []net.IP{net.ParseIP("2001:db8::7"), net.ParseIP("192.0.2.7")}
+		c.DNSNames, c.IPAddresses = []string{"other.example", who + ".Kim.example"},
+			[]net.IP{net.ParseIP("2001:db8::7"), net.ParseIP("192.0.2.7")}
 		c.EmailAddresses, c.URIs = []string{who + "@Kim.example"}, []*url.URL{{Scheme: "urn", Opaque: "bank:" + who}}
 	}
 }
@@ -58,8 +59,9 @@ func everyName(who string) certificatetest.Edit {
 func provenByCertificate(t *testing.T, d *deployment) {
 	named := d.vouched("TL-01", everyName("pay"))
 	for name, by := range map[string]func(map[string]any){
-		"subject_dn": bySubject(named), "self_signed": bySelf(named), "san_dns": byName("tls_client_auth_san_dns", "pay.kim.EXAMPLE"),
-		"san_uri": byName("tls_client_auth_san_uri", "urn:bank:pay"), "san_ip": byName("tls_client_auth_san_ip", "2001:DB8:0::7"),
+		"subject_dn": bySubject(named), "self_signed": bySelf(named),
+		"san_dns": byName("tls_client_auth_san_dns", "pay.kim.EXAMPLE"), "san_uri": byName("tls_client_auth_san_uri", "urn:bank:pay"),
+		"san_ip":    byName("tls_client_auth_san_ip", "2001:DB8:0::7"),
 		"san_email": byName("tls_client_auth_san_email", "pay@kim.example"),
 	} {
 		t.Run(name, func(t *testing.T) { d.within(t).provesItself(named, by) })
@@ -102,14 +104,16 @@ func (d *deployment) provesItself(shown tls.Certificate, by func(map[string]any)
 			moved.Server = d.showing(i, shown, speaking(only))
 			access := certifiedBy(d.t, d.expect(&moved, moved.TokenRequest(nil), "200"), shown)
 			d.expect(&moved, moved.Present(accounts(&moved), access), "200")
-			for _, told := range []map[string]any{introspected(d.t, &moved, access), introspected(d.t, d.resourceServerAt(i), access)} {
+			for _, told := range []map[string]any{introspected(d.t, &moved, access),
+				introspected(d.t, d.resourceServerAt(i), access)} {
 				want := map[string]any{"x5t#S256": thumbprint(shown)}
 				if diff := cmp.Diff(want, told["cnf"]); diff != "" || told["token_type"] != "Bearer" || told["active"] != true {
 					d.t.Errorf("%s: introspection tells %v", version, told)
 				}
 			}
 			d.expect(&moved, moved.RevokeRequest(access), "200")
-			refusedFor(d.t, do(d.t, moved.Server, moved.Present(accounts(&moved), access)), "401 invalid_token", oauth.TokenRevoked)
+			refusedFor(d.t, do(d.t, moved.Server, moved.Present(accounts(&moved), access)), "401 invalid_token",
+				oauth.TokenRevoked)
 		}
 	}
 }
@@ -117,7 +121,8 @@ func (d *deployment) provesItself(shown tls.Certificate, by func(map[string]any)
 // certificateAlone are requests in which nothing but the connection's certificate could prove the client.
 func certificateAlone(s *flow.Server, id string) []*flow.Request {
 	c := &flow.Client{Server: s, ID: id, CertificateAuth: true, CertificateBound: true}
-	return []*flow.Request{c.TokenRequest(nil), c.IntrospectRequest("unknown"), c.RevokeRequest("unknown"), c.PushRequest(pushable())}
+	return []*flow.Request{c.TokenRequest(nil), c.IntrospectRequest("unknown"), c.RevokeRequest("unknown"),
+		c.PushRequest(pushable())}
 }
 
 // provesNothing wants a certificate to be nobody's who calls itself c, at every endpoint where clients authenticate.
@@ -145,12 +150,14 @@ func certificatesOfStrangers(t *testing.T, d *deployment) {
 		"not yet valid": d.vouched("TL-04 not yet", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }),
 		"unknown CA":    stranger.Issue(t, company("TL-04 unknown")),
 		"unknown CA of the same name, with the true one behind": withBehind(stranger.Issue(t, company("TL-04 behind")), own),
-		"CA certificate as leaf":                                {Certificate: [][]byte{below.Certificate.Raw}, Leaf: below.Certificate, PrivateKey: keyBelow},
-		"by a client":                                           withBehind(aClient.Issue(t, company("TL-04 by a client")), aClient.Certificate.Raw),
-		"for servers only":                                      d.vouched("TL-04 servers", usages(x509.ExtKeyUsageServerAuth)),
-		"for signing code only":                                 d.vouched("TL-04 code", usages(x509.ExtKeyUsageCodeSigning)),
-		"a weak key":                                            d.clients.IssueFor(t, rsaOf1024(t), company("TL-04 weak")),
-		"no digital signature":                                  d.vouched("TL-04 key usage", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }),
+		"CA certificate as leaf": {Certificate: [][]byte{below.Certificate.Raw},
+			Leaf: below.Certificate, PrivateKey: keyBelow},
+		"by a client":           withBehind(aClient.Issue(t, company("TL-04 by a client")), aClient.Certificate.Raw),
+		"for servers only":      d.vouched("TL-04 servers", usages(x509.ExtKeyUsageServerAuth)),
+		"for signing code only": d.vouched("TL-04 code", usages(x509.ExtKeyUsageCodeSigning)),
+		"a weak key":            d.clients.IssueFor(t, rsaOf1024(t), company("TL-04 weak")),
+		"no digital signature": d.vouched("TL-04 key usage",
+			func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }),
 		"a critical extension that is unknown": d.vouched("TL-04 critical", func(c *x509.Certificate) {
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
 		}),
@@ -203,7 +210,8 @@ func subject(t *testing.T, rdns ...pkix.RelativeDistinguishedNameSET) certificat
 // otherSubjects: TL-05. A name is the registered one as a whole and in its order, or another.
 func otherSubjects(t *testing.T, d *deployment) {
 	rdn := func(all ...pkix.AttributeTypeAndValue) pkix.RelativeDistinguishedNameSET { return all }
-	country, firm, unit := attribute("CA", 2, 5, 4, 6), attribute("Kim & Sons, Inc.", 2, 5, 4, 10), attribute("Kim & Sons, Inc.", 2, 5, 4, 11)
+	country, firm, unit := attribute("CA", 2, 5, 4, 6), attribute("Kim & Sons, Inc.", 2, 5, 4, 10),
+		attribute("Kim & Sons, Inc.", 2, 5, 4, 11)
 	name := func(value string) pkix.AttributeTypeAndValue { return attribute(value, 2, 5, 4, 3) }
 	const registered = `CN=pay.kim.example,O=Kim & Sons\, Inc.,C=CA`
 	good := d.vouched("", subject(t, rdn(country), rdn(firm), rdn(name("pay.kim.example"))))
@@ -228,7 +236,8 @@ func otherSubjects(t *testing.T, d *deployment) {
 		"one RDN of two":         {rdn(country), rdn(firm, name("pay.kim.example"))},
 		"the text of all in one": {rdn(name(registered))},
 		"text that looks so":     {rdn(country), rdn(name(`pay.kim.example,O=Kim & Sons\, Inc.`))},
-		"escaped text":           {rdn(country), rdn(attribute(`Kim & Sons\, Inc.`, 2, 5, 4, 10)), rdn(name("pay.kim.example"))},
+		"escaped text": {rdn(country), rdn(attribute(`Kim & Sons\, Inc.`, 2, 5, 4, 10)),
+			rdn(name("pay.kim.example"))},
 	} {
 		t.Run(what, func(t *testing.T) {
 			d := d.within(t)
@@ -282,12 +291,15 @@ func namesElsewhere(t *testing.T, d *deployment) {
 		"san_dns": {"bank.sam.example", map[string]certificatetest.Edit{
 			"in CN alone": common("bank.sam.example"), "a wildcard": hosts("*.sam.example"), "the domain": hosts("sam.example"),
 			"a host below": hosts("a.bank.sam.example"), "another behind": hosts("bank.sam.example.evil.example"),
-			"a dot behind": hosts("bank.sam.example."), "as e-mail": mail("x@bank.sam.example"), "as URI": uri("https://bank.sam.example"),
+			"a dot behind": hosts("bank.sam.example."), "as e-mail": mail("x@bank.sam.example"),
+			"as URI":                               uri("https://bank.sam.example"),
 			"as a URI that is a host's name alone": uri("bank.sam.example"), "a list": hosts("evil.example,bank.sam.example"),
 		}, hosts("evil.example", "BANK.sam.example")},
 		"san_uri": {"https://bank.sam.example/a", map[string]certificatetest.Edit{
-			"in CN alone": common("https://bank.sam.example/a"), "as host": hosts("bank.sam.example"), "other case": uri("https://BANK.sam.example/a"),
-			"more behind": uri("https://bank.sam.example/a/b"), "a slash more": uri("https://bank.sam.example/a/"), "escaped": uri("https://bank.sam.example/%61"),
+			"in CN alone": common("https://bank.sam.example/a"), "as host": hosts("bank.sam.example"),
+			"other case":  uri("https://BANK.sam.example/a"),
+			"more behind": uri("https://bank.sam.example/a/b"), "a slash more": uri("https://bank.sam.example/a/"),
+			"escaped": uri("https://bank.sam.example/%61"),
 		}, uri("https://bank.sam.example/a")},
 		"san_ip": {"192.0.2.44", map[string]certificatetest.Edit{
 			"in CN alone": common("192.0.2.44"), "as host": hosts("192.0.2.44"), "as URI": uri("https://192.0.2.44"),

@@ -47,7 +47,8 @@ func (d *deployment) lines(c *flow.Client, shown tls.Certificate) (all []line) {
 	for i := range d.replicas {
 		for version, only := range tlsVersions {
 			for name, keepsAlive := range map[string]bool{"kept alive": true, "resuming": false} {
-				l := line{Client: &flow.Client{}, name: name + ", " + version, handshakes: &atomic.Int32{}, resumed: &atomic.Int32{}}
+				l := line{Client: &flow.Client{}, name: name + ", " + version, handshakes: &atomic.Int32{},
+					resumed: &atomic.Int32{}}
 				*l.Client = *c
 				l.Server = d.showing(i, shown, speaking(only), func(transport *http.Transport) {
 					transport.DisableKeepAlives = !keepsAlive
@@ -92,7 +93,8 @@ func anchorsTakenAway(t *testing.T, _ *deployment) {
 				}
 			}
 			made := l.handshakes.Load() - handshakes
-			if kept := strings.HasPrefix(l.name, "kept"); kept && made != 0 && when != "at first" || !kept && made != 2 || l.resumed.Load() != 0 {
+			if kept := strings.HasPrefix(l.name, "kept"); kept && made != 0 && when != "at first" || !kept && made != 2 ||
+				l.resumed.Load() != 0 {
 				t.Errorf("%s, %s: %d handshakes, %d sessions resumed", when, l.name, made, l.resumed.Load())
 			}
 		}
@@ -181,7 +183,8 @@ func seenByOpenSSL(t *testing.T, _ *deployment) {
 						t.Errorf("%s: %+v", old, got)
 					}
 				}
-				if got := openssl(t, address, "-tls1_3", ""); got.version != "TLSv1.3" || !strings.HasPrefix(got.suite, "TLS_") {
+				if got := openssl(t, address, "-tls1_3", ""); got.version != "TLSv1.3" ||
+					!strings.HasPrefix(got.suite, "TLS_") {
 					t.Errorf("TLS 1.3: %+v", got)
 				}
 			})
@@ -221,7 +224,8 @@ func notAskedAbout(t *testing.T, d *deployment) {
 	list := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { told = true }))
 	defer list.Close()
 	revoked := d.vouched("TL-11", func(c *x509.Certificate) {
-		c.CRLDistributionPoints, c.OCSPServer, c.IssuingCertificateURL = []string{list.URL + "/crl"}, []string{list.URL + "/ocsp"}, []string{list.URL + "/ca"}
+		c.CRLDistributionPoints, c.OCSPServer, c.IssuingCertificateURL = []string{list.URL + "/crl"},
+			[]string{list.URL + "/ocsp"}, []string{list.URL + "/ca"}
 	})
 	c := d.certified(0, revoked)
 	for i := range d.replicas {

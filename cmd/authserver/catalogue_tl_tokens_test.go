@@ -38,7 +38,8 @@ func otherCertificates(t *testing.T, d *deployment) {
 	lapsed := d.vouched("TL-07", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 	for i := range d.replicas {
 		for name, wrong := range map[string]tls.Certificate{
-			"another client's": other, "a new one of the same name": renewed, "a new one for the same key": sameKey, "none": {}, "an expired one": lapsed,
+			"another client's": other, "a new one of the same name": renewed, "a new one for the same key": sameKey,
+			"none": {}, "an expired one": lapsed,
 		} {
 			s := d.showing(i, wrong)
 			for n, r := range resources(c) {
@@ -108,7 +109,8 @@ func assertedBesideCertificate(t *testing.T, d *deployment) {
 		d.checkHolder(e, c)
 		unproven := c.TokenRequest(nil)
 		unproven.Proof = nil
-		if says := claimsOf(t, certifiedBy(t, do(t, c.Server, unproven), shown)); says["client_id"] != c.ID || says["sub"] != c.ID {
+		if says := claimsOf(t, certifiedBy(t, do(t, c.Server, unproven), shown)); says["client_id"] != c.ID ||
+			says["sub"] != c.ID {
 			t.Errorf("the token is %v's", says["client_id"])
 		}
 		own := issued(e).Compact
@@ -157,7 +159,8 @@ func proofInThePlace(t *testing.T, d *deployment) {
 		want   string
 		reason oauth.Reason
 	}{
-		{byCertificate, "401 invalid_client", oauth.ClientAuthMissing}, {byAssertion, "400 invalid_request", oauth.CertificateMissing},
+		{byCertificate, "401 invalid_client", oauth.ClientAuthMissing},
+		{byAssertion, "400 invalid_request", oauth.CertificateMissing},
 	} {
 		f := d.family(test.c, flow.NewBrowser(test.c.Server))
 		a := ask(t, test.c)
@@ -166,7 +169,8 @@ func proofInThePlace(t *testing.T, d *deployment) {
 			without, without2 := *test.c, *test.c
 			without.Server, without2.Server = d.server(i), d.showing(i, tls.Certificate{})
 			for _, c := range []*flow.Client{&without, &without2} {
-				for _, r := range []*flow.Request{c.RefreshRequest(f.token.RefreshToken, nil), a.by(c).redemption(code), c.TokenRequest(nil)} {
+				for _, r := range []*flow.Request{c.RefreshRequest(f.token.RefreshToken, nil), a.by(c).redemption(code),
+					c.TokenRequest(nil)} {
 					if r.Assertion != nil {
 						r.Assertion = flow.Literal(compact(t, r.Assertion))
 					}
@@ -193,7 +197,8 @@ func proofInThePlace(t *testing.T, d *deployment) {
 // there is one, and who has registered both the same.
 func (d *deployment) eitherKey(t *testing.T, shown tls.Certificate) {
 	byProof := changes{"dpop_bound_access_tokens": true}.apply
-	for name, edits := range map[string][]func(map[string]any){"DPoP": {byProof}, "both": {byProof, boundToCertificate}, "neither": nil} {
+	for name, edits := range map[string][]func(map[string]any){"DPoP": {byProof}, "both": {byProof, boundToCertificate},
+		"neither": nil} {
 		c := d.enrolled(0, shown, edits...)
 		boundTo(t, do(t, c.Server, c.TokenRequest(nil)), c.DPoPKey)
 		r := c.TokenRequest(nil)
@@ -212,8 +217,9 @@ func (d *deployment) eitherKey(t *testing.T, shown tls.Certificate) {
 	r := a.redemption(code)
 	r.Proof = nil
 	e := do(t, c.Server, r)
-	if refusedFor(t, e, "400 invalid_grant", oauth.CodeKey); !strings.Contains(e.ErrorDescription(), "and the request has none") {
-		t.Errorf("a certificate in the place of the proof: %s", e.ErrorDescription())
+	refusedFor(t, e, "400 invalid_grant", oauth.CodeKey)
+	if says := e.ErrorDescription(); !strings.Contains(says, "and the request has none") {
+		t.Errorf("a certificate in the place of the proof: %s", says)
 	}
 	boundTo(t, do(t, c.Server, a.redemption(code)), c.DPoPKey)
 }
@@ -224,8 +230,9 @@ func (d *deployment) eitherKey(t *testing.T, shown tls.Certificate) {
 func subjectsOfOthers(t *testing.T, d *deployment) {
 	shown := d.vouched("DR-23", everyName("sam"))
 	names := map[string][]string{
-		"subject_dn": {`CN=DR-23,O=Kim & Sons\, Inc.,C=CA`, `cn=DR-23, o=Kim \26 Sons\2C Inc., c=CA`, "2.5.4.3=DR-23,2.5.4.10=Kim & Sons\\, Inc.,2.5.4.6=CA"},
-		"san_dns":    {"new.kim.example", "NEW.kim.example"}, "san_uri": {"urn:bank:new"},
+		"subject_dn": {`CN=DR-23,O=Kim & Sons\, Inc.,C=CA`, `cn=DR-23, o=Kim \26 Sons\2C Inc., c=CA`,
+			"2.5.4.3=DR-23,2.5.4.10=Kim & Sons\\, Inc.,2.5.4.6=CA"},
+		"san_dns": {"new.kim.example", "NEW.kim.example"}, "san_uri": {"urn:bank:new"},
 		"san_ip": {"2001:db8::23", "2001:DB8:0:0::23"}, "san_email": {"new@kim.example", "new@KIM.example"},
 	}
 	for kind, spellings := range names {
@@ -237,14 +244,17 @@ func subjectsOfOthers(t *testing.T, d *deployment) {
 			for _, value := range spellings {
 				for _, more := range []func(map[string]any){func(map[string]any) {}, boundToCertificate} {
 					taken := metadata(other.Key, byName("tls_client_auth_"+kind, value), more)
-					refusedFor(t, do(t, other.Server, other.ManageRequest(http.MethodPut, taken)), "400 invalid_client_metadata", oauth.SubjectTaken)
-					refusedFor(t, do(t, other.Server, other.Server.RegisterRequest(taken)), "400 invalid_client_metadata", oauth.SubjectTaken)
+					for _, r := range []*flow.Request{other.ManageRequest(http.MethodPut, taken), other.Server.RegisterRequest(taken)} {
+						refusedFor(t, do(t, other.Server, r), "400 invalid_client_metadata", oauth.SubjectTaken)
+					}
 				}
 			}
-			if diff := cmp.Diff(before.JSON(), do(t, other.Server, other.ManageRequest(http.MethodGet, nil)).JSON()); diff != "" {
+			after := do(t, other.Server, other.ManageRequest(http.MethodGet, nil))
+			if diff := cmp.Diff(before.JSON(), after.JSON()); diff != "" {
 				t.Errorf("what was refused has changed the client: %s", diff)
 			}
-			outcome(t, do(t, victim.Server, victim.ManageRequest(http.MethodPut, metadata(victim.Key, byName("tls_client_auth_"+kind, spellings[0])))), "200")
+			same := metadata(victim.Key, byName("tls_client_auth_"+kind, spellings[0]))
+			outcome(t, do(t, victim.Server, victim.ManageRequest(http.MethodPut, same)), "200")
 			outcome(t, do(t, victim.Server, victim.ManageRequest(http.MethodDelete, nil)), "204")
 			d.takenOnce(t, byName("tls_client_auth_"+kind, spellings[0]))
 		})

@@ -17,7 +17,8 @@ func TestCertificateChanges(t *testing.T) {
 	old, next := d.vouched("of old"), d.vouched("the next")
 	c := d.certified(0, old, recipient)
 	own := func(by *flow.Client, access string) []*flow.Request {
-		return []*flow.Request{by.TokenRequest(nil), by.IntrospectRequest(access), by.RevokeRequest("unknown"), by.PushRequest(pushable())}
+		return []*flow.Request{by.TokenRequest(nil), by.IntrospectRequest(access), by.RevokeRequest("unknown"),
+			by.PushRequest(pushable())}
 	}
 	access := certifiedBy(t, d.expect(c, c.TokenRequest(nil), "200"), old)
 	for i := range d.replicas { // which have the record in memory then

@@ -35,7 +35,8 @@ func deployCertified(t testing.TB, n int, edit func(*settings)) *deployment {
 	writePair(t, servers.issue(t, "ECDSA", hostOf(certifiedIssuer), hostOf(certifiedAlias)), certFile, keyFile)
 	d := deploy(t, 0, func(s *settings) {
 		s.Issuer, s.TLSCertFile, s.TLSKeyFile = certifiedIssuer, certFile, keyFile
-		s.MTLSURL, s.MTLSListen, s.MTLSClientCAFile = certifiedAlias, "127.0.0.1:0", writeText(t, "clients.pem", string(clients.PEM()))
+		s.MTLSURL, s.MTLSListen, s.MTLSClientCAFile = certifiedAlias, "127.0.0.1:0",
+			writeText(t, "clients.pem", string(clients.PEM()))
 		if edit != nil {
 			edit(s)
 		}
@@ -58,7 +59,8 @@ func (d *deployment) showing(replica int, shown tls.Certificate, edits ...func(*
 	return d.seenThrough(d.transport(replica), shown, edits...)
 }
 
-func (d *deployment) seenThrough(transport *http.Transport, shown tls.Certificate, edits ...func(*http.Transport)) *flow.Server {
+func (d *deployment) seenThrough(transport *http.Transport, shown tls.Certificate,
+	edits ...func(*http.Transport)) *flow.Server {
 	d.t.Helper()
 	if len(shown.Certificate) > 0 {
 		transport.TLSClientConfig.Certificates = []tls.Certificate{shown}
@@ -124,7 +126,8 @@ func (d *deployment) with(c *flow.Client, replica int, shown tls.Certificate) *f
 
 // bySubject has the whole name of a certificate authenticate a client.
 func bySubject(shown tls.Certificate) func(map[string]any) {
-	return changes{"token_endpoint_auth_method": client.TLSClientAuth, "tls_client_auth_subject_dn": shown.Leaf.Subject.String()}.apply
+	return changes{"token_endpoint_auth_method": client.TLSClientAuth,
+		"tls_client_auth_subject_dn": shown.Leaf.Subject.String()}.apply
 }
 
 // byName has another name of the certificate authenticate it.

@@ -56,7 +56,8 @@ func (p payNet) curl(s *flow.Server, pairs ...string) *flow.Exchange {
 func (p payNet) asserted(s *flow.Server, assertion string) *flow.Exchange {
 	p.t.Helper()
 	return p.curl(s, "grant_type=client_credentials", "client_id="+p.asserting.ID,
-		"client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_assertion="+assertion, "scope="+seed003Scope)
+		"client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_assertion="+assertion,
+		"scope="+seed003Scope)
 }
 
 // proven is the command with tls_client_auth.

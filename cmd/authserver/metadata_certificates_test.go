@@ -19,21 +19,27 @@ func TestMetadataOfCertificatesIsTrue(t *testing.T) {
 	t.Parallel()
 	d := deployCertified(t, 1, nil)
 	m := document(t, d.server(0), d.issuer+"/.well-known/oauth-authorization-server")
-	if diff := cmp.Diff(m, document(t, d.showing(0, d.vouched("reader")), certifiedAlias+"/.well-known/openid-configuration")); diff != "" {
+	other := document(t, d.showing(0, d.vouched("reader")), certifiedAlias+"/.well-known/openid-configuration")
+	if diff := cmp.Diff(m, other); diff != "" {
 		t.Errorf("META-01: the listener for certificates has another document: %s", diff)
 	}
 	shown := d.vouched("one", everyName("one"))
 	clients := map[string][]*flow.Client{
 		client.PrivateKeyJWT:           {d.enrolled(0, shown, boundToCertificate)},
 		client.SelfSignedTLSClientAuth: {d.certified(0, shown, bySelf(shown))},
-		client.TLSClientAuth: {d.certified(0, shown), d.certified(0, shown, byName("tls_client_auth_san_dns", "one.kim.example")),
-			d.certified(0, shown, byName("tls_client_auth_san_uri", "urn:bank:one")), d.certified(0, shown, byName("tls_client_auth_san_ip", "192.0.2.7")),
-			d.certified(0, shown, byName("tls_client_auth_san_email", "one@kim.example"))},
+		client.TLSClientAuth: {
+			d.certified(0, shown), d.certified(0, shown, byName("tls_client_auth_san_dns", "one.kim.example")),
+			d.certified(0, shown, byName("tls_client_auth_san_uri", "urn:bank:one")),
+			d.certified(0, shown, byName("tls_client_auth_san_ip", "192.0.2.7")),
+			d.certified(0, shown, byName("tls_client_auth_san_email", "one@kim.example")),
+		},
 	}
 	clients[client.PrivateKeyJWT][0].CertificateBound = true
-	for name, endpoint := range map[string]string{"token": "token_endpoint", "introspect": "introspection_endpoint", "revoke": "revocation_endpoint"} {
+	for name, endpoint := range map[string]string{"token": "token_endpoint", "introspect": "introspection_endpoint",
+		"revoke": "revocation_endpoint"} {
 		listed := list(m, endpoint+"_auth_methods_supported")
-		if want := []string{client.PrivateKeyJWT, client.TLSClientAuth, client.SelfSignedTLSClientAuth}; !slices.Equal(listed, want) {
+		want := []string{client.PrivateKeyJWT, client.TLSClientAuth, client.SelfSignedTLSClientAuth}
+		if !slices.Equal(listed, want) {
 			t.Errorf("%s lists %q, want %q", endpoint, listed, want)
 		}
 		for _, method := range listed {
@@ -82,8 +88,9 @@ func TestCertificatesAreNotListed(t *testing.T) {
 		d       *deployment
 		methods []string
 	}{
-		"no mutual TLS":  {deploy(t, 1, secure), []string{client.PrivateKeyJWT}},
-		"no authorities": {deployCertified(t, 1, func(s *settings) { s.MTLSClientCAFile = "" }), []string{client.PrivateKeyJWT, client.SelfSignedTLSClientAuth}},
+		"no mutual TLS": {deploy(t, 1, secure), []string{client.PrivateKeyJWT}},
+		"no authorities": {deployCertified(t, 1, func(s *settings) { s.MTLSClientCAFile = "" }),
+			[]string{client.PrivateKeyJWT, client.SelfSignedTLSClientAuth}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := test.d.within(t)
@@ -93,7 +100,8 @@ func TestCertificatesAreNotListed(t *testing.T) {
 				t.Errorf("methods %q, want %q", got, test.methods)
 			}
 			_, aliases := m["mtls_endpoint_aliases"]
-			if bound := m["tls_client_certificate_bound_access_tokens"] == true; bound != (len(test.methods) > 1) || aliases != bound {
+			if bound := m["tls_client_certificate_bound_access_tokens"] == true; bound != (len(test.methods) > 1) ||
+				aliases != bound {
 				t.Errorf("%v", m)
 			}
 			shown := newAuthority(t).issue(t, "ECDSA", "client.example")
@@ -102,7 +110,8 @@ func TestCertificatesAreNotListed(t *testing.T) {
 				refused["self_signed_tls_client_auth"], refused["bound"] = bySelf(shown), boundToCertificate
 			}
 			for what, edit := range refused {
-				if e := do(t, s, s.RegisterRequest(metadata(key(t, "ES256"), edit))); e.Outcome() != "400 invalid_client_metadata" {
+				e := do(t, s, s.RegisterRequest(metadata(key(t, "ES256"), edit)))
+				if e.Outcome() != "400 invalid_client_metadata" {
 					t.Errorf("%s: %s", what, e.Outcome())
 				}
 			}

@@ -84,7 +84,8 @@ func (d *deployment) startNginx(t *testing.T, configuration string, replaced ...
 		}
 	}
 	dir, n := t.TempDir(), nginx{d, "127.0.0.1:" + freePort(t)}
-	writePair(t, d.authority.issue(t, "ECDSA", hostOf(nginxIssuer), hostOf(nginxAlias)), filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
+	writePair(t, d.authority.issue(t, "ECDSA", hostOf(nginxIssuer), hostOf(nginxAlias)), filepath.Join(dir, "tls.crt"),
+		filepath.Join(dir, "tls.key"))
 	replaced = append(replaced, "listen 443 ", "listen "+n.address+" ", "http://authserver:8080", "http://authserver")
 	text := "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr warn;\nevents {}\nhttp {\naccess_log off;\n" +
 		"upstream authserver { server " + strings.Join(d.hosts, "; server ") + "; keepalive 4; }\n"
@@ -193,7 +194,8 @@ func TestBehindNginx(t *testing.T) {
 			t.Run("TL-02 the client's own headers", func(t *testing.T) { n.within(t).hearsay(c, attacker, shown, own) })
 			t.Run("TL-04", func(t *testing.T) { n.within(t).strangers(t) })
 			t.Run("TL-09 over one connection to the server", func(t *testing.T) {
-				kept := d.startNginx(t, nginxOf(t, header), append(listed, "location / {", `location / { proxy_http_version 1.1; proxy_set_header Connection "";`)...)
+				kept := d.startNginx(t, nginxOf(t, header), append(listed, "location / {",
+					`location / { proxy_http_version 1.1; proxy_set_header Connection "";`)...)
 				for range 3 {
 					certifiedBy(t, do(t, kept.within(t).showing(shown), c.TokenRequest(nil)), shown)
 					kept.within(t).nobody(kept.within(t).showing(tls.Certificate{}), c.ID, oauth.ClientAuthMissing)
@@ -210,10 +212,11 @@ func TestBehindNginx(t *testing.T) {
 			set := regexp.MustCompile(`(?i)proxy_set_header ` + header + ` .*`).FindString(nginxOf(t, header))
 			variable := "$http_" + strings.ToLower(strings.ReplaceAll(header, "-", "_"))
 			for name, careless := range map[string]string{
-				"TL-03 the client's first":   "proxy_set_header " + header + " " + variable + ";\n" + set,
-				"TL-03 the client's last":    set + "\nproxy_set_header " + header + " " + variable + ";",
-				"TL-03 joined":               strings.Replace(set, "$", variable+",$", 1),
-				"TL-03 joined the other way": regexp.MustCompile(`\$\w+;`).ReplaceAllStringFunc(set, func(own string) string { return strings.TrimSuffix(own, ";") + "," + variable + ";" }),
+				"TL-03 the client's first": "proxy_set_header " + header + " " + variable + ";\n" + set,
+				"TL-03 the client's last":  set + "\nproxy_set_header " + header + " " + variable + ";",
+				"TL-03 joined":             strings.Replace(set, "$", variable+",$", 1),
+				"TL-03 joined the other way": regexp.MustCompile(`\$\w+;`).ReplaceAllStringFunc(set,
+					func(own string) string { return strings.TrimSuffix(own, ";") + "," + variable + ";" }),
 			} {
 				t.Run(name, func(t *testing.T) {
 					through := d.startNginx(t, nginxOf(t, header), append(listed, set, careless)...).within(t)
@@ -238,7 +241,8 @@ func (n nginx) proves(c *flow.Client, shown tls.Certificate) {
 			access := certifiedBy(n.t, do(n.t, moved.Server, moved.TokenRequest(nil)), shown)
 			used := &flow.Request{Method: http.MethodGet, URL: nginxAlias + "/demo/accounts"}
 			n.expect(moved, moved.Present(used, access), "200")
-			refusedFor(n.t, do(n.t, n.showing(tls.Certificate{}), moved.Present(used, access)), "401 invalid_token", oauth.TokenKey)
+			refusedFor(n.t, do(n.t, n.showing(tls.Certificate{}), moved.Present(used, access)), "401 invalid_token",
+				oauth.TokenKey)
 		}
 	}
 	asserting := n.enrol()
@@ -279,7 +283,8 @@ func (n nginx) strangers(t *testing.T) {
 		shown tls.Certificate
 		want  int
 	}{
-		"expired":          {n.vouched("x", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), http.StatusBadRequest},
+		"expired": {n.vouched("x", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }),
+			http.StatusBadRequest},
 		"for servers only": {n.vouched("y", usages(x509.ExtKeyUsageServerAuth)), http.StatusUnauthorized},
 		"unknown CA":       {certificatetest.SelfSigned(t, company("z")), http.StatusUnauthorized},
 	} {

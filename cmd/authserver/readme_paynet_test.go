@@ -25,13 +25,15 @@ func TestPayNetByHand(t *testing.T) {
 	state, port, alias := openFolder(t), freePort(t), freePort(t)
 	commands := payNetCommands(t)
 	checkSeed003(t, commands)
-	for elsewhere, here := range map[string]string{"go run ./cmd/authserver": "authserver", "https://localhost:8443": "https://localhost:" + port} {
+	for elsewhere, here := range map[string]string{"go run ./cmd/authserver": "authserver",
+		"https://localhost:8443": "https://localhost:" + port} {
 		if !strings.Contains(commands, elsewhere) {
 			t.Errorf("README's section has no %s", elsewhere)
 		}
 		commands = strings.ReplaceAll(commands, elsewhere, here)
 	}
-	startDev(t, port, "--tls", "--mtls-listen", "127.0.0.1:"+alias, "--state", state, "--scopes", "accounts", "--require-client-certificate", "true")
+	startDev(t, port, "--tls", "--mtls-listen", "127.0.0.1:"+alias, "--state", state, "--scopes", "accounts",
+		"--require-client-certificate", "true")
 	dir := t.TempDir()
 	script := "exec sh -e commands.sh\n" +
 		`stdout -count=2 '"token_type":"Bearer","expires_in":(3600|359\d),"scope":"accounts"'` + "\n" +
@@ -74,8 +76,10 @@ func checkSeed003(t *testing.T, commands string) {
 		t.Fatal(err, len(printed))
 	}
 	for method, id := range map[string]string{"private_key_jwt": "by-assertion", "tls_client_auth": "by-certificate"} {
-		command := strings.NewReplacer("{{token_endpoint}}", "$token_endpoint", "{{CLIENT_ID}}", id, "{{SIGNED_CLIENT_ASSERTION_JWT}}", "$header.$claims.$signature",
-			"/path/to/transport-certificate.pem", `"$STATE/client.pem"`, "/path/to/transport-key.pem", `"$STATE/client.key"`).Replace(printed[method])
+		command := strings.NewReplacer("{{token_endpoint}}", "$token_endpoint", "{{CLIENT_ID}}", id,
+			"{{SIGNED_CLIENT_ASSERTION_JWT}}", "$header.$claims.$signature",
+			"/path/to/transport-certificate.pem", `"$STATE/client.pem"`, "/path/to/transport-key.pem",
+			`"$STATE/client.key"`).Replace(printed[method])
 		if !strings.Contains(commands, command+"\n") {
 			t.Errorf("README has another command than the guide for %s:\n%s", method, command)
 		}
