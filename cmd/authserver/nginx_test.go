@@ -212,9 +212,10 @@ func TestBehindNginx(t *testing.T) {
 			set := regexp.MustCompile(`(?i)proxy_set_header ` + header + ` .*`).FindString(nginxOf(t, header))
 			variable := "$http_" + strings.ToLower(strings.ReplaceAll(header, "-", "_"))
 			for name, careless := range map[string]string{
-				"TL-03 the client's first": "proxy_set_header " + header + " " + variable + ";\n" + set,
-				"TL-03 the client's last":  set + "\nproxy_set_header " + header + " " + variable + ";",
-				"TL-03 joined":             strings.Replace(set, "$", variable+",$", 1),
+				"TL-03 the client's first":   "proxy_set_header " + header + " " + variable + ";\n" + set,
+				"TL-03 the client's last":    set + "\nproxy_set_header " + header + " " + variable + ";",
+				"TL-03 one behind the other": strings.Replace(set, "$", variable+"$", 1),
+				"TL-03 joined":               strings.Replace(set, "$", variable+",$", 1),
 				"TL-03 joined the other way": regexp.MustCompile(`\$\w+;`).ReplaceAllStringFunc(set,
 					func(own string) string { return strings.TrimSuffix(own, ";") + "," + variable + ";" }),
 			} {

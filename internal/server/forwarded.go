@@ -64,7 +64,9 @@ func forwarded(h http.Header, name string) ([]*x509.Certificate, error) {
 	case forwardedClientCert:
 		chain, err = readElement(values[0])
 	default:
-		chain, err = readEscaped(values[0])
+		if chain, err = readEscaped(values[0]); err == nil {
+			err = linked(chain)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be read: %w", name, err)
@@ -119,6 +121,9 @@ func readElement(value string) ([]*x509.Certificate, error) {
 		chain, err := readEscaped(members[name])
 		if err != nil {
 			return nil, err
+		}
+		if name == "cert" && len(chain) > 1 {
+			return nil, errors.New("Cert holds more than one certificate")
 		}
 		chains = append(chains, chain)
 		if digest := sha256.Sum256(chain[0].Raw); !alone && hex.EncodeToString(digest[:]) != strings.ToLower(members["hash"]) {
@@ -200,6 +205,17 @@ func readEscaped(value string) ([]*x509.Certificate, error) {
 		chain, rest = append(chain, certificate), bytes.TrimSpace(behind)
 	}
 	return chain, nil
+}
+
+// linked wants each certificate to vouch for the one before it. Else the proxy may have put the client's own behind what the
+// client itself had written.
+func linked(chain []*x509.Certificate) error {
+	for i, authority := range chain[1:] {
+		if err := chain[i].CheckSignatureFrom(authority); err != nil {
+			return errors.New("it holds more than one certificate, and not each vouches for the one before it")
+		}
+	}
+	return nil
 }
 
 var errNoCertificate = errors.New("what it holds is no X.509 certificate")

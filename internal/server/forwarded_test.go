@@ -7,10 +7,12 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -21,25 +23,31 @@ import (
 	"time"
 )
 
-// certificates makes certificates that sign themselves: of readers it is asked only what they read.
+// certificates makes certificates of which the last vouches for all.
 func certificates(t testing.TB, n int) []*x509.Certificate {
 	t.Helper()
-	var made []*x509.Certificate
-	for serial := range n {
+	made := make([]*x509.Certificate, n)
+	var by *ecdsa.PrivateKey
+	for i := n - 1; i >= 0; i-- {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
-		template := &x509.Certificate{SerialNumber: big.NewInt(int64(serial + 1)), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(int64(i + 1)), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			BasicConstraintsValid: true, IsCA: by == nil, Subject: pkix.Name{CommonName: fmt.Sprint(i + 1)},
+		}
+		parent := made[n-1]
+		if by == nil {
+			parent, by = template, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), by)
 		if err != nil {
 			t.Fatal(err)
 		}
-		certificate, err := x509.ParseCertificate(der)
-		if err != nil {
+		if made[i], err = x509.ParseCertificate(der); err != nil {
 			t.Fatal(err)
 		}
-		made = append(made, certificate)
 	}
 	return made
 }
@@ -169,6 +177,7 @@ func TestForwardedCertificate(t *testing.T) {
 		"Envoy: a URI that passes for a Chain":      {envoy, http.Header{envoy: {element + ";URI=urn:a;Chain=" + escaped(other)}}, refused},
 		"Envoy: a URI that passes for Cert's other": {envoy, http.Header{envoy: {"Hash=" + digest(leaf) + ";Chain=" + escaped(leaf) + ";URI=urn:a;Cert=" + escaped(other)}}, refused},
 		"Envoy: no Hash":                            {envoy, http.Header{envoy: {"By=urn:as;Cert=" + escaped(leaf)}}, refused},
+		"TL-03 Envoy: two in Cert":                  {envoy, http.Header{envoy: {"Hash=" + digest(leaf) + `;Cert="` + escaped(leaf, between) + `"`}}, refused},
 		"Envoy: no Hash, and a URI behind":          {envoy, http.Header{envoy: {"Cert=" + escaped(leaf) + ";URI=urn:a"}}, refused},
 		"Envoy: no Hash, and a chain":               {envoy, http.Header{envoy: {"Cert=" + escaped(leaf) + ";Chain=" + escaped(leaf)}}, refused},
 		"Envoy: a chain alone":                      {envoy, http.Header{envoy: {"Chain=" + escaped(leaf)}}, refused},
@@ -196,6 +205,9 @@ func TestForwardedCertificate(t *testing.T) {
 		"TL-03 nginx: two headers":          {nginx, http.Header{nginx: {escaped(other), escaped(leaf)}}, refused},
 		"TL-03 nginx: two, joined":          {nginx, http.Header{nginx: {escaped(other) + ", " + escaped(leaf)}}, refused},
 		"TL-03 nginx: two, folded":          {nginx, http.Header{nginx: {escaped(other) + " " + escaped(leaf)}}, refused},
+		"TL-03 nginx: one behind another":   {nginx, http.Header{nginx: {escaped(other) + escaped(leaf)}}, refused},
+		"TL-03 nginx: twice the same":       {nginx, http.Header{nginx: {escaped(leaf, leaf)}}, refused},
+		"TL-03 nginx: behind an authority":  {nginx, http.Header{nginx: {escaped(leaf, between, other)}}, refused},
 		"nginx: an empty header":            {nginx, http.Header{nginx: {""}}, refused},
 		"nginx: (null)":                     {nginx, http.Header{nginx: {"(null)"}}, refused},
 		"nginx: folded, not encoded":        {nginx, http.Header{nginx: {strings.ReplaceAll(inPEM(leaf), "\n", " ")}}, refused},
