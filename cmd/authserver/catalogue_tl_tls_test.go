@@ -220,8 +220,8 @@ func carelessServer(t *testing.T, pair tls.Certificate) (address string) {
 // notAskedAbout: TL-11, as docs/mtls.md says it: nobody asks whether an authority has revoked a certificate, be it named in the
 // certificate where to. Whoever must not come in any more is kept out here.
 func notAskedAbout(t *testing.T, d *deployment) {
-	told := false
-	list := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { told = true }))
+	var told atomic.Bool
+	list := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { told.Store(true) }))
 	defer list.Close()
 	revoked := d.vouched("TL-11", func(c *x509.Certificate) {
 		c.CRLDistributionPoints, c.OCSPServer, c.IssuingCertificateURL = []string{list.URL + "/crl"},
@@ -232,7 +232,7 @@ func notAskedAbout(t *testing.T, d *deployment) {
 		moved := d.at(c, i)
 		certifiedBy(t, d.expect(moved, moved.TokenRequest(nil), "200"), revoked)
 	}
-	if told {
+	if told.Load() {
 		t.Error("the certificate's authority was asked")
 	}
 	if deleted, err := d.store.DeleteClient(t.Context(), c.ID, nil, d.clock.now()); err != nil || !deleted {

@@ -123,7 +123,7 @@ func readElement(value string) ([]*x509.Certificate, error) {
 			return nil, err
 		}
 		if name == "cert" && len(chain) > 1 {
-			return nil, errors.New("Cert holds more than one certificate")
+			return nil, errors.New("the member Cert holds more than one certificate")
 		}
 		chains = append(chains, chain)
 		if digest := sha256.Sum256(chain[0].Raw); !alone && hex.EncodeToString(digest[:]) != strings.ToLower(members["hash"]) {
