@@ -3,6 +3,7 @@
 .PHONY: dev try test postgres
 
 TESTFLAGS =
+PACKAGES = ./...
 FLOW = cc
 TLS =
 
@@ -13,7 +14,7 @@ try: ## drive a real flow against it, in another terminal: make try FLOW=code, o
 	go run ./cmd/authserver try --flow $(FLOW)
 
 test: postgres ## all tests; they bring their own PostgreSQL
-	go test $(TESTFLAGS) ./...
+	go test $(TESTFLAGS) $(PACKAGES)
 
 postgres: ## make sure that PostgreSQL's binaries are there
 	@deploy/postgres-binaries
