@@ -337,7 +337,7 @@ func TestRevocationsAtOnce(t *testing.T) {
 		}
 		return c.Server, about(c, toRevoke, s.id, token)
 	})
-	if got["204"] != 1 || got["409 consent_ended"]+got["401 invalid_token"] != 49 || got["409 consent_ended"] < 24 {
+	if got["204"] != 1 || got["409 consent_ended"]+got["401 invalid_token"] != 49 || got["409 consent_ended"] < 23 { // the winner may be one of the 24
 		t.Errorf("%v", got)
 	}
 	d.wantFamily(s.family, false)
