@@ -158,6 +158,8 @@ func (d Details) Intersect(scope oauth.Scope) (Details, oauth.Scope) {
 		resources := r.Resources
 		r.Resources = nil
 		for _, of := range resources {
+			// A resource keeps the place of its first mention, even when the scope opens nothing of that.
+			r.Resources = add(r.Resources, of.ResourceType, of.ResourceID)
 			for _, name := range of.DataClusters {
 				if clusterOf(name).openedBy(scope) {
 					r.Resources = add(r.Resources, of.ResourceType, of.ResourceID, name)
@@ -165,6 +167,7 @@ func (d Details) Intersect(scope oauth.Scope) (Details, oauth.Scope) {
 				}
 			}
 		}
+		r.Resources = slices.DeleteFunc(r.Resources, func(of Resource) bool { return len(of.DataClusters) == 0 })
 		if len(r.Resources) > 0 {
 			both = append(both, r)
 		}

@@ -146,3 +146,16 @@ func TestIntersect(t *testing.T) {
 		})
 	}
 }
+
+// A resource stays where it was first mentioned, so that two scopes one after the other give what both together give.
+func TestIntersectKeepsTheOrder(t *testing.T) {
+	asked := parse(t, resources(`[{"resourceType":"CUSTOMER","dataClusters":["CUSTOMER_CONTACT"]},
+		{"resourceType":"ACCOUNT","dataClusters":["TAX"]}, {"resourceType":"CUSTOMER","dataClusters":["TAX"]}]`))
+	want := resources(`[{"resourceType":"CUSTOMER","dataClusters":["TAX"]},{"resourceType":"ACCOUNT","dataClusters":["TAX"]}]`)
+	wide, _ := asked.Intersect(scope("fdx:customercontact:read fdx:tax:read"))
+	for name, d := range map[string]fdx.Details{"at once": asked, "after a wider scope": wide} {
+		if got, _ := d.Intersect(scope("fdx:tax:read")); marshal(t, got) != want {
+			t.Errorf("%s: got %s, want %s", name, marshal(t, got), want)
+		}
+	}
+}
