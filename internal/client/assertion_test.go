@@ -51,7 +51,7 @@ func TestAssertionAccepted(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t, Vetting{}, inline("c1", ec, rsa, ed, second))
-			form := bodyOf(test.by.assertion("c1", t0, test.edits...))
+			form := bodyOf(assertionBy(test.by, "c1", t0, test.edits...))
 			if test.clientID != "" {
 				form += "&" + body("client_id", test.clientID)
 			}
@@ -137,7 +137,7 @@ func TestAssertionRefused(t *testing.T) {
 		{"jti of 1 KiB and a byte", oauth.AssertionID, []edit{with("jti", strings.Repeat("j", 1025))}},
 
 		{"CA-37 kid of 4 KiB", oauth.AssertionMalformed, []edit{set("kid", strings.Repeat("A", 4096))}},
-		{"CA-39 jwk", oauth.AssertionMalformed, []edit{set("jwk", ec.jwk())}},
+		{"CA-39 jwk", oauth.AssertionMalformed, []edit{set("jwk", ec.JWK())}},
 		{"CA-40 x5c", oauth.AssertionMalformed, []edit{set("x5c", []string{"MIIB"})}},
 		{"CA-40 x5u", oauth.AssertionMalformed, []edit{set("x5u", "https://evil.example/x")}},
 		{"CA-41 crit exp", oauth.AssertionMalformed, []edit{set("crit", []string{"exp"})}},
@@ -152,7 +152,7 @@ func TestAssertionRefused(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t, Vetting{}, inline("c1", ec))
-			caller, err := b.request(bodyOf(ec.assertion("c1", t0, test.edits...)), "Host", "evil.example", "X-Forwarded-Host", "evil.example")
+			caller, err := b.request(bodyOf(assertionBy(ec, "c1", t0, test.edits...)), "Host", "evil.example", "X-Forwarded-Host", "evil.example")
 			if got := reason(t, err); got != test.want || caller.Client.ID != "" || caller.Uses != nil {
 				t.Errorf("%s, want %s: %v", got, test.want, err)
 			}
@@ -171,7 +171,7 @@ func TestAudienceIsExplained(t *testing.T) {
 		"the issuer with a slash at its end": issuer + "/", "the URL of an endpoint": issuer + "/oauth2/token",
 	} {
 		b := newBench(t, Vetting{}, inline("c1", ec))
-		_, err := b.request(bodyOf(ec.assertion("c1", t0, with("aud", aud))))
+		_, err := b.request(bodyOf(assertionBy(ec, "c1", t0, with("aud", aud))))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), issuer) {
 			t.Errorf("%v: %v", aud, err)
 		}
@@ -212,7 +212,7 @@ func TestEndpointAsAudience(t *testing.T) {
 			c.AssertionAudience = test.rule
 			b := newBench(t, Vetting{}, c)
 			b.Origins = append(b.Origins, issuer+".mtls")
-			caller, err := b.requestAt(test.path, bodyOf(test.by.assertion(test.clientID, t0, with("aud", issuer+test.aud))))
+			caller, err := b.requestAt(test.path, bodyOf(assertionBy(test.by, test.clientID, t0, with("aud", issuer+test.aud))))
 			if got := reason(t, err); got != test.want || (caller.Client.ID == "c1") != (test.want == "") {
 				t.Errorf("%q, want %q: %v", got, test.want, err)
 			}
@@ -246,7 +246,7 @@ func TestAudienceRuleChanges(t *testing.T) {
 
 func TestOtherWaysOfAuthentication(t *testing.T) {
 	ec := ecSigner("ec")
-	good := ec.assertion("c1", t0)
+	good := assertionBy(ec, "c1", t0)
 	tests := []struct {
 		name    string
 		body    string
@@ -274,7 +274,7 @@ func TestOtherWaysOfAuthentication(t *testing.T) {
 		{"CA-63 empty", body("client_id", "c1", "client_assertion", "", "client_assertion_type", ""), nil, oauth.ClientAuthMissing},
 		{"CA-53 no compact JWS", bodyOf(`{"payload":"e30","signatures":[{"signature":"AA"}]}`), nil, oauth.AssertionMalformed},
 		{"over 16 KiB", bodyOf(good + strings.Repeat("A", 16<<10)), nil, oauth.AssertionMalformed},
-		{"CA-44 sub twice", bodyOf(ec.sign(`{"alg":"ES256"}`, `{"iss":"c1","sub":"c2","sub":"c1"}`)), nil, oauth.AssertionMalformed},
+		{"CA-44 sub twice", bodyOf(ec.Sign(`{"alg":"ES256"}`, `{"iss":"c1","sub":"c2","sub":"c1"}`)), nil, oauth.AssertionMalformed},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

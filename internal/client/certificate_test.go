@@ -71,7 +71,7 @@ func byDN(id, dn string) Client {
 // published is the JWK of a certificate's key, with that.
 func published(t testing.TB, c tls.Certificate) object {
 	t.Helper()
-	jwk := signer{key: c.PrivateKey.(crypto.Signer)}.jwk()
+	jwk := signer{Key: c.PrivateKey.(crypto.Signer)}.JWK()
 	jwk["x5c"] = []string{base64.StdEncoding.EncodeToString(c.Leaf.Raw)}
 	return jwk
 }
@@ -133,8 +133,8 @@ func TestNotCertified(t *testing.T) {
 	broken := byDN("broken", "CN=kim")
 	broken.Metadata.TLSClientAuthSubjectDN = "no name"
 	swapped := published(t, own)
-	swapped["x"], swapped["y"] = key.jwk()["x"], key.jwk()["y"]
-	asKey := signer{kid: "own", key: own.PrivateKey.(crypto.Signer)}
+	swapped["x"], swapped["y"] = key.JWK()["x"], key.JWK()["y"]
+	asKey := signer{Kid: "own", Key: own.PrivateKey.(crypto.Signer)}
 	usedForElse := published(t, own)
 	usedForElse["use"] = "enc"
 	b, trusted := certified(t, root, Vetting{}, byDN("c1", "CN=kim"), byDN("c2", "CN=sam"), byDN("longer", "CN=kim,C=CA"), broken,
@@ -225,7 +225,7 @@ func TestCertificateBesideAssertion(t *testing.T) {
 		"CA-74 of another client": own, "self-signed": certificatetest.SelfSigned(t), "expired": expired,
 	} {
 		t.Run(name, func(t *testing.T) {
-			caller, err := b.showing(c, bodyOf(key.assertion("c1", t0)))
+			caller, err := b.showing(c, bodyOf(assertionBy(key, "c1", t0)))
 			if err != nil || caller.Client.ID != "c1" || len(caller.Uses) != 1 || trusted.asked > 0 {
 				t.Error(caller, err, trusted.asked)
 			}
@@ -235,10 +235,10 @@ func TestCertificateBesideAssertion(t *testing.T) {
 		body string
 		want oauth.Reason
 	}{
-		"CA-74 another's client_id beside it":           {bodyOf(key.assertion("c1", t0)) + "&client_id=c2", oauth.AssertionClientID},
+		"CA-74 another's client_id beside it":           {bodyOf(assertionBy(key, "c1", t0)) + "&client_id=c2", oauth.AssertionClientID},
 		"CA-74 an assertion that is none beside it":     {bodyOf("x") + "&client_id=c2", oauth.AssertionMalformed},
-		"CA-74 an assertion for the certificate's":      {bodyOf(key.assertion("c2", t0)), oauth.ClientNotProven},
-		"CA-74 by a stranger's key beside it":           {bodyOf(ecSigner("k1").assertion("c2", t0)) + "&client_id=c2", oauth.ClientNotProven},
+		"CA-74 an assertion for the certificate's":      {bodyOf(assertionBy(key, "c2", t0)), oauth.ClientNotProven},
+		"CA-74 by a stranger's key beside it":           {bodyOf(assertionBy(ecSigner("k1"), "c2", t0)) + "&client_id=c2", oauth.ClientNotProven},
 		"CA-02 an assertion's type without one, beside": {body("client_assertion_type", assertionType, "client_id", "c2"), oauth.ClientAuthMissing},
 		"CA-60 a secret beside it":                      {body("client_id", "c2", "client_secret", "x"), oauth.ClientAuthMethod},
 	} {

@@ -1,24 +1,10 @@
 package client
 
 import (
-	"bytes"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
-	"math"
-	"math/big"
 	"net/http/httptest"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +13,7 @@ import (
 	oracle "github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
-	"authserver/internal/jose"
+	"authserver/internal/jose/josetest"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
 )
@@ -40,12 +26,12 @@ import (
 // to be good proves the client and uses up its jti, what is wrong in itself is refused in plain words, and whatever
 // depends on our records is refused in the one sentence for that. What is accepted go-jose must find valid too.
 func FuzzAuthenticate(f *testing.F) {
-	signers := fixedSigners(f)
+	signers := josetest.Fixed(f)
 	lenient := inline("c2", signers[0], signers[2])
 	lenient.AssertionAudience, lenient.Metadata.TokenEndpointAuthSigningAlg = IssuerOrEndpoint, "ES256"
 	b := newBench(f, Vetting{}, inline("c1", signers[0], signers[1], signers[2]), lenient)
 	for signer, s := range signers {
-		header := `{"alg":"` + s.alg + `","kid":"` + s.kid + `"}`
+		header := `{"alg":"` + s.Alg + `","kid":"` + s.Kid + `"}`
 		for rest := range uint8(4) {
 			how := uint8(signer) + 4*rest
 			f.Add(header, goodClaims, how)
@@ -65,7 +51,7 @@ func FuzzAuthenticate(f *testing.F) {
 		clientID := []string{"", "c1"}[how/8%2]
 		compact := header
 		if signer := int(how % 4); signer < len(signers) {
-			compact = signers[signer].sign(header, claims)
+			compact = signers[signer].Sign(header, claims)
 		}
 		if compact == "" || !utf8.ValidString(compact) || strings.Contains(compact, "\x00") {
 			return // the form reader lets no such assertion come so far
@@ -107,56 +93,24 @@ var changes = [][]string{
 	{`"kid":`, `"kid":"","x":`, `"kid":"k9","x":`, `"x":`, `"kid":7,"x":`, `"Kid":`},
 }
 
-// fixedSigners have the same keys in every run, so that what the fuzzer keeps means the same tomorrow.
-func fixedSigners(t testing.TB) []signer {
-	t.Helper()
-	ec, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{7}, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var published struct {
-		Mastercard struct {
-			PEM string `json:"auth_private_key_pem"`
-		}
-	}
-	text, err := os.ReadFile("../jose/testdata/vectors.json")
-	if err := errors.Join(err, json.Unmarshal(text, &published)); err != nil {
-		t.Fatal(err)
-	}
-	block, _ := pem.Decode([]byte(published.Mastercard.PEM))
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []signer{{"ES256", "ec", ec}, {"PS256", "rsa", key.(*rsa.PrivateKey)}, edSigner("ed")}
-}
-
 // unproven is the flaw of an assertion that is good but for what our records say.
 const unproven = "not proven"
 
 // judge reads an assertion again. flaw is "" for a good one.
 func judge(b *bench, compact, path, clientID string) (flaw string, use replay.Use) {
-	parts := strings.Split(compact, ".")
-	if len(parts) != 3 || len(compact) > 16384 {
-		return "shape", use
+	r, flaw := josetest.Read(compact, 16384)
+	if flaw != "" {
+		return flaw, use
 	}
-	var octets [3][]byte
-	for i, part := range parts {
-		var err error
-		if octets[i], err = base64.RawURLEncoding.DecodeString(part); err != nil || b64(octets[i]) != part || part == "" {
-			return "base64url", use
-		}
+	if !isHeader(r) {
+		return "header", use
 	}
-	header, ok1 := members(octets[0])
-	claims, ok2 := members(octets[1])
-	if !ok1 || !ok2 || !isHeader(header, len(octets[2])) {
-		return "header or JSON", use
-	}
+	claims := r.Claims
 	sub, _ := claims["sub"].(string)
 	_, isRequest := claims["response_type"]
 	jti, _ := claims["jti"].(string)
-	exp, ok := seconds(claims["exp"])
-	ahead := exp - t0.Unix()
+	exp, ok := josetest.Seconds(claims["exp"])
+	ahead, soon := exp-t0.Unix(), t0.Unix()+30
 	switch {
 	case sub == "" || len(sub) > 256 || claims["iss"] != sub || clientID != "" && clientID != sub:
 		return "whose", use
@@ -164,7 +118,7 @@ func judge(b *bench, compact, path, clientID string) (flaw string, use replay.Us
 		return "a request object", use
 	case jti == "" || len(jti) > 1024:
 		return "jti", use
-	case !ok || ahead > 3600 || ahead <= -10 || !isPast(claims, "iat") || !isPast(claims, "nbf"):
+	case !ok || ahead > 3600 || ahead <= -10 || !r.IsPast("iat", soon) || !r.IsPast("nbf", soon):
 		return "time", use
 	}
 	// The audiences in the order in which they are judged: any client's, then this client's own.
@@ -173,7 +127,7 @@ func judge(b *bench, compact, path, clientID string) (flaw string, use replay.Us
 		return "aud", use
 	}
 	c, found := b.registry.clients[sub]
-	if !found || !isSigned(c, header, parts[0]+"."+parts[1], octets[2]) {
+	if !found || !isSigned(c, r) {
 		return unproven, use
 	}
 	if claims["aud"] != issuer && c.AssertionAudience != IssuerOrEndpoint {
@@ -183,101 +137,38 @@ func judge(b *bench, compact, path, clientID string) (flaw string, use replay.Us
 }
 
 // isHeader tells whether an assertion may have this header, and a signature of this length.
-func isHeader(header map[string]any, signature int) bool {
-	for _, name := range []string{"crit", "b64", "zip", "enc", "jku", "x5u", "x5c", "jwk"} {
-		if _, there := header[name]; there {
-			return false
-		}
+func isHeader(r josetest.Reading) bool {
+	if r.Names("crit", "b64", "zip", "enc", "jku", "x5u", "x5c", "jwk") ||
+		!r.IsTyped("", "jwt", "application/jwt", "client-authentication+jwt", "application/client-authentication+jwt") {
+		return false
 	}
-	kid, hasKid := header["kid"]
+	kid, hasKid := r.Header["kid"]
 	if text, _ := kid.(string); hasKid && (text == "" || len(text) > 256) {
 		return false
 	}
-	typ, hasTyp := header["typ"]
-	text, _ := typ.(string)
-	accepted := []string{"jwt", "application/jwt", "client-authentication+jwt", "application/client-authentication+jwt"}
-	if hasTyp && !slices.Contains(accepted, strings.Map(asciiLower, text)) {
-		return false
-	}
-	switch header["alg"] {
-	case "PS256":
-		return signature >= 256 && signature <= 512
-	case "ES256", "EdDSA", "Ed25519":
-		return signature == 64
-	}
-	return false
-}
-
-func asciiLower(c rune) rune {
-	if c >= 'A' && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c
+	return r.FitsAlg()
 }
 
 // isSigned tells whether one of the client's keys, which go-jose reads, made the signature.
-func isSigned(c Client, header map[string]any, input string, mac []byte) bool {
-	alg := header["alg"].(string)
-	if alg == "Ed25519" {
-		alg = "EdDSA"
-	}
+func isSigned(c Client, r josetest.Reading) bool {
 	var set oracle.JSONWebKeySet
-	if json.Unmarshal(c.Metadata.JWKS, &set) != nil || c.Metadata.TokenEndpointAuthSigningAlg != "" && c.Metadata.TokenEndpointAuthSigningAlg != alg {
+	if json.Unmarshal(c.Metadata.JWKS, &set) != nil {
 		return false
 	}
-	digest := sha256.Sum256([]byte(input))
+	registered := c.Metadata.TokenEndpointAuthSigningAlg
 	return slices.ContainsFunc(set.Keys, func(k oracle.JSONWebKey) bool {
-		if kid, there := header["kid"]; there && kid != k.KeyID {
-			return false
-		}
-		switch public := k.Key.(type) {
-		case *rsa.PublicKey:
-			return alg == "PS256" && rsa.VerifyPSS(public, crypto.SHA256, digest[:], mac, &rsa.PSSOptions{SaltLength: 32}) == nil
-		case *ecdsa.PublicKey:
-			return alg == "ES256" && ecdsa.Verify(public, digest[:], new(big.Int).SetBytes(mac[:32]), new(big.Int).SetBytes(mac[32:]))
-		case ed25519.PublicKey:
-			return alg == "EdDSA" && ed25519.Verify(public, []byte(input), mac)
-		}
-		return false
+		kid, there := r.Header["kid"]
+		return (!there || kid == k.KeyID) && (registered == "" || registered == r.Alg()) && r.IsSignedBy(k.Key)
 	})
-}
-
-// isPast tells whether a time, where it is, lies at most 30 s ahead.
-func isPast(claims map[string]any, name string) bool {
-	value, there := claims[name]
-	at, ok := seconds(value)
-	return !there || ok && at <= t0.Unix()+30
-}
-
-// seconds is a NumericDate before the year 9999 without its fraction.
-func seconds(v any) (int64, bool) {
-	number, _ := v.(json.Number)
-	f, err := strconv.ParseFloat(string(number), 64)
-	if err != nil || f < 0 || f >= 253370764800 {
-		return 0, false
-	}
-	return int64(math.Floor(f)), true
-}
-
-// members are those of a JSON object that package jose holds to be strict, as encoding/json reads them: what is strict is
-// for that package's own targets.
-func members(text []byte) (o map[string]any, ok bool) {
-	if _, err := jose.ParseObject(text); err != nil {
-		return nil, false
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	return o, decoder.Decode(&o) == nil
 }
 
 // agree lets go-jose validate what was accepted, where it knows the name of the algorithm and the header's members: of
 // those that are ignored here it demands more.
 func agree(t *testing.T, caller Caller, compact string, signers []signer) {
 	t.Helper()
-	head, _ := base64.RawURLEncoding.DecodeString(compact[:strings.IndexByte(compact, '.')])
-	header, _ := members(head)
-	for name := range header {
-		if !slices.Contains([]string{"alg", "typ", "kid"}, name) || header["alg"] == "Ed25519" {
+	r, _ := josetest.Read(compact, len(compact))
+	for name := range r.Header {
+		if !slices.Contains([]string{"alg", "typ", "kid"}, name) || r.Header["alg"] == "Ed25519" {
 			return
 		}
 	}
@@ -285,9 +176,9 @@ func agree(t *testing.T, caller Caller, compact string, signers []signer) {
 	if err != nil {
 		t.Fatalf("go-jose: %v", err)
 	}
-	i := slices.IndexFunc(signers, func(s signer) bool { return s.alg == header["alg"] })
+	i := slices.IndexFunc(signers, func(s signer) bool { return s.Alg == r.Header["alg"] })
 	var claims jwt.Claims
-	if err := token.Claims(signers[i].key.Public(), &claims); err != nil {
+	if err := token.Claims(signers[i].Key.Public(), &claims); err != nil {
 		t.Fatalf("go-jose: %v", err)
 	}
 	id := caller.Client.ID

@@ -59,7 +59,7 @@ func TestUnknownKid(t *testing.T) {
 	b.wants("CA-33 an unknown kid", stranger, false)
 	h.wantHits(t, "CA-33 exactly one refetch", 2)
 	for i := range 100 {
-		stranger.kid = fmt.Sprint(i)
+		stranger.Kid = fmt.Sprint(i)
 		b.clock.advance(100 * time.Millisecond)
 		b.wants("CA-34 an unknown kid", stranger, false)
 	}
@@ -99,11 +99,11 @@ func TestVerify(t *testing.T) {
 	c := b.registry.clients["c1"]
 	c.Metadata.TokenEndpointAuthSigningAlg = "PS256"
 	verify := func(s signer, kid, registered string) error {
-		header := object{"alg": s.alg}
+		header := object{"alg": s.Alg}
 		if kid != "" {
 			header["kid"] = kid
 		}
-		token, err := jose.Door{MaxBytes: 1 << 10, Types: []string{""}}.Parse(s.sign(text(header), `{"a":"b"}`))
+		token, err := jose.Door{MaxBytes: 1 << 10, Types: []string{""}}.Parse(s.Sign(text(header), `{"a":"b"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +143,7 @@ func TestVerify(t *testing.T) {
 // together asks n times at once for the key of a kid, and counts the answers that have it.
 func (b *bench) together(n int, s signer) (found int64) {
 	c := b.registry.clients["c1"]
-	h, now := jose.Header{Alg: jose.Alg(s.alg), Kid: s.kid}, b.clock.now()
+	h, now := jose.Header{Alg: jose.Alg(s.Alg), Kid: s.Kid}, b.clock.now()
 	var answers atomic.Int64
 	var all sync.WaitGroup
 	start := make(chan struct{})
@@ -171,7 +171,7 @@ func TestParallel(t *testing.T) {
 	}
 	h.wantHits(t, "JK-15 first contact", 1)
 	for round := range int64(rounds) {
-		key.kid = fmt.Sprint("k", round)
+		key.Kid = fmt.Sprint("k", round)
 		h.answer(serves(jwks(key), "Cache-Control", "max-age=600"))
 		b.clock.advance(31 * time.Second) // by then another kid may fetch, while the set itself is young
 		if got := b.together(crowd, key); got != crowd {
@@ -198,7 +198,7 @@ func TestParallelAuthentication(t *testing.T) {
 	var proven atomic.Int64
 	var all sync.WaitGroup
 	for range crowd {
-		form := bodyOf(key.assertion("c1", b.clock.now()))
+		form := bodyOf(assertionBy(key, "c1", b.clock.now()))
 		all.Go(func() {
 			if _, err := b.request(form); err == nil {
 				proven.Add(1)
@@ -215,9 +215,9 @@ func TestParallelAuthentication(t *testing.T) {
 // TestKeySetContent holds sets of which one good key must be found among what we cannot use, and what must not be used.
 func TestKeySetContent(t *testing.T) {
 	ec, rsa := ecSigner("k1"), rsaSigner("k1")
-	private := ec.jwk()
+	private := ec.JWK()
 	private["d"] = b64(make([]byte, 32))
-	encryption := ec.jwk()
+	encryption := ec.JWK()
 	encryption["use"] = "enc"
 	many := func(n int) string {
 		list := []any{ec}
@@ -226,7 +226,7 @@ func TestKeySetContent(t *testing.T) {
 		}
 		return jwks(list...)
 	}
-	expired := ec.jwk()
+	expired := ec.JWK()
 	expired["exp"] = 1
 	tests := []struct {
 		name, document string
@@ -237,7 +237,7 @@ func TestKeySetContent(t *testing.T) {
 		{"JK-17 X25519, an unknown curve and an exp beside it", jwks(object{"kty": "OKP", "crv": "X25519", "x": b64(make([]byte, 32)), "use": "enc"},
 			object{"kty": "EC", "crv": "P-999", "x": "AAAA", "y": "AAAA"}, expired), true},
 		{"entries that are no keys beside it", jwks(1, nil, "k", []int{}, ec), true},
-		{"other members of the set", `{"x":1,"keys":[` + text(ec.jwk()) + `]}`, true},
+		{"other members of the set", `{"x":1,"keys":[` + text(ec.JWK()) + `]}`, true},
 		{"JK-08 an RSA key of the same kid", jwks(rsa, ec), true},
 		{"20 keys", many(20), true},
 		{"JK-14 21 keys", many(21), false},
@@ -250,12 +250,12 @@ func TestKeySetContent(t *testing.T) {
 		{"JK-13 no keys", `{"keys":[]}`, false},
 		{"JK-13 empty object", `{}`, false},
 		{"JK-13 empty array", `[]`, false},
-		{"JK-13 the key itself", text(ec.jwk()), false},
-		{"JK-13 an array of keys", `[` + text(ec.jwk()) + `]`, false},
+		{"JK-13 the key itself", text(ec.JWK()), false},
+		{"JK-13 an array of keys", `[` + text(ec.JWK()) + `]`, false},
 		{"JK-13 HTML", `<html><body>not found</body></html>`, false},
 		{"JK-13 nothing", ``, false},
-		{"JK-13 keys is an object", `{"keys":{"k1":` + text(ec.jwk()) + `}}`, false},
-		{"JK-13 keys twice", `{"keys":[],"keys":[` + text(ec.jwk()) + `]}`, false},
+		{"JK-13 keys is an object", `{"keys":{"k1":` + text(ec.JWK()) + `}}`, false},
+		{"JK-13 keys twice", `{"keys":[],"keys":[` + text(ec.JWK()) + `]}`, false},
 		{"JK-13 something behind it", jwks(ec) + "{}", false},
 	}
 	for _, test := range tests {
@@ -277,7 +277,7 @@ func TestKeySetContent(t *testing.T) {
 
 // A set with a private key in it serves by its good keys, and the database never sees it.
 func TestKeySetWithPrivateKeyIsNotStored(t *testing.T) {
-	good, leaked := ecSigner("k1"), ecSigner("k2").jwk()
+	good, leaked := ecSigner("k1"), ecSigner("k2").JWK()
 	leaked["d"] = b64(make([]byte, 32))
 	h := newHost(t, serves(jwks(leaked, good)))
 	b := h.bench(t)

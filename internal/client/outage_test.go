@@ -158,7 +158,7 @@ func TestFetchOutlivesItsRequest(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error)
 	go func() {
-		token, err := parseAssertion(key.assertion("c1", t0))
+		token, err := parseAssertion(assertionBy(key, "c1", t0))
 		if err == nil {
 			_, err = b.prove(ctx, token, "c1", t0)
 		}

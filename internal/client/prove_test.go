@@ -22,7 +22,7 @@ func TestNotProven(t *testing.T) {
 	otherMethod.Metadata.TokenEndpointAuthMethod = "tls_client_auth"
 	otherAlg.Metadata.TokenEndpointAuthSigningAlg = "PS256"
 	unnamed := own
-	unnamed.kid = ""
+	unnamed.Kid = ""
 	kid := func(kid string) edit { return set("kid", kid) }
 	tests := []struct {
 		name, clientID string
@@ -58,7 +58,7 @@ func TestNotProven(t *testing.T) {
 	var first string
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			caller, err := b.request(bodyOf(test.by.assertion(test.clientID, t0, test.edits...)))
+			caller, err := b.request(bodyOf(assertionBy(test.by, test.clientID, t0, test.edits...)))
 			if reason(t, err) != oauth.ClientNotProven || caller.Client.ID != "" || caller.Uses != nil {
 				t.Fatalf("%v %v", caller, err)
 			}
@@ -101,7 +101,7 @@ func TestSharedKid(t *testing.T) {
 	b := newBench(t, Vetting{}, inline("c1", rsa, ec, second))
 	for _, s := range []signer{ec, rsa, second} {
 		if !b.proves(s, "c1") {
-			t.Errorf("JK-08 %s was stopped by another key of its kid", s.alg)
+			t.Errorf("JK-08 %s was stopped by another key of its kid", s.Alg)
 		}
 	}
 }
@@ -110,18 +110,18 @@ func TestSharedKid(t *testing.T) {
 // allocations; the clock would tell it less exactly.
 func TestDecoy(t *testing.T) {
 	for _, s := range []signer{ecSigner(""), rsaSigner(""), edSigner("")} {
-		alg := jose.Alg(s.alg)
+		alg := jose.Alg(s.Alg)
 		key := decoy(alg)
 		if key == nil || key.Alg() != alg {
 			t.Fatalf("no decoy for %s", alg)
 		}
-		token, err := parseAssertion(s.assertion("nobody", t0))
+		token, err := parseAssertion(assertionBy(s, "nobody", t0))
 		if err != nil {
 			t.Fatal(err)
 		}
 		verifying := testing.AllocsPerRun(50, func() { _, _ = token.Verify(key) })
 		parsing := testing.AllocsPerRun(50, func() { decoy(alg) })
-		b, form := newBench(t, Vetting{}), bodyOf(s.assertion("nobody", t0))
+		b, form := newBench(t, Vetting{}), bodyOf(assertionBy(s, "nobody", t0))
 		for whose, check := range map[string]func(){
 			"an unknown client":  func() { _, _ = b.request(form) },
 			"an unknown source":  func() { _, _ = b.KeySets.Verify(t.Context(), KeySource{}, token, "", t0) },
@@ -145,11 +145,11 @@ func TestAssertionUse(t *testing.T) {
 	k1, k2, forger := ecSigner(""), ecSigner(""), ecSigner("")
 	b := newBench(t, Vetting{}, inline("c1", k1), inline("c2", k2))
 	jti := with("jti", "the same")
-	if _, err := b.request(bodyOf(forger.assertion("c1", t0, jti))); reason(t, err) != oauth.ClientNotProven {
+	if _, err := b.request(bodyOf(assertionBy(forger, "c1", t0, jti))); reason(t, err) != oauth.ClientNotProven {
 		t.Fatal(err)
 	}
 	for id, by := range map[string]signer{"c1": k1, "c2": k2} {
-		caller, err := b.request(bodyOf(by.assertion(id, t0, jti)))
+		caller, err := b.request(bodyOf(assertionBy(by, id, t0, jti)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,11 +165,11 @@ func TestAssertionUse(t *testing.T) {
 		}
 	}
 	// CA-56: another signature over the same claims is the same use.
-	first, err := b.request(bodyOf(k1.assertion("c1", t0, with("jti", "again"))))
+	first, err := b.request(bodyOf(assertionBy(k1, "c1", t0, with("jti", "again"))))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := b.request(bodyOf(k1.assertion("c1", t0, with("jti", "again"), with("iat", t0.Unix()-1))))
+	second, err := b.request(bodyOf(assertionBy(k1, "c1", t0, with("jti", "again"), with("iat", t0.Unix()-1))))
 	if err != nil || !slices.Equal(first.Uses, second.Uses) {
 		t.Errorf("CA-56 %v %v %v", first.Uses, second.Uses, err)
 	}
@@ -179,7 +179,7 @@ func TestAssertionUse(t *testing.T) {
 func TestAssertionClock(t *testing.T) {
 	ec := ecSigner("")
 	b := newBench(t, Vetting{}, inline("c1", ec))
-	form := bodyOf(ec.assertion("c1", t0)) // exp is a minute away
+	form := bodyOf(assertionBy(ec, "c1", t0)) // exp is a minute away
 	for _, test := range []struct {
 		advance time.Duration
 		want    oauth.Reason

@@ -16,13 +16,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// forEncryption is the signer's public key as one for encryption.
-func (s signer) forEncryption(alg string) object {
-	o := s.jwk()
-	o["use"], o["alg"] = "enc", alg
-	return o
-}
-
 // recipient is the kid that what is encrypted for c1 bears, or the error.
 func (b *bench) recipient(alg string) (string, error) {
 	b.t.Helper()
@@ -87,11 +80,11 @@ func (b *bench) wantsLater(what, alg string) {
 
 // KY-04, CRY-08: the key is found among the inline ones, or the client is told what it lacks.
 func TestRecipientInline(t *testing.T) {
-	sig := rsaSigner("the signing key").jwk()
+	sig := rsaSigner("the signing key").JWK()
 	sig["use"] = "sig"
-	private := rsaSigner("private").forEncryption("RSA-OAEP")
+	private := rsaSigner("private").ForEncryption("RSA-OAEP")
 	private["d"] = b64(make([]byte, 32))
-	b := newBench(t, Vetting{}, inline("c1", sig, private, rsaSigner("rsa").forEncryption("RSA-OAEP"), ecSigner("ec").forEncryption("ECDH-ES")))
+	b := newBench(t, Vetting{}, inline("c1", sig, private, rsaSigner("rsa").ForEncryption("RSA-OAEP"), ecSigner("ec").ForEncryption("ECDH-ES")))
 	b.wantsRecipient("RSA", "RSA-OAEP", "rsa")
 	b.wantsRecipient("EC", "ECDH-ES", "ec")
 	const want = "jwks: The JWK Set has no key for RSA-OAEP-256: expected kty RSA of 2048 to 4096 bits, use enc or none, " +
@@ -111,7 +104,7 @@ func TestRecipientNamesFewKids(t *testing.T) {
 	for i := range MaxKeys {
 		key := edSigner(strings.Repeat("é", 100) + fmt.Sprint(i))
 		if i == 0 {
-			key.kid = ""
+			key.Kid = ""
 		}
 		keys = append(keys, key)
 	}
@@ -128,7 +121,7 @@ func TestRecipientNamesFewKids(t *testing.T) {
 // KY-04: behind a jwks_uri the set that the client was proven with will do; a key that was added is found by a fetch, of
 // which there is one in 30 s.
 func TestRecipientBehindURI(t *testing.T) {
-	key, enc := ecSigner("k1"), rsaSigner("enc").forEncryption("RSA-OAEP")
+	key, enc := ecSigner("k1"), rsaSigner("enc").ForEncryption("RSA-OAEP")
 	h := newHost(t, serves(jwks(key)))
 	b := h.bench(t)
 	b.wants("the client", key, true)
@@ -153,7 +146,7 @@ func TestRecipientBehindURI(t *testing.T) {
 
 // While the host is down the last good set serves for an hour; then nobody knows, and the client comes back later.
 func TestRecipientWhileHostIsDown(t *testing.T) {
-	enc := rsaSigner("enc").forEncryption("RSA-OAEP")
+	enc := rsaSigner("enc").ForEncryption("RSA-OAEP")
 	h := newHost(t, serves(jwks(enc)))
 	b := h.bench(t)
 	b.wantsRecipient("the host is up", "RSA-OAEP", "enc")

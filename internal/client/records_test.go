@@ -69,7 +69,7 @@ func TestSpend(t *testing.T) {
 
 // steps runs authentication and Spend inside Fresh, as an endpoint does, and counts the runs.
 func (b *bench) steps(by signer, edits ...edit) (caller Caller, runs int, err error) {
-	form := bodyOf(by.assertion("c1", t0, edits...))
+	form := bodyOf(assertionBy(by, "c1", t0, edits...))
 	err = Fresh(func() error {
 		runs++
 		if caller, err = b.request(form); err != nil {

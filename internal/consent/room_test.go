@@ -18,6 +18,7 @@ import (
 	"authserver/internal/flow"
 	"authserver/internal/grant"
 	"authserver/internal/jose"
+	"authserver/internal/jose/josetest"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
 	"authserver/internal/resource"
@@ -74,15 +75,6 @@ func (m *memory) RevokeGrant(_ context.Context, id string, by grant.Owner, chang
 	return c.Grant, ending, nil
 }
 
-// signer is the server's one key.
-type signer struct{ *jose.Signer }
-
-func (s signer) Sign(_ jose.Alg, typ string, claims any) (string, error) {
-	return s.Signer.Sign(typ, claims)
-}
-
-func (s signer) Key(string) *jose.Key { return s.Signer.Key() }
-
 // room is the endpoint over a store in memory, and a client's key.
 type room struct {
 	t      *testing.T
@@ -94,20 +86,12 @@ type room struct {
 
 func newRoom(t *testing.T) *room {
 	t.Helper()
-	private, err := jose.GenerateKey(jose.ES256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours, err := jose.NewSigner(jose.ES256, "ours", private)
-	if err != nil {
-		t.Fatal(err)
-	}
 	key, err := flow.GenerateKey("ES256")
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := func() time.Time { return noon }
-	r := &room{t: t, tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: signer{ours}},
+	r := &room{t: t, tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: josetest.NewServer()},
 		holder: &flow.Client{Server: &flow.Server{Issuer: issuer, Now: now}, DPoPKey: key},
 		store:  &memory{consents: map[string]grant.Consent{}, clients: map[string]client.Client{"c1": {ID: "c1"}, "c2": {ID: "c2"}}}}
 	for _, id := range []string{"mine", "mine too", "revoked", "expired", "theirs"} {

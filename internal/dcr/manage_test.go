@@ -16,6 +16,7 @@ import (
 	"authserver/internal/client"
 	"authserver/internal/dcr"
 	"authserver/internal/jose"
+	"authserver/internal/jose/josetest"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
 	"authserver/internal/resource"
@@ -39,29 +40,13 @@ func (o *office) AddClient(context.Context, client.Client) (bool, error) {
 	return true, nil
 }
 
-// signer is the server's one key.
-type signer struct{ *jose.Signer }
-
-func (s signer) Sign(_ jose.Alg, typ string, claims any) (string, error) {
-	return s.Signer.Sign(typ, claims)
-}
-func (s signer) Key(string) *jose.Key { return s.Signer.Key() }
-
 // TestManagedByCertificate (DCR-24, DR-11, DR-21): a client manages its own registration with an access token of its own that is
 // bound to its certificate, over a connection with that; so does a registrar register others. Both are Bearer tokens, as are
 // registration access tokens, which are told apart.
 func TestManagedByCertificate(t *testing.T) {
-	private, err := jose.GenerateKey(jose.ES256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours, err := jose.NewSigner(jose.ES256, "ours", private)
-	if err != nil {
-		t.Fatal(err)
-	}
 	shown, other := certificatetest.SelfSigned(t), certificatetest.SelfSigned(t)
 	const ownToken, initial = "the-token-of-the-registration-1234567890", "a.jwt.of-the-operator"
-	tokens := accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: signer{ours}}
+	tokens := accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: josetest.NewServer()}
 	token := func(clientID, scope string) string {
 		compact, _, err := tokens.Issue(accesstoken.Token{Subject: clientID, ClientID: clientID, Audience: accesstoken.Audience{issuer}, Scope: scope,
 			Confirmation: accesstoken.Confirmation{X5T: certificate.Certificate{Leaf: shown.Leaf}.Thumbprint()}}, time.Minute, time.Now())

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"authserver/internal/dpop"
+	"authserver/internal/jose/josetest"
 )
 
 // FuzzSameURL compares the normalisation with RFC 3986 done by other means, both ways: what is taken for a URL, what it
@@ -59,7 +60,7 @@ func unreservedEscapes() (pairs []string) {
 func canonical(raw string) string {
 	raw, _, _ = strings.Cut(raw, "#")
 	raw, _, _ = strings.Cut(raw, "?")
-	raw = authority.ReplaceAllStringFunc(raw, asciiLower)
+	raw = authority.ReplaceAllStringFunc(raw, josetest.AsciiLower)
 	m := httpURL.FindStringSubmatch(raw)
 	if m == nil {
 		return ""
@@ -74,16 +75,6 @@ func canonical(raw string) string {
 		port = ""
 	}
 	return scheme + "://" + host + port + withoutDots(unescaped.Replace(escape.ReplaceAllStringFunc(path, strings.ToUpper)))
-}
-
-// asciiLower leaves letters outside ASCII alone.
-func asciiLower(s string) string {
-	return strings.Map(func(c rune) rune {
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		return c
-	}, s)
 }
 
 // withoutDots is the loop of RFC 3986 §5.2.4, letter by letter, for a path that is empty or begins with a slash.

@@ -1,23 +1,16 @@
 package dpop_test
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"math"
-	"math/big"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +18,7 @@ import (
 	oracle "github.com/go-jose/go-jose/v4"
 
 	"authserver/internal/dpop"
-	"authserver/internal/jose"
+	"authserver/internal/jose/josetest"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
 )
@@ -42,10 +35,13 @@ const accessToken = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"
 // every one of them: what it holds to be good is accepted and proves the same key, the rest is refused, and "try again
 // with this nonce" is said to those proofs alone that lack nothing else.
 func FuzzVerify(f *testing.F) {
-	provers := fixedProvers(f)
+	provers := josetest.Fixed(f)
+	for i := range provers {
+		provers[i].Kid = "" // of the jwk
+	}
 	policies := []dpop.Policy{dpop.NonceRequired, dpop.NonceOptional, dpop.NonceOff}
 	for signer, p := range provers {
-		header := `{"alg":"` + p.alg + `","typ":"dpop+jwt","jwk":{$key}}`
+		header := `{"alg":"` + p.Alg + `","typ":"dpop+jwt","jwk":{$key}}`
 		for circumstance := range uint8(6) {
 			f.Add(header, goodClaims, uint8(signer)+4*circumstance)
 			for _, texts := range changes {
@@ -67,8 +63,8 @@ func FuzzVerify(f *testing.F) {
 		}
 		field := header
 		if signer < len(provers) {
-			fill := strings.NewReplacer("$key", strings.Trim(marshal(t, provers[signer].jwk(t)), "{}"), "$nonce", v.Nonces.Current(now), "$ath", b64(hash[:]))
-			field = provers[signer].sign(t, fill.Replace(header), fill.Replace(claims))
+			fill := strings.NewReplacer("$key", strings.Trim(text(provers[signer].JWK()), "{}"), "$nonce", v.Nonces.Current(now), "$ath", b64(hash[:]))
+			field = provers[signer].Sign(fill.Replace(header), fill.Replace(claims))
 		}
 		proof, err := v.Verify(sent(field), r, now)
 		want, thumbprint, use := judge(t, field, r, v)
@@ -107,67 +103,32 @@ var changes = [][]string{
 		`{"key_ops":["verify"],$key}`, `{"key_ops":["sign"],$key}`, `{"alg":"ES256",$key}`, `{"alg":"RS256",$key}`, `{"kid":7,$key}`, `{"x5c":["AAAA"],$key}`},
 }
 
-// fixedProvers have the same keys in every run, so that what the fuzzer keeps means the same tomorrow.
-func fixedProvers(t testing.TB) []prover {
-	t.Helper()
-	ec, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{7}, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var published struct {
-		Mastercard struct {
-			PEM string `json:"auth_private_key_pem"`
-		}
-	}
-	text, err := os.ReadFile("../jose/testdata/vectors.json")
-	if err := errors.Join(err, json.Unmarshal(text, &published)); err != nil {
-		t.Fatal(err)
-	}
-	block, _ := pem.Decode([]byte(published.Mastercard.PEM))
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []prover{{"ES256", ec}, {"PS256", key.(*rsa.PrivateKey)}, {"EdDSA", ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))}}
-}
-
 // judge reads a proof again. flaw is "" for a good one, "nonce" for one that would be good with the current nonce, and
 // otherwise the part that is wrong.
 func judge(t *testing.T, field string, r dpop.Request, v dpop.Verifier) (flaw, thumbprint string, use replay.Use) {
 	t.Helper()
-	parts := strings.Split(field, ".")
-	if len(parts) != 3 || len(field) > 8192 {
-		return "shape", "", use
+	read, flaw := josetest.Read(field, 8192)
+	if flaw != "" {
+		return flaw, "", use
 	}
-	var octets [3][]byte
-	for i, part := range parts {
-		var ok bool
-		if octets[i], ok = canonicalBase64(part); !ok || len(octets[i]) == 0 {
-			return "base64url", "", use
-		}
-	}
-	header, ok1 := members(octets[0])
-	claims, ok2 := members(octets[1])
-	if !ok1 || !ok2 {
-		return "JSON", "", use
-	}
-	public, thumbprint := judgeHeader(header)
+	claims := read.Claims
+	public, thumbprint := judgeHeader(read)
 	if public == nil {
 		return "header", "", use
 	}
-	if !verifies(public, parts[0]+"."+parts[1], octets[2]) {
+	if !josetest.Verifies(public, read.Input, read.Signature) {
 		return "signature", "", use
 	}
 	jti, _ := claims["jti"].(string)
-	iat, ok := seconds(claims["iat"])
+	iat, ok := josetest.Seconds(claims["iat"])
 	htu, _ := claims["htu"].(string)
 	hash := sha256.Sum256([]byte(r.AccessToken))
-	switch age := now.Unix() - int64(iat); {
+	switch age := now.Unix() - iat; {
 	case jti == "" || len(jti) > 1024 || claims["htm"] != "POST" || !ok:
 		return "claims", "", use
 	case htu == "" || canonical(htu) != endpoint:
 		return "htu", "", use
-	case age > 300 || age < -30 || !inTime(claims):
+	case age > 300 || age < -30 || !inTime(read):
 		return "time", "", use
 	case r.AccessToken != "" && claims["ath"] != b64(hash[:]):
 		return "ath", "", use
@@ -180,7 +141,7 @@ func judge(t *testing.T, field string, r dpop.Request, v dpop.Verifier) (flaw, t
 			return flaw, "", use
 		}
 	}
-	return "", thumbprint, replay.NewUse(replay.Proof, thumbprint, jti, time.Unix(int64(iat), 0))
+	return "", thumbprint, replay.NewUse(replay.Proof, thumbprint, jti, time.Unix(iat, 0))
 }
 
 // judgeNonce knows one nonce alone: no mutation makes another good one.
@@ -199,52 +160,26 @@ func judgeNonce(claims map[string]any, age int64, v dpop.Verifier) string {
 }
 
 // inTime applies exp and nbf, where they are.
-func inTime(claims map[string]any) bool {
-	exp, hasExp := claims["exp"]
-	nbf, hasNbf := claims["nbf"]
-	until, ok1 := seconds(exp)
-	from, ok2 := seconds(nbf)
-	return (!hasExp || ok1 && until > float64(now.Unix())-10) && (!hasNbf || ok2 && from <= float64(now.Unix())+30)
-}
-
-// seconds is a NumericDate before the year 9999 without its fraction.
-func seconds(v any) (float64, bool) {
-	number, _ := v.(json.Number)
-	f, err := strconv.ParseFloat(string(number), 64)
-	return math.Floor(f), err == nil && f >= 0 && f < 253370764800
-}
-
-// members are those of a JSON object that package jose holds to be strict, as encoding/json reads them: what is strict is
-// for that package's own targets.
-func members(text []byte) (o map[string]any, ok bool) {
-	if _, err := jose.ParseObject(text); err != nil {
-		return nil, false
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	return o, decoder.Decode(&o) == nil
+func inTime(r josetest.Reading) bool {
+	exp, hasExp := r.Claims["exp"]
+	until, ok := josetest.Seconds(exp)
+	return (!hasExp || ok && until > now.Unix()-10) && r.IsPast("nbf", now.Unix()+30)
 }
 
 // judgeHeader returns the header's key and its thumbprint, or nil for a header that a proof must not have.
-func judgeHeader(header map[string]any) (public crypto.PublicKey, thumbprint string) {
-	for _, name := range []string{"crit", "b64", "zip", "enc", "jku", "x5u", "x5c"} {
-		if _, there := header[name]; there {
-			return nil, ""
-		}
-	}
-	typ, _ := header["typ"].(string)
-	typ = asciiLower(typ)
-	kid, hasKid := header["kid"]
-	if text, _ := kid.(string); hasKid && (text == "" || len(text) > 256) || typ != "dpop+jwt" && typ != "application/dpop+jwt" {
+func judgeHeader(r josetest.Reading) (public crypto.PublicKey, thumbprint string) {
+	kid, hasKid := r.Header["kid"]
+	if text, _ := kid.(string); hasKid && (text == "" || len(text) > 256) || !r.IsTyped("dpop+jwt", "application/dpop+jwt") ||
+		r.Names("crit", "b64", "zip", "enc", "jku", "x5u", "x5c") {
 		return nil, ""
 	}
-	jwk, _ := header["jwk"].(map[string]any)
+	jwk, _ := r.Header["jwk"].(map[string]any)
 	key, ok := readKey(jwk)
 	if !ok {
 		return nil, ""
 	}
 	hash, err := key.Thumbprint(crypto.SHA256)
-	if err != nil || !slices.Contains(algsOf(key.Key), header["alg"]) {
+	if err != nil || !slices.Contains(algsOf(key.Key), r.Header["alg"]) {
 		return nil, ""
 	}
 	return key.Key, b64(hash)
@@ -315,24 +250,4 @@ func isFor(jwk map[string]any, algs []any) bool {
 	}
 	alg, there := jwk["alg"]
 	return !there || slices.Contains(algs, alg)
-}
-
-// canonicalBase64 decodes base64url in its only spelling.
-func canonicalBase64(text string) ([]byte, bool) {
-	octets, err := base64.RawURLEncoding.DecodeString(text)
-	return octets, err == nil && b64(octets) == text
-}
-
-// verifies asks the standard library.
-func verifies(public crypto.PublicKey, input string, mac []byte) bool {
-	digest := sha256.Sum256([]byte(input))
-	switch public := public.(type) {
-	case *rsa.PublicKey:
-		return rsa.VerifyPSS(public, crypto.SHA256, digest[:], mac, &rsa.PSSOptions{SaltLength: 32}) == nil
-	case *ecdsa.PublicKey:
-		return len(mac) == 64 && ecdsa.Verify(public, digest[:], new(big.Int).SetBytes(mac[:32]), new(big.Int).SetBytes(mac[32:]))
-	case ed25519.PublicKey:
-		return ed25519.Verify(public, []byte(input), mac)
-	}
-	return false
 }

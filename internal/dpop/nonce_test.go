@@ -78,7 +78,7 @@ func TestNonceKeys(t *testing.T) {
 
 // TestPolicies holds every policy to its windows, at the value and one second beyond.
 func TestPolicies(t *testing.T) {
-	p := ecProver(t)
+	p := ecProver()
 	current := required(t).Nonces.Current(now)
 	foreign := verifier(t, dpop.NonceRequired, []byte("another server's key-encryption key")).Nonces.Current(now)
 	old := required(t).Nonces.Current(now.Add(-2 * step))
@@ -143,7 +143,7 @@ func TestPolicies(t *testing.T) {
 
 // A nonce is asked for last: whoever gets the answer "try again with this nonce" will pass with it.
 func TestNonceIsAskedForLast(t *testing.T) {
-	p := ecProver(t)
+	p := ecProver()
 	for name, test := range map[string]struct {
 		change edit
 		want   oauth.Reason
@@ -152,7 +152,7 @@ func TestNonceIsAskedForLast(t *testing.T) {
 		"another URL":    {with("htu", endpoint+"/"), oauth.ProofURI},
 		"no jti":         {with("jti", nil), oauth.ProofClaims},
 		"expired":        {with("exp", now.Unix()-60), oauth.ProofExpired},
-		"another key":    {set("jwk", ecProver(t).jwk(t)), oauth.ProofSignature},
+		"another key":    {set("jwk", ecProver().JWK()), oauth.ProofSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := required(t).Verify(sent(p.proof(t, with("nonce", nil), test.change)), atToken, now)

@@ -14,16 +14,16 @@ import (
 )
 
 func TestVerifyAccepts(t *testing.T) {
-	ec := ecProver(t)
+	ec := ecProver()
 	tests := []struct {
 		name  string
 		by    prover
 		edits []edit
 	}{
 		{"DP-01 ES256", ec, nil},
-		{"DP-01 PS256", rsaProver(t, 2048), nil},
-		{"DP-01 EdDSA", edProver(t), nil},
-		{"DP-01 Ed25519 by its other name", edProver(t), []edit{set("alg", "Ed25519")}},
+		{"DP-01 PS256", rsaProver(2048), nil},
+		{"DP-01 EdDSA", edProver(), nil},
+		{"DP-01 Ed25519 by its other name", edProver(), []edit{set("alg", "Ed25519")}},
 		{"DP-02 exp", ec, []edit{with("exp", now.Unix()+120)}},
 		{"DP-06 typ in another case", ec, []edit{set("typ", "DPoP+JWT")}},
 		{"DP-06 typ as a media type", ec, []edit{set("typ", "application/dpop+jwt")}},
@@ -47,7 +47,7 @@ func TestVerifyAccepts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := test.by.thumbprint(t); proof.Thumbprint != want {
+			if want := test.by.Thumbprint(); proof.Thumbprint != want {
 				t.Errorf("thumbprint %s, want %s", proof.Thumbprint, want)
 			}
 		})
@@ -55,7 +55,7 @@ func TestVerifyAccepts(t *testing.T) {
 }
 
 func TestVerifyRefuses(t *testing.T) {
-	ec, other := ecProver(t), ecProver(t)
+	ec, other := ecProver(), ecProver()
 	good := ec.proof(t)
 	tests := []struct {
 		name   string
@@ -80,14 +80,14 @@ func TestVerifyRefuses(t *testing.T) {
 		{"DP-07 alg absent", []string{ec.proof(t, set("alg", nil))}, oauth.ProofAlg},
 		{"DP-08 HS256", []string{hs256(t)}, oauth.ProofAlg},
 		{"DP-08 oct under ES256", []string{ec.proof(t, set("jwk", object{"kty": "oct", "k": "AAAA"}))}, oauth.ProofKey},
-		{"DP-09 RS256", []string{rsaProver(t, 2048).rs256(t)}, oauth.ProofAlg},
+		{"DP-09 RS256", []string{rsaProver(2048).rs256(t)}, oauth.ProofAlg},
 		{"DP-10 no jwk", []string{ec.proof(t, set("jwk", nil))}, oauth.ProofKey},
 		{"DP-10 jwk is a string", []string{ec.proof(t, set("jwk", "k"))}, oauth.ProofKey},
 		{"DP-10 jwk is empty", []string{ec.proof(t, set("jwk", object{}))}, oauth.ProofKey},
-		{"DP-10 jwk is of another type than alg", []string{ec.proof(t, set("jwk", edProver(t).jwk(t)))}, oauth.ProofKey},
+		{"DP-10 jwk is of another type than alg", []string{ec.proof(t, set("jwk", edProver().JWK()))}, oauth.ProofKey},
 		{"DP-11 private key", []string{ec.proof(t, inJWK("d", "AAAA"))}, oauth.ProofKey},
 		{"DP-11 null in the private key's place", []string{ec.proof(t, inJWK("d", json.RawMessage("null")))}, oauth.ProofKey},
-		{"DP-12 another key", []string{ec.proof(t, set("jwk", other.jwk(t)))}, oauth.ProofSignature},
+		{"DP-12 another key", []string{ec.proof(t, set("jwk", other.JWK()))}, oauth.ProofSignature},
 		{"DP-12 another's payload", []string{good[:strings.LastIndex(good, ".")] + ec.proof(t)[strings.LastIndex(ec.proof(t), "."):]}, oauth.ProofSignature},
 		{"DP-13 no jti", []string{ec.proof(t, with("jti", nil))}, oauth.ProofClaims},
 		{"DP-13 empty jti", []string{ec.proof(t, with("jti", ""))}, oauth.ProofClaims},
@@ -117,7 +117,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{"DP-44 crit", []string{ec.proof(t, set("crit", []string{"exp"}))}, oauth.ProofMalformed},
 		{"DP-46 RSA of 1024 bits", []string{thin(t)}, oauth.ProofKey},
 		{"DP-46 RSA of 16384 bits", []string{thick(t)}, oauth.ProofKey},
-		{"two members of one name", []string{ec.sign(t, marshal(t, object{"alg": "ES256", "typ": "dpop+jwt", "jwk": ec.jwk(t)}),
+		{"two members of one name", []string{ec.Sign(text(object{"alg": "ES256", "typ": "dpop+jwt", "jwk": ec.JWK()}),
 			`{"jti":"a","jti":"b","htm":"POST","htu":"`+endpoint+`","iat":1760000000}`)}, oauth.ProofMalformed},
 	}
 	for _, test := range tests {
@@ -135,8 +135,8 @@ func TestVerifyRefuses(t *testing.T) {
 func short(t testing.TB) string {
 	t.Helper()
 	for {
-		p := ecProver(t)
-		if x := p.jwk(t)["x"].(string); strings.HasPrefix(x, "AA") { // at least twelve zero bits
+		p := ecProver()
+		if x := p.JWK()["x"].(string); strings.HasPrefix(x, "AA") { // at least twelve zero bits
 			octets := make([]byte, 31)
 			copy(octets, mustDecode(t, x)[1:])
 			return p.proof(t, inJWK("x", b64(octets)))
@@ -148,7 +148,7 @@ func short(t testing.TB) string {
 func thin(t testing.TB) string {
 	t.Helper()
 	t.Setenv("GODEBUG", "rsa1024min=0")
-	p := rsaProver(t, 1024)
+	p := rsaProver(1024)
 	// The signature is stretched so that the size of the key alone is what the refusal is about.
 	compact := p.proof(t)
 	return compact[:strings.LastIndex(compact, ".")+1] + b64(make([]byte, 256))
@@ -158,13 +158,13 @@ func thick(t testing.TB) string {
 	t.Helper()
 	modulus := make([]byte, 2048)
 	modulus[0], modulus[2047] = 0x80, 1
-	p := rsaProver(t, 2048)
+	p := rsaProver(2048)
 	return p.proof(t, inJWK("n", b64(modulus)))
 }
 
 // TestUse: what a proof uses up is its jti under its key, whatever else it says.
 func TestUse(t *testing.T) {
-	a, b := ecProver(t), ecProver(t)
+	a, b := ecProver(), ecProver()
 	use := func(p prover, edits ...edit) replay.Use {
 		t.Helper()
 		proof, err := required(t).Verify(sent(p.proof(t, edits...)), atToken, now)
@@ -174,7 +174,7 @@ func TestUse(t *testing.T) {
 		return proof.Use
 	}
 	first := use(a, with("jti", "j1"))
-	if want := replay.NewUse(replay.Proof, a.thumbprint(t), "j1", now); first != want {
+	if want := replay.NewUse(replay.Proof, a.Thumbprint(), "j1", now); first != want {
 		t.Errorf("%v, want %v", first, want)
 	}
 	for name, other := range map[string]replay.Use{
@@ -217,7 +217,7 @@ func TestAccessTokenHash(t *testing.T) {
 	const token = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"
 	hash := sha256.Sum256([]byte(token))
 	other := sha256.Sum256([]byte(token + "x"))
-	p := ecProver(t)
+	p := ecProver()
 	atResource := dpop.Request{Method: "POST", URLs: []string{endpoint}, AccessToken: token}
 	if _, err := required(t).Verify(sent(p.proof(t, with("ath", b64(hash[:])))), atResource, now); err != nil {
 		t.Error(err)

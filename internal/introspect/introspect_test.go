@@ -17,6 +17,7 @@ import (
 	"authserver/internal/grant"
 	"authserver/internal/introspect"
 	"authserver/internal/jose"
+	"authserver/internal/jose/josetest"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
 	"authserver/internal/response"
@@ -95,15 +96,6 @@ func (m *memory) Used(_ context.Context, id string, now time.Time) error {
 	return m.down
 }
 
-// signer is the server's one key.
-type signer struct{ *jose.Signer }
-
-func (s signer) Sign(_ jose.Alg, typ string, claims any) (string, error) {
-	return s.Signer.Sign(typ, claims)
-}
-
-func (s signer) Key(string) *jose.Key { return s.Signer.Key() }
-
 // bench is the endpoint, its store, and what is told of the last request.
 type bench struct {
 	t       *testing.T
@@ -118,15 +110,8 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	private, err := jose.GenerateKey(jose.ES256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := jose.NewSigner(jose.ES256, "ours", private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &bench{t: t, tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: signer{key}}}
+	key := josetest.NewServer()
+	b := &bench{t: t, tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: key}}
 	b.store = &memory{clients: map[string]client.Client{}, denied: map[replay.Use]bool{}, grant: grant.Grant{
 		ID: "grant 1", ClientID: "c1", Subject: "_alex", Scope: "a:read b:read", CreatedAt: noon.Add(-time.Hour), ExpiresAt: noon.Add(time.Hour),
 	}}
@@ -140,7 +125,7 @@ func newBench(t *testing.T) *bench {
 		KeySets: client.NewKeySets(client.NewFetcher(client.Vetting{}), nil, nil, slog.New(slog.DiscardHandler), now),
 	}
 	endpoint := &introspect.Endpoint{
-		Clients: clients, Tokens: b.tokens, Sealer: response.Sealer{Signer: signer{key}, Keys: clients.KeySets}, Store: b.store, Now: now,
+		Clients: clients, Tokens: b.tokens, Sealer: response.Sealer{Signer: key, Keys: clients.KeySets}, Store: b.store, Now: now,
 	}
 	b.clients, b.sealer = clients, &endpoint.Sealer
 	b.serve = map[string]oauth.Handler{"/introspect": endpoint.Introspect, "/revoke": endpoint.Revoke}

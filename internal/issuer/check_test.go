@@ -42,7 +42,7 @@ func TestCheckAccepts(t *testing.T) {
 // TestCheckRefuses: each defect is told, by the name of its member.
 func TestCheckRefuses(t *testing.T) {
 	key := ecSigner("k1")
-	private := key.jwk()
+	private := key.JWK()
 	private["d"] = b64(make([]byte, 32))
 	many := func(n int) (names []string) {
 		for i := range n {

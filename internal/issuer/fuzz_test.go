@@ -1,29 +1,17 @@
 package issuer
 
 import (
-	"bytes"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
-	"math"
-	"math/big"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"authserver/internal/jose"
+	"authserver/internal/jose/josetest"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
 
@@ -38,13 +26,13 @@ import (
 // be good is a grant for its subject and uses up the same, what is wrong in itself is refused in plain words, and whatever
 // depends on keys and names in the one sentence for that. What is accepted go-jose must find valid too.
 func FuzzVerify(f *testing.F) {
-	signers := fixedSigners(f)
+	signers := josetest.Fixed(f)
 	strict := trusted("gateway-2", signers[0], signers[1], signers[2])
 	strict.Algs, strict.Audiences, strict.Subjects = []jose.Alg{jose.PS256, jose.EdDSA}, []string{"stg"}, []string{"auditor", "c2"}
 	strict.RequireJTI, strict.MaxLifetime = true, time.Minute
 	b := newBench(f, trusted(gateway, signers[0], signers[1], signers[2]), strict)
 	for by, s := range signers {
-		header := `{"alg":"` + string(s.alg) + `","kid":"` + s.kid + `"}`
+		header := `{"alg":"` + s.Alg + `","kid":"` + s.Kid + `"}`
 		for _, good := range goodClaims {
 			f.Add(header, good, uint8(by))
 			for _, texts := range changes {
@@ -60,7 +48,7 @@ func FuzzVerify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header, claims string, by uint8) {
 		compact := header
 		if signer := int(by % 4); signer < len(signers) {
-			compact = signers[signer].sign(header, claims)
+			compact = signers[signer].Sign(header, claims)
 		}
 		if compact == "" || !utf8.ValidString(compact) || strings.Contains(compact, "\x00") {
 			return // the form reader lets no such assertion come so far
@@ -109,67 +97,34 @@ var changes = [][]string{
 	{`"kid":`, `"kid":"","x":`, `"kid":"k9","x":`, `"x":`, `"kid":7,"x":`, `"Kid":`},
 }
 
-// fixedSigners have the same keys in every run, so that what the fuzzer keeps means the same tomorrow.
-func fixedSigners(t testing.TB) []signer {
-	t.Helper()
-	ec, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{7}, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var published struct {
-		Mastercard struct {
-			PEM string `json:"auth_private_key_pem"`
-		}
-	}
-	text, err := os.ReadFile("../jose/testdata/vectors.json")
-	if err := errors.Join(err, json.Unmarshal(text, &published)); err != nil {
-		t.Fatal(err)
-	}
-	block, _ := pem.Decode([]byte(published.Mastercard.PEM))
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []signer{{jose.ES256, "ec", ec}, {jose.PS256, "rsa", key.(*rsa.PrivateKey)}, edSigner("ed")}
-}
-
 // unproven is the flaw of an assertion that is good but for its issuer's name or keys.
 const unproven = "not proven"
 
 // secondReading reads an assertion again. flaw is "" for a good one.
 func secondReading(b *bench, compact string) (flaw string, use replay.Use) {
-	parts := strings.Split(compact, ".")
-	if len(parts) != 3 || len(compact) > 16384 {
-		return "shape", use
+	r, flaw := josetest.Read(compact, 16384)
+	if flaw != "" {
+		return flaw, use
 	}
-	var octets [3][]byte
-	for i, part := range parts {
-		var err error
-		if octets[i], err = base64.RawURLEncoding.DecodeString(part); err != nil || b64(octets[i]) != part || part == "" {
-			return "base64url", use
-		}
+	if !isHeader(r) {
+		return "header", use
 	}
-	header, ok1 := members(octets[0])
-	claims, ok2 := members(octets[1])
-	if !ok1 || !ok2 || !isHeader(header, len(octets[2])) {
-		return "header or JSON", use
-	}
+	claims := r.Claims
 	iss, _ := claims["iss"].(string)
 	sub, _ := claims["sub"].(string)
 	jti, _ := claims["jti"].(string)
 	_, hasJTI := claims["jti"]
-	exp, ok := seconds(claims["exp"])
-	ahead := exp - t0.Unix()
+	exp, ok := josetest.Seconds(claims["exp"])
+	ahead, soon := exp-t0.Unix(), t0.Unix()+30
 	switch {
 	case iss == "" || sub == "" || len(iss) > 256 || len(sub) > 256:
 		return "whose", use
 	case hasJTI && (jti == "" || len(jti) > 1024):
 		return "jti", use
-	case !ok || ahead > 900 || ahead <= -10 || !isPast(claims, "iat") || !isPast(claims, "nbf"):
+	case !ok || ahead > 900 || ahead <= -10 || !r.IsPast("iat", soon) || !r.IsPast("nbf", soon):
 		return "time", use
 	}
-	input := parts[0] + "." + parts[1]
-	if i, found := b.book.issuers[iss]; !found || !isSigned(i, header, input, octets[2]) {
+	if i, found := b.book.issuers[iss]; !found || !isSigned(i, r) {
 		return unproven, use
 	}
 	if flaw := againstRecord(iss, sub, jti, ahead, claims["aud"]); flaw != "" {
@@ -177,9 +132,9 @@ func secondReading(b *bench, compact string) (flaw string, use replay.Use) {
 	}
 	value := "jti " + jti
 	if !hasJTI {
-		signed := []byte(input)
-		if header["alg"] == "ES256" {
-			signed = append(signed, octets[2][:32]...)
+		signed := []byte(r.Input)
+		if r.Alg() == "ES256" {
+			signed = append(signed, r.Signature[:32]...)
 		}
 		sum := sha256.Sum256(signed)
 		value = "signed " + b64(sum[:])
@@ -209,99 +164,30 @@ func againstRecord(iss, sub, jti string, ahead int64, aud any) string {
 }
 
 // isHeader tells whether an assertion may have this header, and a signature of this length.
-func isHeader(header map[string]any, signature int) bool {
-	for _, name := range []string{"crit", "b64", "zip", "enc", "jku", "x5u", "x5c", "jwk"} {
-		if _, there := header[name]; there {
-			return false
-		}
-	}
-	if kid, _ := header["kid"].(string); kid == "" || len(kid) > 256 {
-		return false
-	}
-	typ, hasTyp := header["typ"]
-	text, _ := typ.(string)
-	if hasTyp && !slices.Contains([]string{"jwt", "application/jwt"}, strings.Map(asciiLower, text)) {
-		return false
-	}
-	switch header["alg"] {
-	case "PS256":
-		return signature >= 256 && signature <= 512
-	case "ES256", "EdDSA", "Ed25519":
-		return signature == 64
-	}
-	return false
-}
-
-func asciiLower(c rune) rune {
-	if c >= 'A' && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c
+func isHeader(r josetest.Reading) bool {
+	kid, _ := r.Header["kid"].(string)
+	return !r.Names("crit", "b64", "zip", "enc", "jku", "x5u", "x5c", "jwk") && r.IsTyped("", "jwt", "application/jwt") &&
+		kid != "" && len(kid) <= 256 && r.FitsAlg()
 }
 
 // isSigned tells whether one of the issuer's keys, which go-jose reads, made the signature.
-func isSigned(i Issuer, header map[string]any, input string, mac []byte) bool {
-	alg := header["alg"].(string)
-	if alg == "Ed25519" {
-		alg = "EdDSA"
-	}
+func isSigned(i Issuer, r josetest.Reading) bool {
 	var set oracle.JSONWebKeySet
-	if json.Unmarshal(i.JWKS, &set) != nil || !slices.Contains(i.Algs, jose.Alg(alg)) {
+	if json.Unmarshal(i.JWKS, &set) != nil || !slices.Contains(i.Algs, jose.Alg(r.Alg())) {
 		return false
 	}
-	digest := sha256.Sum256([]byte(input))
 	return slices.ContainsFunc(set.Keys, func(k oracle.JSONWebKey) bool {
-		if header["kid"] != k.KeyID {
-			return false
-		}
-		switch public := k.Key.(type) {
-		case *rsa.PublicKey:
-			return alg == "PS256" && rsa.VerifyPSS(public, crypto.SHA256, digest[:], mac, &rsa.PSSOptions{SaltLength: 32}) == nil
-		case *ecdsa.PublicKey:
-			return alg == "ES256" && ecdsa.Verify(public, digest[:], new(big.Int).SetBytes(mac[:32]), new(big.Int).SetBytes(mac[32:]))
-		case ed25519.PublicKey:
-			return alg == "EdDSA" && ed25519.Verify(public, []byte(input), mac)
-		}
-		return false
+		return r.Header["kid"] == k.KeyID && r.IsSignedBy(k.Key)
 	})
-}
-
-// isPast tells whether a time, where it is, lies at most 30 s ahead.
-func isPast(claims map[string]any, name string) bool {
-	value, there := claims[name]
-	at, ok := seconds(value)
-	return !there || ok && at <= t0.Unix()+30
-}
-
-// seconds is a NumericDate before the year 9999 without its fraction.
-func seconds(v any) (int64, bool) {
-	number, _ := v.(json.Number)
-	f, err := strconv.ParseFloat(string(number), 64)
-	if err != nil || f < 0 || f >= 253370764800 {
-		return 0, false
-	}
-	return int64(math.Floor(f)), true
-}
-
-// members are those of a JSON object that package jose holds to be strict, as encoding/json reads them: what is strict is
-// for that package's own targets.
-func members(text []byte) (o map[string]any, ok bool) {
-	if _, err := jose.ParseObject(text); err != nil {
-		return nil, false
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	return o, decoder.Decode(&o) == nil
 }
 
 // agree lets go-jose validate what was accepted, where it knows the name of the algorithm and the header's members: of
 // those that are ignored here it demands more.
 func agree(t *testing.T, a Assertion, compact string, signers []signer) {
 	t.Helper()
-	head, _ := base64.RawURLEncoding.DecodeString(compact[:strings.IndexByte(compact, '.')])
-	header, _ := members(head)
-	for name := range header {
-		if !slices.Contains([]string{"alg", "typ", "kid"}, name) || header["alg"] == "Ed25519" {
+	r, _ := josetest.Read(compact, len(compact))
+	for name := range r.Header {
+		if !slices.Contains([]string{"alg", "typ", "kid"}, name) || r.Header["alg"] == "Ed25519" {
 			return
 		}
 	}
@@ -309,9 +195,9 @@ func agree(t *testing.T, a Assertion, compact string, signers []signer) {
 	if err != nil {
 		t.Fatalf("go-jose: %v", err)
 	}
-	by := slices.IndexFunc(signers, func(s signer) bool { return string(s.alg) == header["alg"] })
+	by := slices.IndexFunc(signers, func(s signer) bool { return s.Alg == r.Header["alg"] })
 	var claims jwt.Claims
-	if err := token.Claims(signers[by].key.Public(), &claims); err != nil {
+	if err := token.Claims(signers[by].Key.Public(), &claims); err != nil {
 		t.Fatalf("go-jose: %v", err)
 	}
 	expected := jwt.Expected{

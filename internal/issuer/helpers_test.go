@@ -3,24 +3,15 @@ package issuer
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"log/slog"
-	"math/big"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"authserver/internal/client"
-	"authserver/internal/jose"
+	"authserver/internal/jose/josetest"
 	"authserver/internal/oauth"
 )
 
@@ -132,125 +123,23 @@ func trusted(name string, keys ...any) Issuer {
 	return i
 }
 
-// object is a JSON object in the making; an edit changes a good assertion.
+// The words of package josetest that are used here on every line.
 type (
-	object = map[string]any
-	edit   func(header, claims object)
+	object = josetest.Object
+	edit   = josetest.Edit
+	signer = josetest.Signer
 )
 
-// with sets a claim, and set a header member; nil takes it away.
-func with(name string, value any) edit { return func(_, claims object) { put(claims, name, value) } }
-func set(name string, value any) edit  { return func(header, _ object) { put(header, name, value) } }
+var (
+	with, set                     = josetest.With, josetest.Set
+	ecSigner, rsaSigner, edSigner = josetest.NewEC, josetest.RSA, josetest.Ed
+	jwks, text, b64               = josetest.JWKS, josetest.Text, josetest.B64
+)
 
-func put(o object, name string, value any) {
-	if value == nil {
-		delete(o, name)
-		return
-	}
-	o[name] = value
-}
-
-// signer is a gateway's key.
-type signer struct {
-	alg jose.Alg
-	kid string
-	key crypto.Signer
-}
-
-func ecSigner(kid string) signer {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	return signer{jose.ES256, kid, key}
-}
-
-var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err)
-	}
-	return key
-})
-
-func rsaSigner(kid string) signer { return signer{jose.PS256, kid, rsaKey()} }
-
-func edSigner(kid string) signer {
-	return signer{jose.EdDSA, kid, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))}
-}
-
-func b64(octets []byte) string { return base64.RawURLEncoding.EncodeToString(octets) }
-
-func text(v any) string {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return string(raw)
-}
-
-// jwk is the public key under its kid, if it has one.
-func (s signer) jwk() object {
-	var o object
-	switch public := s.key.Public().(type) {
-	case *rsa.PublicKey:
-		o = object{"kty": "RSA", "n": b64(public.N.Bytes()), "e": b64(big.NewInt(int64(public.E)).Bytes())}
-	case *ecdsa.PublicKey:
-		point, err := public.Bytes()
-		if err != nil {
-			panic(err)
-		}
-		o = object{"kty": "EC", "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:])}
-	case ed25519.PublicKey:
-		o = object{"kty": "OKP", "crv": "Ed25519", "x": b64(public)}
-	}
-	if s.kid != "" {
-		o["kid"] = s.kid
-	}
-	return o
-}
-
-// jwks is a JWK Set of such keys, or of whatever else stands in a set.
-func jwks(keys ...any) string {
-	entries := []any{}
-	for _, k := range keys {
-		if s, ok := k.(signer); ok {
-			k = s.jwk()
-		}
-		entries = append(entries, k)
-	}
-	return text(object{"keys": entries})
-}
-
-// sign makes a compact JWS with the standard library alone, whatever the header says.
-func (s signer) sign(header, claims string) string {
-	input := b64([]byte(header)) + "." + b64([]byte(claims))
-	digest := sha256.Sum256([]byte(input))
-	var mac []byte
-	var err error
-	switch key := s.key.(type) {
-	case *rsa.PrivateKey:
-		mac, err = rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: 32})
-	case *ecdsa.PrivateKey:
-		var r, s *big.Int
-		r, s, err = ecdsa.Sign(rand.Reader, key, digest[:])
-		mac = slices.Concat(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32)))
-	case ed25519.PrivateKey:
-		mac = ed25519.Sign(key, []byte(input))
-	}
-	if err != nil {
-		panic(err)
-	}
-	return input + "." + b64(mac)
-}
-
-// assertion is what the guide of seed 002 has a gateway sign: it speaks for itself to the server, for three minutes. The
+// assertionBy is what the guide of seed 002 has a gateway sign: it speaks for itself to the server, for three minutes. The
 // edits change it.
-func (s signer) assertion(edits ...edit) string {
-	header := object{"alg": string(s.alg), "kid": s.kid}
+func assertionBy(s signer, edits ...edit) string {
+	header := object{"alg": s.Alg, "kid": s.Kid}
 	claims := object{"iat": t0.Unix(), "iss": gateway, "aud": server, "exp": t0.Unix() + 180, "sub": gateway}
-	for _, change := range edits {
-		change(header, claims)
-	}
-	return s.sign(text(header), text(claims))
+	return s.JWT(header, claims, edits...)
 }

@@ -55,7 +55,7 @@ func TestAccepted(t *testing.T) {
 				test.record(&i)
 			}
 			b := newBench(t, i)
-			a := b.accepts(test.by.assertion(test.edits...))
+			a := b.accepts(assertionBy(test.by, test.edits...))
 			want := gateway
 			if test.says != "" {
 				want = test.says
@@ -76,9 +76,9 @@ func both(i *Issuer) {
 // TestRefusedInPlainWords: what is wrong with an assertion whoever signed it.
 func TestRefusedInPlainWords(t *testing.T) {
 	key := ecSigner("k1")
-	good := key.assertion()
-	claim := func(name string, value any) string { return key.assertion(with(name, value)) }
-	header := func(name string, value any) string { return key.assertion(set(name, value)) }
+	good := assertionBy(key)
+	claim := func(name string, value any) string { return assertionBy(key, with(name, value)) }
+	header := func(name string, value any) string { return assertionBy(key, set(name, value)) }
 	for name, test := range map[string]struct {
 		compact string
 		want    oauth.Reason
@@ -87,9 +87,9 @@ func TestRefusedInPlainWords(t *testing.T) {
 		"CA-50 padding":                  {strings.Replace(good, ".", "=.", 1), oauth.AssertionGrantMalformed},
 		"CA-52 a line break":             {good + "\n", oauth.AssertionGrantMalformed},
 		"CA-55 a signature of 63 bytes":  {good[:strings.LastIndexByte(good, '.')+1] + b64(make([]byte, 63)), oauth.AssertionGrantMalformed},
-		"a claim twice":                  {key.sign(`{"alg":"ES256","kid":"k1"}`, `{"iss":"a","iss":"`+gateway+`"}`), oauth.AssertionGrantMalformed},
+		"a claim twice":                  {key.Sign(`{"alg":"ES256","kid":"k1"}`, `{"iss":"a","iss":"`+gateway+`"}`), oauth.AssertionGrantMalformed},
 		"too long":                       {claim("more", strings.Repeat("m", 16<<10)), oauth.AssertionGrantMalformed},
-		"a key in the header":            {header("jwk", key.jwk()), oauth.AssertionGrantMalformed},
+		"a key in the header":            {header("jwk", key.JWK()), oauth.AssertionGrantMalformed},
 		"a URL of keys":                  {header("jku", "https://keys.example"), oauth.AssertionGrantMalformed},
 		"crit":                           {header("crit", []string{"exp"}), oauth.AssertionGrantMalformed},
 		"alg none":                       {header("alg", "none"), oauth.AssertionGrantAlg},
@@ -120,9 +120,9 @@ func TestRefusedInPlainWords(t *testing.T) {
 		"nbf 31 s ahead":                 {claim("nbf", t0.Unix()+31), oauth.AssertionGrantNotYet},
 		"an empty jti":                   {claim("jti", ""), oauth.AssertionGrantID},
 		"jti is a number":                {claim("jti", 7), oauth.AssertionGrantID},
-		"jti null":                       {key.sign(`{"alg":"ES256","kid":"k1"}`, `{"iss":"g","sub":"g","exp":1760000060,"jti":null}`), oauth.AssertionGrantID},
+		"jti null":                       {key.Sign(`{"alg":"ES256","kid":"k1"}`, `{"iss":"g","sub":"g","exp":1760000060,"jti":null}`), oauth.AssertionGrantID},
 		"a jti of 1025 bytes":            {claim("jti", strings.Repeat("j", 1025)), oauth.AssertionGrantID},
-		"the same, of an issuer unknown": {key.assertion(with("iss", "nobody"), with("jti", "")), oauth.AssertionGrantID},
+		"the same, of an issuer unknown": {assertionBy(key, with("iss", "nobody"), with("jti", "")), oauth.AssertionGrantID},
 	} {
 		t.Run(name, func(t *testing.T) { newBench(t, trusted(gateway, key)).refuses(test.compact, test.want) })
 	}
@@ -130,8 +130,8 @@ func TestRefusedInPlainWords(t *testing.T) {
 
 // underSharedSecret is an assertion that takes the public key for the secret of an HMAC.
 func underSharedSecret(s signer) string {
-	input := b64([]byte(`{"alg":"HS256","kid":"`+s.kid+`"}`)) + "." + strings.Split(s.assertion(), ".")[1]
-	mac := hmac.New(sha256.New, []byte(text(s.jwk())))
+	input := b64([]byte(`{"alg":"HS256","kid":"`+s.Kid+`"}`)) + "." + strings.Split(assertionBy(s), ".")[1]
+	mac := hmac.New(sha256.New, []byte(text(s.JWK())))
 	mac.Write([]byte(input))
 	return input + "." + b64(mac.Sum(nil))
 }
@@ -147,18 +147,18 @@ func TestNotProven(t *testing.T) {
 	for name, test := range map[string]struct {
 		compact, cause string
 	}{
-		"CC-06 iss unknown":                      {key.assertion(with("iss", "nobody")), "not trusted"},
-		"CC-06 iss in capitals":                  {key.assertion(with("iss", strings.ToUpper(gateway))), "not trusted"},
-		"CC-06 iss with a space behind":          {key.assertion(with("iss", gateway+" ")), "not trusted"},
-		"CA-62 iss with a NUL behind":            {key.assertion(with("iss", gateway+"\x00")), "not trusted"},
-		"CC-13 a client that asserts for itself": {key.assertion(with("iss", "client-9"), with("sub", "anybody")), "not trusted"},
-		"JB-04 a kid that is nobody's":           {key.assertion(set("kid", "k9")), "no such key"},
-		"JB-04 a kid of another issuer":          {other.assertion(), "no such key"},
-		"a kid in capitals":                      {key.assertion(set("kid", "K1")), "no such key"},
-		"a forged signature":                     {forger.assertion(), "could not be verified"},
-		"CA-54 a signature of zeros":             {withoutSignature(key.assertion()), "could not be verified"},
-		"an algorithm that is not the issuer's":  {rsa.assertion(), "does not name PS256"},
-		"another key of the set":                 {key.assertion(set("alg", "PS256"), set("kid", "rsa")), ""},
+		"CC-06 iss unknown":                      {assertionBy(key, with("iss", "nobody")), "not trusted"},
+		"CC-06 iss in capitals":                  {assertionBy(key, with("iss", strings.ToUpper(gateway))), "not trusted"},
+		"CC-06 iss with a space behind":          {assertionBy(key, with("iss", gateway+" ")), "not trusted"},
+		"CA-62 iss with a NUL behind":            {assertionBy(key, with("iss", gateway+"\x00")), "not trusted"},
+		"CC-13 a client that asserts for itself": {assertionBy(key, with("iss", "client-9"), with("sub", "anybody")), "not trusted"},
+		"JB-04 a kid that is nobody's":           {assertionBy(key, set("kid", "k9")), "no such key"},
+		"JB-04 a kid of another issuer":          {assertionBy(other), "no such key"},
+		"a kid in capitals":                      {assertionBy(key, set("kid", "K1")), "no such key"},
+		"a forged signature":                     {assertionBy(forger), "could not be verified"},
+		"CA-54 a signature of zeros":             {withoutSignature(assertionBy(key)), "could not be verified"},
+		"an algorithm that is not the issuer's":  {assertionBy(rsa), "does not name PS256"},
+		"another key of the set":                 {assertionBy(key, set("alg", "PS256"), set("kid", "rsa")), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.cause == "" { // the door holds the length of the signature against the algorithm
@@ -213,7 +213,7 @@ func TestRefusedByTheRecord(t *testing.T) {
 			if test.record != nil {
 				test.record(&i)
 			}
-			newBench(t, i).refuses(key.assertion(test.edits...), test.want)
+			newBench(t, i).refuses(assertionBy(key, test.edits...), test.want)
 		})
 	}
 }
@@ -229,30 +229,30 @@ func TestUse(t *testing.T) {
 	b := newBench(t, i, second)
 	use := func(compact string) replay.Use { t.Helper(); return b.accepts(compact).Use }
 	header, claims := `{"alg":"ES256","kid":"k1"}`, `{"iss":"`+gateway+`","sub":"`+gateway+`","aud":"`+server+`","exp":1760000180}`
-	one, two := key.sign(header, claims), key.sign(header, claims)
+	one, two := key.Sign(header, claims), key.Sign(header, claims)
 	for name, pair := range map[string]struct {
 		one, two string
 		same     bool
 	}{
 		"CC-07 the same, again":                     {one, one, true},
-		"CC-07 one jti, another moment":             {key.assertion(with("jti", "j")), key.assertion(with("jti", "j"), with("iat", nil)), true},
-		"CC-07 one jti, another algorithm":          {key.assertion(with("jti", "j")), ed.assertion(with("jti", "j")), true},
+		"CC-07 one jti, another moment":             {assertionBy(key, with("jti", "j")), assertionBy(key, with("jti", "j"), with("iat", nil)), true},
+		"CC-07 one jti, another algorithm":          {assertionBy(key, with("jti", "j")), assertionBy(ed, with("jti", "j")), true},
 		"CA-56 the other signature of r":            {one, malleated(t, one), true},
-		"CA-56 the same with a jti":                 {key.assertion(with("jti", "j")), malleated(t, key.assertion(with("jti", "j"))), true},
+		"CA-56 the same with a jti":                 {assertionBy(key, with("jti", "j")), malleated(t, assertionBy(key, with("jti", "j"))), true},
 		"two honest ones of one second":             {one, two, false},
-		"PS256: what was signed, however":           {rsa.assertion(), rsa.assertion(), true},
-		"EdDSA: there is one signature":             {ed.assertion(), ed.assertion(), true},
-		"two jti":                                   {key.assertion(with("jti", "j")), key.assertion(with("jti", "k")), false},
-		"one jti of two issuers":                    {key.assertion(with("jti", "j")), key.assertion(with("jti", "j"), with("iss", "gateway-2"), with("sub", "gateway-2")), false},
-		"a jti that is like the mark of no jti":     {key.assertion(with("jti", mark(one))), one, false},
-		"a jti that is like another, with its mark": {key.assertion(with("jti", "jti j")), key.assertion(with("jti", "j")), false},
+		"PS256: what was signed, however":           {assertionBy(rsa), assertionBy(rsa), true},
+		"EdDSA: there is one signature":             {assertionBy(ed), assertionBy(ed), true},
+		"two jti":                                   {assertionBy(key, with("jti", "j")), assertionBy(key, with("jti", "k")), false},
+		"one jti of two issuers":                    {assertionBy(key, with("jti", "j")), assertionBy(key, with("jti", "j"), with("iss", "gateway-2"), with("sub", "gateway-2")), false},
+		"a jti that is like the mark of no jti":     {assertionBy(key, with("jti", mark(one))), one, false},
+		"a jti that is like another, with its mark": {assertionBy(key, with("jti", "jti j")), assertionBy(key, with("jti", "j")), false},
 	} {
 		if got := use(pair.one) == use(pair.two); got != pair.same {
 			t.Errorf("%s: one use %v", name, got)
 		}
 	}
 	want := replay.NewUse(replay.AssertionGrant, gateway, "jti j", t0.Add(3*time.Minute))
-	if got := use(key.assertion(with("jti", "j"))); got != want {
+	if got := use(assertionBy(key, with("jti", "j"))); got != want {
 		t.Errorf("the use is %v, want %v", got, want)
 	}
 }
@@ -285,12 +285,12 @@ func mark(compact string) string {
 func TestRemovedAndAddedAgain(t *testing.T) {
 	old, fresh := ecSigner("k1"), ecSigner("k1")
 	b := newBench(t, trusted(gateway, old))
-	b.accepts(old.assertion())
+	b.accepts(assertionBy(old))
 	delete(b.book.issuers, gateway)
-	b.refuses(old.assertion(), oauth.AssertionGrantNotProven)
+	b.refuses(assertionBy(old), oauth.AssertionGrantNotProven)
 	b.book.put(trusted(gateway, fresh))
-	b.refuses(old.assertion(), oauth.AssertionGrantNotProven)
-	b.accepts(fresh.assertion())
+	b.refuses(assertionBy(old), oauth.AssertionGrantNotProven)
+	b.accepts(assertionBy(fresh))
 }
 
 // TestRemovedAndAddedAgainByURI: so it is where the keys stand behind a jwks_uri, before anybody would ask that again.
@@ -305,13 +305,13 @@ func TestRemovedAndAddedAgainByURI(t *testing.T) {
 	i := trusted(gateway)
 	i.JWKS, i.JWKSURI = nil, host.URL
 	b := newBench(t, i)
-	b.accepts(old.assertion())
+	b.accepts(assertionBy(old))
 	published.Store(jwks(fresh))
 	delete(b.book.issuers, gateway)
-	b.refuses(old.assertion(), oauth.AssertionGrantNotProven)
+	b.refuses(assertionBy(old), oauth.AssertionGrantNotProven)
 	b.book.put(i)
-	b.refuses(old.assertion(), oauth.AssertionGrantNotProven)
-	b.accepts(fresh.assertion())
+	b.refuses(assertionBy(old), oauth.AssertionGrantNotProven)
+	b.accepts(assertionBy(fresh))
 }
 
 // TestKeysBehindURI: keys are fetched as those of clients are, once.
@@ -326,8 +326,8 @@ func TestKeysBehindURI(t *testing.T) {
 	i := trusted(gateway)
 	i.JWKS, i.JWKSURI = nil, host.URL
 	b := newBench(t, i)
-	b.accepts(key.assertion())
-	b.accepts(key.assertion())
+	b.accepts(assertionBy(key))
+	b.accepts(assertionBy(key))
 	if hits.Load() != 1 {
 		t.Errorf("%d fetches", hits.Load())
 	}
@@ -370,7 +370,7 @@ func TestStoreIsDown(t *testing.T) {
 	key := ecSigner("k1")
 	b := newBench(t, trusted(gateway, key))
 	b.book.down = errors.New("down")
-	a, err := b.Verify(t.Context(), key.assertion(), t0)
+	a, err := b.Verify(t.Context(), assertionBy(key), t0)
 	if err != b.book.down {
 		t.Error(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -20,6 +19,7 @@ import (
 	"testing"
 
 	"authserver/internal/jose"
+	"authserver/internal/jose/josetest"
 )
 
 // vectors are the published samples in testdata/vectors.json, as far as they concern this package.
@@ -112,7 +112,7 @@ func ecKey(t testing.TB) *ecdsa.PrivateKey {
 
 func edKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)) }
 
-func b64(octets []byte) string { return base64.RawURLEncoding.EncodeToString(octets) }
+func b64(octets []byte) string { return josetest.B64(octets) }
 
 func unb64(t testing.TB, text string) []byte {
 	t.Helper()
@@ -154,36 +154,9 @@ func parseKey(t testing.TB, raw string) *jose.Key {
 	return k
 }
 
-// sign makes a JWS with the standard library alone, whatever the header says. The kind of key decides what is signed:
-// PS256, ES256 (with the hash of the curve) or EdDSA.
-func sign(t testing.TB, key crypto.Signer, header, payload string) string {
-	t.Helper()
-	input := b64([]byte(header)) + "." + b64([]byte(payload))
-	return input + "." + b64(signature(t, key, input))
-}
-
-func signature(t testing.TB, key crypto.Signer, input string) []byte {
-	t.Helper()
-	digest := sha256.Sum256([]byte(input))
-	switch key := key.(type) {
-	case *rsa.PrivateKey:
-		mac, err := rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: 32})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return mac
-	case *ecdsa.PrivateKey:
-		r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
-		if err != nil {
-			t.Fatal(err)
-		}
-		size := (key.Curve.Params().BitSize + 7) / 8
-		return append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
-	case ed25519.PrivateKey:
-		return ed25519.Sign(key, []byte(input))
-	}
-	t.Fatalf("cannot sign with %T", key)
-	return nil
+// sign makes a JWS of a key by the standard library, whatever the header says.
+func sign(key crypto.Signer, header, payload string) string {
+	return josetest.Signer{Key: key}.Sign(header, payload)
 }
 
 // refused demands that err is a Defect of the kind whose detail is fit for error_description.

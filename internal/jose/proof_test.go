@@ -62,7 +62,7 @@ func TestProofDoor(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			j, err := proofDoor.Parse(sign(t, test.key, test.head, claims))
+			j, err := proofDoor.Parse(sign(test.key, test.head, claims))
 			if err == nil {
 				_, err = j.Verify(j.Header().Key)
 			}
@@ -74,8 +74,8 @@ func TestProofDoor(t *testing.T) {
 		})
 	}
 	t.Run("DP-42 same thumbprint", func(t *testing.T) {
-		plain, err1 := proofDoor.Parse(sign(t, ec, tests[0].head, claims))
-		more, err2 := proofDoor.Parse(sign(t, ec, header("dpop+jwt", "ES256", jwk(t, &ec.PublicKey, `,"kid":"k","x5c":[]`)), claims))
+		plain, err1 := proofDoor.Parse(sign(ec, tests[0].head, claims))
+		more, err2 := proofDoor.Parse(sign(ec, header("dpop+jwt", "ES256", jwk(t, &ec.PublicKey, `,"kid":"k","x5c":[]`)), claims))
 		if err1 != nil || err2 != nil {
 			t.Fatal(err1, err2)
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"authserver/internal/jose"
+	"authserver/internal/jose/josetest"
 )
 
 // TestVerify holds tokens of good shape whose signatures are not.
@@ -27,7 +28,7 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := signature(t, ec, input)
+	good := josetest.Signature(ec, input)
 	tests := []struct {
 		name string
 		mac  []byte
@@ -41,7 +42,7 @@ func TestVerify(t *testing.T) {
 		{"CA-55 63 bytes", good[:63], jose.Malformed},
 		{"CA-55 65 bytes", append(append([]byte{}, good...), 0), jose.Malformed},
 		{"CA-55 65 bytes, leading zero", append([]byte{0}, good...), jose.Malformed},
-		{"another token's", signature(t, ec, input+"x"), jose.SignatureInvalid},
+		{"another token's", josetest.Signature(ec, input+"x"), jose.SignatureInvalid},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -69,7 +70,7 @@ func TestVerify(t *testing.T) {
 		refused(t, err, jose.SignatureInvalid)
 	})
 	t.Run("CA-11 made by a key of another algorithm", func(t *testing.T) {
-		j, err := assertionDoor.Parse(sign(t, edKey(), `{"alg":"ES256"}`, claims))
+		j, err := assertionDoor.Parse(sign(edKey(), `{"alg":"ES256"}`, claims))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +131,7 @@ func TestVerifyPS256(t *testing.T) {
 		}
 		refused(t, verify(mac), jose.SignatureInvalid)
 	}
-	good := signature(t, key, input)
+	good := josetest.Signature(key, input)
 	if err := verify(good); err != nil {
 		t.Error(err)
 	}
@@ -143,7 +144,7 @@ func TestVerifyPS256(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("CA-64 RSA 3072", func(t *testing.T) {
-		j, err := assertionDoor.Parse(sign(t, large, `{"alg":"PS256"}`, claims))
+		j, err := assertionDoor.Parse(sign(large, `{"alg":"PS256"}`, claims))
 		if err == nil {
 			_, err = j.Verify(public, parseKey(t, jwk(t, &large.PublicKey, "")))
 		}

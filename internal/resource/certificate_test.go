@@ -17,6 +17,7 @@ import (
 	"authserver/internal/dpop"
 	"authserver/internal/flow"
 	"authserver/internal/jose"
+	"authserver/internal/jose/josetest"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
 	"authserver/internal/resource"
@@ -46,14 +47,6 @@ type desk struct {
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	private, err := jose.GenerateKey(jose.ES256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours, err := jose.NewSigner(jose.ES256, "ours", private)
-	if err != nil {
-		t.Fatal(err)
-	}
 	key, err := flow.GenerateKey("ES256")
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +54,7 @@ func newDesk(t *testing.T) *desk {
 	d := &desk{t: t, store: &counting{}, shown: certificatetest.SelfSigned(t),
 		holder: &flow.Client{Server: &flow.Server{Issuer: issuer, Now: func() time.Time { return noon }}, DPoPKey: key}}
 	d.guard = resource.Guard{Origins: []string{issuer, "https://mtls.as.example"}, MutualTLS: true, Audiences: []string{issuer},
-		Tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: signer{ours}}, Proofs: dpop.Verifier{Policy: dpop.NonceOff}, Store: d.store}
+		Tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: josetest.NewServer()}, Proofs: dpop.Verifier{Policy: dpop.NonceOff}, Store: d.store}
 	return d
 }
 

@@ -12,6 +12,7 @@ import (
 	"authserver/internal/dpop"
 	"authserver/internal/flow"
 	"authserver/internal/jose"
+	"authserver/internal/jose/josetest"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
 	"authserver/internal/resource"
@@ -38,30 +39,13 @@ func (m *memory) Denied(_ context.Context, u replay.Use, clientID, grantID strin
 	return m.denied, nil, m.err
 }
 
-// signer is the server's one key.
-type signer struct{ *jose.Signer }
-
-func (s signer) Sign(_ jose.Alg, typ string, claims any) (string, error) {
-	return s.Signer.Sign(typ, claims)
-}
-
-func (s signer) Key(string) *jose.Key { return s.Signer.Key() }
-
 // TestAdmitAsksForTheGrant (AT-08): whether a token has ended is asked for the token, its client and its grant.
 func TestAdmitAsksForTheGrant(t *testing.T) {
-	private, err := jose.GenerateKey(jose.ES256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours, err := jose.NewSigner(jose.ES256, "ours", private)
-	if err != nil {
-		t.Fatal(err)
-	}
 	key, err := flow.GenerateKey("ES256")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens := accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: signer{ours}}
+	tokens := accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: josetest.NewServer()}
 	holder := &flow.Client{Server: &flow.Server{Issuer: issuer, Now: func() time.Time { return noon }}, DPoPKey: key}
 	down := errors.New("the database is down")
 	for name, test := range map[string]struct {

@@ -44,6 +44,7 @@ var floors = map[string]struct {
 	"authserver/internal/store":                       {5, "PostgreSQL; keeps the records of the rooms below"},
 	"authserver/internal/server":                      {5, "HTTP; routes to the endpoints below"},
 	"authserver/internal/flow":                        {5, "a client from outside; see alone"},
+	"authserver/internal/jose/josetest":               {6, "keys and signatures by the standard library, for tests"},
 	"authserver/internal/page/pagetest":               {6, "a browser for tests"},
 	"authserver/internal/person/persontest":           {6, "OpenID providers for tests"},
 	"authserver/internal/certificate/certificatetest": {6, "client certificates for tests"},

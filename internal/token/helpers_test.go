@@ -19,6 +19,7 @@ import (
 	"authserver/internal/grant"
 	"authserver/internal/idtoken"
 	"authserver/internal/jose"
+	"authserver/internal/jose/josetest"
 	"authserver/internal/oauth"
 	"authserver/internal/replay"
 	"authserver/internal/response"
@@ -102,28 +103,9 @@ func (g *grants) Refresh(_ context.Context, token []byte, clientID string, _ tim
 	return g.grant, g.found, g.err
 }
 
-// signer is the server's one key.
-type signer struct{ *jose.Signer }
-
-func (s signer) Sign(_ jose.Alg, typ string, claims any) (string, error) {
-	return s.Signer.Sign(typ, claims)
-}
-
-func (s signer) Key(string) *jose.Key { return s.Signer.Key() }
-
 // signing and the client's key are made once: the tests are about other things.
 var (
-	signing = sync.OnceValue(func() signer {
-		private, err := jose.GenerateKey(jose.ES256)
-		if err != nil {
-			panic(err)
-		}
-		s, err := jose.NewSigner(jose.ES256, "ours", private)
-		if err != nil {
-			panic(err)
-		}
-		return signer{s}
-	})
+	signing   = sync.OnceValue(josetest.NewServer)
 	clientKey = sync.OnceValue(func() *flow.Key {
 		k, err := flow.GenerateKey("ES256")
 		if err != nil {
