@@ -29,6 +29,7 @@ func attacksOnManagement() []attack {
 		}},
 		{"DR-15", disabledClients},
 		{"DR-20", updatesBesideDeletion},
+		{"DR-24", manyClients},
 	}
 }
 

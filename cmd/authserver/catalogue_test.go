@@ -16,11 +16,6 @@ type attack struct {
 	run func(t *testing.T, d *deployment)
 }
 
-// later are the cases that wait for what they attack, with the step that brings it. The list only shrinks.
-var later = map[string]string{
-	"DR-24": "a load of its own",
-}
-
 // deployments are those of sections that need another than three replicas as dev has them.
 var deployments = map[string]func(t testing.TB) *deployment{
 	"mutual TLS": func(t testing.TB) *deployment { return deployCertified(t, 3, toldOfCertificates) },
@@ -48,8 +43,8 @@ func (s *sideBySide) play(measures bool, what func()) {
 }
 
 // TestCatalogue plays every case of the catalogue's sections against three replicas on one database, and fails when an id
-// has neither a case nor a place in later. After each case the server must still serve the next good request (G9), must have
-// written nothing that it must not (checkMustNots), and must have met no fault of its own, in the background either (G1).
+// has no case. After each case the server must still serve the next good request (G9), must have written nothing that it
+// must not (checkMustNots), and must have met no fault of its own, in the background either (G1).
 func TestCatalogue(t *testing.T) {
 	wanted := catalogueIDs(t)
 	seen := map[string]bool{}
@@ -93,10 +88,7 @@ func TestCatalogue(t *testing.T) {
 		})
 	}
 	for _, id := range wanted {
-		switch _, isLater := later[id]; {
-		case seen[id] && isLater:
-			t.Errorf("%s has a case and is still in later", id)
-		case !seen[id] && !isLater:
+		if !seen[id] {
 			t.Errorf("%s has no case", id)
 		}
 		delete(seen, id)

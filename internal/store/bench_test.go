@@ -55,3 +55,26 @@ func BenchmarkSpend(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkFindClient (DR-24) is what a request costs whose client is in no replica's memory, among a hundred clients and among
+// a hundred thousand, each asked for in its turn.
+func BenchmarkFindClient(b *testing.B) {
+	for _, n := range []int{100, 100_000} {
+		b.Run(fmt.Sprintf("clients=%d", n), func(b *testing.B) {
+			url := storetest.URL(b)
+			s := storetest.Open(b, url)
+			addClients(b, s, "client-0")
+			storetest.Execute(b, url, fmt.Sprintf(`
+				INSERT INTO client (id, issued_at, updated_at, metadata, registration_token_hash)
+					SELECT 'client-' || n, issued_at, updated_at, metadata, registration_token_hash
+					FROM client, generate_series(1, %d) AS n;
+				ANALYZE`, n-1))
+			for i := 0; b.Loop(); i++ {
+				id := fmt.Sprintf("client-%d", i*7919%n)
+				if _, found, err := s.FindClient(b.Context(), id); !found || err != nil {
+					b.Fatal(id, found, err)
+				}
+			}
+		})
+	}
+}
