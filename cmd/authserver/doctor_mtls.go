@@ -4,11 +4,16 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"net/http"
 	"os"
+	"path"
+	"strings"
 	"time"
+
+	"authserver/internal/oauth"
 )
 
 // checkMutualTLS looks at the ways by which a client shows a certificate, and at the authorities that vouch for clients.
@@ -18,7 +23,10 @@ func (e *examination) checkMutualTLS(ctx context.Context) {
 		e.found("mutual TLS", passed, "off: no client can show a certificate", "")
 		return
 	}
-	detail, soon := "told of by trusted proxies in "+m.header, false
+	if m.header != "" && !e.checkHeader(ctx) {
+		return
+	}
+	detail, soon := "told of by trusted proxies in "+m.header+", which they let nobody else set", false
 	if m.url != "" {
 		state, ok := e.checkAliases(ctx)
 		if !ok {
@@ -71,6 +79,42 @@ func (e *examination) checkAliases(ctx context.Context) (tls.ConnectionState, bo
 		return state, false
 	}
 	return state, true
+}
+
+// checkHeader wants the proxy in front to take what a client writes in the proxy's own header for nothing: who can set that
+// shows whatever certificate he likes. What doctor writes is none, and this server says so of what comes as far as to it.
+func (e *examination) checkHeader(ctx context.Context) bool {
+	client, err := e.publicClient()
+	if err != nil {
+		e.found("mutual TLS", failed, err.Error(), "")
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	form := strings.NewReader("grant_type=client_credentials")
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.config.issuer+"/oauth2/token", form)
+	if err != nil {
+		e.found("mutual TLS", failed, err.Error(), "")
+		return false
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set(e.config.mtls.header, "doctor")
+	response, err := client.Do(request)
+	if err != nil {
+		e.found("mutual TLS", failed, err.Error(), "the public URL must lead to this server, also from this machine")
+		return false
+	}
+	defer response.Body.Close()
+	var refusal struct {
+		URI string `json:"error_uri"`
+	}
+	err = json.NewDecoder(http.MaxBytesReader(nil, response.Body, 1<<20)).Decode(&refusal)
+	if err == nil && path.Base(refusal.URI) == string(oauth.CertificateRefused) {
+		e.found("mutual TLS", failed, "what a client writes in "+e.config.mtls.header+" is believed: anybody can show any certificate",
+			"have the proxy set that header on every request, and delete it where the client has shown no certificate")
+		return false
+	}
+	return true
 }
 
 // authoritiesLast is for how long all authorities of clients are valid yet; long, where none is named.

@@ -50,7 +50,7 @@ func TestDoctorMutualTLS(t *testing.T) {
 	}{
 		"a listener":                       {listens, warning, "the certificate ends in 0 days"}, // the test's lives for an hour
 		"authorities":                      {append(listens, vouching), warning, "ends in 0 days"},
-		"a header":                         {[]string{"AUTHSERVER_TRUSTED_PROXIES=10.0.0.0/8", "AUTHSERVER_CLIENT_CERT_HEADER=client-cert"}, passed, "told of by trusted proxies in Client-Cert"},
+		"a header":                         {[]string{"AUTHSERVER_TRUSTED_PROXIES=10.0.0.0/8", "AUTHSERVER_CLIENT_CERT_HEADER=client-cert"}, passed, "told of by trusted proxies in Client-Cert, which they let nobody else set"},
 		"nobody listens":                   {append(listens, "AUTHSERVER_MTLS_URL=https://localhost:1"), failed, "refused"},
 		"nobody asks for a certificate":    {append(listens, elsewhere(tlsConfig(pair), http.NotFoundHandler())), failed, "nobody asks for a client certificate"},
 		"somebody insists on one":          {append(listens, elsewhere(strict, http.NotFoundHandler())), failed, "certificate required"},
@@ -65,6 +65,27 @@ func TestDoctorMutualTLS(t *testing.T) {
 			}
 			if f := p.examine(t, code, p.with(test.environ...), "--ca-cert", ca)["mutual TLS"]; f.State != test.state || !strings.Contains(f.Detail, test.detail) {
 				t.Errorf("%+v, want %s with %q", f, test.state, test.detail)
+			}
+		})
+	}
+}
+
+// A proxy that passes on what clients write in its own header lets anybody show any certificate: doctor comes through it, as
+// here from the proxy's own address, and writes one line itself.
+func TestDoctorHeaderOfClients(t *testing.T) {
+	t.Parallel()
+	for _, header := range []string{"Client-Cert", "X-Forwarded-Client-Cert", "X-Ssl-Cert"} {
+		t.Run(header, func(t *testing.T) {
+			p := newProduction(t, storetest.URL(t))
+			ca := p.authority.writeFile(t)
+			for proxies, want := range map[string]string{"127.0.0.1/32,::1/128": failed, "10.0.0.0/8": passed} {
+				p.environ = p.with("AUTHSERVER_TRUSTED_PROXIES="+proxies, "AUTHSERVER_CLIENT_CERT_HEADER="+header)
+				s := p.start()
+				code := map[string]int{failed: exitFailed}[want]
+				if f := p.examine(t, code, p.environ, "--ca-cert", ca)["mutual TLS"]; f.State != want || want == failed && f.Remedy == "" {
+					t.Errorf("behind %s: %+v, want %s", proxies, f, want)
+				}
+				s.end()
 			}
 		})
 	}
