@@ -118,8 +118,12 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		Records:        client.NewRecords(st, st),
 		KeySets:        client.NewKeySets(client.NewFetcher(c.vetting), st.SaveKeySet, a.metrics, log, now),
 	}
+	audiences := append([]string{c.issuer}, clients.TokenEndpoints...)
+	if c.mtls.url != "" {
+		audiences = append(audiences, c.mtls.url+"/oauth2/token")
+	}
 	assertions := &issuer.Assertions{
-		Audiences: append([]string{c.issuer}, clients.TokenEndpoints...),
+		Audiences: audiences,
 		Store:     st,
 		KeySets:   client.NewKeySets(client.NewFetcher(c.vetting), st.SaveIssuerKeySet, a.metrics, log, now),
 	}

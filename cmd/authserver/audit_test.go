@@ -261,11 +261,12 @@ func TestTokensByCertificateAndByAssertionAreAudited(t *testing.T) {
 	outcome(t, do(t, s, assertionRequest(s, assertion)), "200")
 	outcome(t, do(t, s, assertionRequest(s, assertion)), "400 invalid_grant")
 	want := []audit.Record{
-		{Event: audit.TokenIssued, ClientID: c.ID, GrantType: "client_credentials", Scope: "client.read"},
-		{Event: audit.TokenIssued, ClientID: demoGateway, GrantType: token.JWTBearer, Scope: demoScope, Subject: demoIssuer, Issuer: demoIssuer},
+		{Event: audit.TokenIssued, Actor: audit.Client, ClientID: c.ID, GrantType: "client_credentials", Scope: "client.read"},
+		{Event: audit.TokenIssued, Actor: audit.Issuer, ClientID: demoGateway, GrantType: token.JWTBearer, Scope: demoScope,
+			Subject: demoIssuer, Issuer: demoIssuer},
 	}
 	for i := range want {
-		want[i].Actor, want[i].Outcome, want[i].Peer = audit.Client, audit.Success, "127.0.0.1"
+		want[i].Outcome, want[i].Peer = audit.Success, "127.0.0.1"
 	}
 	if diff := cmp.Diff(want, d.audited()[before:], cmpopts.IgnoreFields(audit.Record{}, "Time", "InteractionID", "TokenJTI")); diff != "" {
 		t.Error(diff)

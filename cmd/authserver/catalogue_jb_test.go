@@ -54,7 +54,7 @@ func byGrant(m map[string]any) {
 // seed002Shape is a record in which an assertion alone is worth a Bearer token.
 func seed002Shape(i *issuer.Issuer) { i.RequireClientAuthentication, i.RequireBinding = false, false }
 
-// trusting has the operator trust an issuer, by the strictest record but for the edits.
+// trusting has the operator trust an issuer, by a record of the defaults but for the edits.
 func (d *deployment) trusting(edits ...func(*issuer.Issuer)) gateway {
 	d.t.Helper()
 	g := gateway{"gateway-" + rand.Text(), key(d.t, "ES256"), d.register(0, byGrant)}

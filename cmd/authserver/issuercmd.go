@@ -170,7 +170,7 @@ func (r *registry) recordIssuer(event audit.Event, i issuer.Issuer) {
 	r.write(audit.Record{Event: event, Issuer: i.Name, Scope: i.Scopes.String()}, fmt.Sprintf("the issuer %q", i.Name))
 }
 
-// issuerFlags are the members of one record. One that is not given has its default, the strictest that there is.
+// issuerFlags are the members of one record. One that is not given has its default (issuer.New).
 type issuerFlags struct {
 	JWKS     string   `name:"jwks" xor:"keys" type:"path" placeholder:"FILE" help:"File with its public keys: a JWK Set, or one key in PEM."`
 	Kid      string   `placeholder:"KID" help:"What its assertions call the key of a PEM file."`

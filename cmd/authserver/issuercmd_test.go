@@ -82,7 +82,7 @@ C02lkG7vMmqCNpalwIQSl+TRfZVDwCKJmajRgK3+n5SyAgCp4oH8qNluwQ==
 		`"x":"6swczLIRn_lPxQPpdUb2pHjCr0YeC02lkG7vMmqCNpY","y":"pcCEEpfk0X2VQ8AiiZmo0YCt_p-UsgIAqeKB_KjZbsE"}]}`
 )
 
-// An issuer is what the flags say and, where they say nothing, the strictest that there is.
+// An issuer is what the flags say and, where they say nothing, what issuer.New has.
 func TestIssuerAdd(t *testing.T) {
 	d := trustDesk(t)
 	public := writeText(t, "customer-jwt-pub-key.pem", seedPublicKey)

@@ -15,6 +15,7 @@ import (
 
 	"authserver/internal/certificate/certificatetest"
 	"authserver/internal/flow"
+	"authserver/internal/issuer"
 	"authserver/internal/oauth"
 )
 
@@ -101,7 +102,7 @@ func TestClientByItsOwnCertificate(t *testing.T) {
 	outcome(t, do(t, s, s.RegisterRequest(metadata(k, byAuthority.apply))), "400 invalid_client_metadata")
 }
 
-// A whole flow over the aliases; proofs may name either URL of an endpoint.
+// A whole flow over the aliases; proofs, and the assertions of issuers, may name either URL of an endpoint.
 func TestFlowOverAliases(t *testing.T) {
 	t.Parallel()
 	m := deployMutual(t, func(s *settings) { s.RequireClientCertificate, s.DPoPNonce = "true", "optional" })
@@ -126,4 +127,13 @@ func TestFlowOverAliases(t *testing.T) {
 	elsewhere := c.TokenRequest(nil)
 	elsewhere.Proof = c.Proof(elsewhere.Method, "https://localhost:8445/oauth2/token")
 	refusedFor(t, do(t, s, elsewhere), "400 invalid_dpop_proof", oauth.ProofURI)
+	g := gateway{"gateway", key(t, "ES256"), c}
+	m.trust(g, seed002Shape, func(i *issuer.Issuer) {
+		i.JWKS, i.Clients, i.Scopes = jwksOf(g.key), []string{demoGateway}, oauth.Scope{demoScope}
+	})
+	for aud, want := range map[string]string{
+		m.issuer + "/oauth2/token": "200", "https://localhost:8444/oauth2/token": "200", "https://localhost:8445/oauth2/token": "400 invalid_grant",
+	} {
+		outcome(t, do(t, s, g.alone(t, g.grant(flow.SetClaim("aud", aud)))), want)
+	}
 }

@@ -53,7 +53,8 @@ type Actor string
 
 // The actors.
 const (
-	Client   Actor = "client"
+	Client   Actor = "client" // that proved itself
+	Issuer   Actor = "issuer" // by an assertion alone; the client is the one that its record names
 	Person   Actor = "person"
 	Operator Actor = "operator"
 	Server   Actor = "server"

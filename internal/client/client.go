@@ -37,7 +37,7 @@ type Client struct {
 type FetchedKeySet struct {
 	URI string
 	Raw []byte
-	At  time.Time
+	At  time.Time // when the fetch began: what was changed since, it may not know of
 }
 
 // May tells whether the client is registered for a grant type.

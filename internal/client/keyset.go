@@ -275,7 +275,7 @@ func (k *KeySets) fly(ctx context.Context, s *keySet, done chan struct{}) {
 		k.warn(s, "publishes a private or symmetric key, which is not used; its key set is not stored")
 		return
 	}
-	if err := k.save(ctx, s.id, FetchedKeySet{URI: s.uri, Raw: got.raw, At: at}); err != nil {
+	if err := k.save(ctx, s.id, FetchedKeySet{URI: s.uri, Raw: got.raw, At: began}); err != nil {
 		k.warn(s, "key set not stored", "cause", err.Error())
 	}
 }

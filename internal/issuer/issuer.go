@@ -45,7 +45,8 @@ type Issuer struct {
 	RequireBinding              bool // to a key: false lets the client have Bearer tokens
 }
 
-// New is a record with nothing but the defaults, the strictest that there are.
+// New is a record with nothing but the defaults: the client proves itself, its tokens are bound, and nobody but the issuer is
+// spoken for.
 func New(name string) Issuer {
 	return Issuer{
 		Name: name, Algs: []jose.Alg{jose.ES256}, MaxLifetime: MaxLifetime, TokenLifetime: MaxTokenLifetime,

@@ -182,7 +182,6 @@ const (
 	FieldToken  Field = "token_jti"
 	FieldLacks  Field = "lacks" // what the answer had to do without, and why
 
-	FieldUnproven   Field = "unproven" // the client did not prove itself: somebody else's assertion named it
 	FieldTokenType  Field = "token_type"
 	FieldTokenState Field = "token_state" // an introspection's answer: active or inactive
 	FieldEvent      Field = "event"       // what the request changed, of package audit; told after the change is committed

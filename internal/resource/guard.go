@@ -154,7 +154,7 @@ func credentials(r *http.Request) (scheme, compact string, err error) {
 	}
 	scheme, compact, _ = strings.Cut(fields[0], " ")
 	if !strings.EqualFold(scheme, "DPoP") && !strings.EqualFold(scheme, "Bearer") {
-		return "", "", oauth.Refuse(oauth.TokenMalformed, "the Authorization header must have the scheme DPoP")
+		return "", "", oauth.Refuse(oauth.TokenMalformed, "the Authorization header must have the scheme DPoP or Bearer")
 	}
 	return scheme, strings.TrimLeft(compact, " "), nil
 }

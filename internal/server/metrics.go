@@ -114,7 +114,7 @@ func (m *Metrics) answered(e *entry, method string, took time.Duration) {
 	switch {
 	case e.refusal != nil && e.refusal.Code() == oauth.InvalidClient:
 		m.authentications.WithLabelValues(string(e.refusal.Reason)).Inc()
-	case e.route.clients && e.notes[oauth.FieldClient] != "" && e.notes[oauth.FieldUnproven] == "":
+	case e.route.clients && e.notes[oauth.FieldClient] != "" && e.notes[oauth.FieldActor] != string(audit.Issuer):
 		m.authentications.WithLabelValues("ok").Inc()
 	}
 	if state := e.notes[oauth.FieldTokenState]; state != "" {

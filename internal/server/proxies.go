@@ -12,7 +12,7 @@ import (
 
 // behind is where the word of others about a client ends, unless a proxy that the operator trusts opened the connection. Such
 // a proxy is believed where the request comes from and, in the headers that are believed at this listener, which certificate
-// the client has proven to it; its own certificate is never the client's. No other header about a certificate gets past here.
+// the client has proven to it; its own certificate is never the client's. No other of the headers about certificates gets past here.
 func (s *Server) behind(believed []string, h http.Handler) http.Handler {
 	h = addressed(s.Proxies, h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

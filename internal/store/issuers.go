@@ -188,10 +188,12 @@ func (s *Store) RemoveIssuer(ctx context.Context, name string) (removed bool, er
 	return tag.RowsAffected() == 1, failure("remove issuer", err)
 }
 
-// SaveIssuerKeySet keeps the last good key set of an issuer, unless a newer one was kept meanwhile.
+// SaveIssuerKeySet keeps the last good key set of an issuer, unless a newer one was kept meanwhile. One that was removed, and
+// perhaps added again, since the fetch began keeps nothing of it.
 func (s *Store) SaveIssuerKeySet(ctx context.Context, name string, set client.FetchedKeySet) error {
 	_, err := s.pool.Exec(ctx, `
-		INSERT INTO issuer_key_set (issuer, uri, raw, fetched_at) VALUES ($1, $2, $3, $4)
+		INSERT INTO issuer_key_set (issuer, uri, raw, fetched_at)
+			SELECT name, $2::text, $3::bytea, $4::timestamptz FROM issuer WHERE name = $1 AND added_at <= $4
 		ON CONFLICT (issuer) DO UPDATE SET uri = excluded.uri, raw = excluded.raw, fetched_at = excluded.fetched_at
 		WHERE issuer_key_set.fetched_at < excluded.fetched_at`, name, set.URI, set.Raw, set.At)
 	return failure("save issuer key set", err)

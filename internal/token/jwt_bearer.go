@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"authserver/internal/accesstoken"
+	"authserver/internal/audit"
 	"authserver/internal/client"
 	"authserver/internal/issuer"
 	"authserver/internal/oauth"
@@ -37,11 +38,12 @@ func (e *Endpoint) identify(w http.ResponseWriter, r *http.Request, form oauth.F
 	case !offers: // then the request is like any other that lacks client authentication
 		return requester{}, err
 	}
-	oauth.Note(w, oauth.FieldUnproven, "alone")
+	oauth.Note(w, oauth.FieldActor, audit.Issuer)
 	return e.alone(r.Context(), form, now)
 }
 
-// comesAlone tells whether a request brings an assertion as its grant, and nothing at all to authenticate with.
+// comesAlone tells whether a request brings an assertion as its grant, and nothing that says which client sends it: a
+// certificate without client_id does not.
 func comesAlone(form oauth.Form, unauthenticated error) bool {
 	refusal, ok := errors.AsType[*oauth.Error](unauthenticated)
 	return ok && refusal.Reason == oauth.ClientAuthMissing && form.Get("client_assertion_type") == "" &&

@@ -126,7 +126,7 @@ func TestAssertionAlone(t *testing.T) {
 			wantNotes := map[oauth.Field]string{
 				oauth.FieldClient: "c1", oauth.FieldGrant: token.JWTBearer, oauth.FieldScope: "a:read b:read", oauth.FieldToken: says.ID,
 				oauth.FieldTokenType: "Bearer", oauth.FieldEvent: "token.issued", oauth.FieldSubject: gateway, oauth.FieldIssuer: gateway,
-				oauth.FieldUnproven: "alone",
+				oauth.FieldActor: "issuer",
 			}
 			if diff := cmp.Diff(wantNotes, b.notes); diff != "" {
 				t.Errorf("notes (-want +got):\n%s", diff)
