@@ -38,6 +38,35 @@ func unsealable(t *testing.T, c *flow.Client, r *flow.Request) {
 func lostKey(t *testing.T, d *deployment) {
 	t.Run("behind a jwks_uri", func(t *testing.T) { lostBehindURI(t, d.within(t)) })
 	t.Run("in the registration", func(t *testing.T) { lostInRegistration(t, d.within(t)) })
+	t.Run("with its host", func(t *testing.T) { lostWithHost(t, d.within(t)) })
+}
+
+// lostWithHost: that a client's host gives no key set is the client's fault, and told as such: it is no outage of this server,
+// which would have an operator look for what he cannot mend.
+func lostWithHost(t *testing.T, d *deployment) {
+	r := newReader(t)
+	c := d.recipient(0, withOpenID, r.publish, changes{"userinfo_signed_response_alg": "PS256", "userinfo_encrypted_response_alg": "RSA-OAEP",
+		"userinfo_encrypted_response_enc": "A256GCM"}.apply)
+	a := ask(t, c, identified)
+	access := a.redeem(a.code()).AccessToken
+	userinfo := func(want string) *flow.Exchange {
+		return d.expect(c, c.Present(&flow.Request{Method: http.MethodGet, URL: d.issuer + "/oauth2/userinfo"}, access), want)
+	}
+	userinfo("200")
+	host := newKeyHost(t, func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) })
+	d.operatorSets(c, func(record *client.Client) { record.Metadata.JWKS, record.Metadata.JWKSURI = nil, host.URL+"/jwks" })
+	for _, what := range []string{"404", "<html>", "nobody"} {
+		switch what {
+		case "<html>":
+			host.now(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, what) })
+		case "nobody":
+			host.Close()
+		}
+		if e := userinfo("400 invalid_request"); !strings.Contains(e.ErrorDescription(), "jwks_uri") {
+			t.Errorf("%s: %s", what, e.ErrorDescription())
+		}
+		d.clock.advance(time.Minute)
+	}
 }
 
 func lostBehindURI(t *testing.T, d *deployment) {

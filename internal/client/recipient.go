@@ -13,8 +13,8 @@ const maxKids = 5
 
 // Recipient finds the key that answers to a client are encrypted for by alg, as it finds those that verify: inline, or
 // behind the jwks_uri, where a set without such a key is fetched anew as one without a kid is, and the last good set serves
-// for an hour while its host is down. No set at all is a temporary error; a set without such a key a refusal, which rests on
-// the client's record and so belongs before Records.Doubt.
+// for an hour while its host is down. That there is no such key, or no set at all, is a refusal: the fault is the client's
+// alone, and none of this server's. It rests on the client's record and so belongs before Records.Doubt.
 func (k *KeySets) Recipient(ctx context.Context, c Client, alg string) (*jose.Recipient, error) {
 	s := k.find(c.KeySource())
 	var found *jose.Recipient
@@ -27,7 +27,8 @@ func (k *KeySets) Recipient(ctx context.Context, c Client, alg string) (*jose.Re
 	})
 	switch {
 	case !usable:
-		return nil, noKeySet{c.ID}
+		return nil, oauth.Refuse(oauth.EncryptionKeyMissing,
+			"jwks_uri: no key set could be had from it; it must answer 200 with a JWK Set")
 	case missing != nil:
 		member := "jwks"
 		if s.uri != "" {
@@ -58,11 +59,3 @@ func kidsOf(set jose.KeySet) string {
 	}
 	return strings.Join(named, ", ")
 }
-
-// noKeySet says that the host of a client's keys gives none just now.
-type noKeySet struct{ clientID string }
-
-func (n noKeySet) Error() string { return "the jwks_uri of client " + n.clientID + " gives no key set" }
-
-// Temporary makes the request come back later.
-func (noKeySet) Temporary() bool { return true }

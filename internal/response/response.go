@@ -35,8 +35,8 @@ type Envelope struct {
 }
 
 // Prepare finds what it takes to seal an answer to the client. It comes before anything is spent: a client whose key is
-// missing is refused (oauth.EncryptionKeyMissing), and one whose keys cannot be fetched comes back later. The refusal rests
-// on the client's record and belongs before client.Records.Doubt.
+// missing, or cannot be fetched, is refused (oauth.EncryptionKeyMissing). The refusal rests on the client's record and belongs
+// before client.Records.Doubt.
 func (s Sealer) Prepare(ctx context.Context, c client.Client, p client.Protection) (Envelope, error) {
 	if p.Sign == "" {
 		return Envelope{}, errors.New("response: an answer that is not signed has no envelope")
