@@ -97,12 +97,14 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		return nil, err
 	}
 	origins := []string{origin}
+	tokenEndpoints := []string{c.issuer + "/oauth2/token", c.issuer + "/oauth/token"}
 	if c.mtls.url != "" {
 		alias, err := originOf(c.mtls.url)
 		if err != nil {
 			return nil, err
 		}
 		origins = append(origins, alias)
+		tokenEndpoints = append(tokenEndpoints, c.mtls.url+"/oauth2/token", c.mtls.url+"/oauth/token")
 	}
 	vouchers := c.mtls.anchors(log)
 	a := &app{config: c, store: st, keys: signing, health: &server.Health{}, metrics: server.NewMetrics(version), log: log, now: now}
@@ -113,17 +115,13 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 	clients := &client.Authenticator{
 		Issuer:         c.issuer,
 		Origins:        origins,
-		TokenEndpoints: []string{c.issuer + "/oauth2/token", c.issuer + "/oauth/token"},
+		TokenEndpoints: tokenEndpoints,
 		Anchors:        vouchers,
 		Records:        client.NewRecords(st, st),
 		KeySets:        client.NewKeySets(client.NewFetcher(c.vetting), st.SaveKeySet, a.metrics, log, now),
 	}
-	audiences := append([]string{c.issuer}, clients.TokenEndpoints...)
-	if c.mtls.url != "" {
-		audiences = append(audiences, c.mtls.url+"/oauth2/token")
-	}
 	assertions := &issuer.Assertions{
-		Audiences: audiences,
+		Audiences: append([]string{c.issuer}, clients.TokenEndpoints...),
 		Store:     st,
 		KeySets:   client.NewKeySets(client.NewFetcher(c.vetting), st.SaveIssuerKeySet, a.metrics, log, now),
 	}

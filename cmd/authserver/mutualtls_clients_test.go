@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"authserver/internal/certificate/certificatetest"
+	"authserver/internal/client"
 	"authserver/internal/flow"
 	"authserver/internal/issuer"
 	"authserver/internal/oauth"
@@ -127,13 +128,20 @@ func TestFlowOverAliases(t *testing.T) {
 	elsewhere := c.TokenRequest(nil)
 	elsewhere.Proof = c.Proof(elsewhere.Method, "https://localhost:8445/oauth2/token")
 	refusedFor(t, do(t, s, elsewhere), "400 invalid_dpop_proof", oauth.ProofURI)
+	m.operatorSets(c, func(record *client.Client) { record.AssertionAudience = client.IssuerOrEndpoint })
 	g := gateway{"gateway", key(t, "ES256"), c}
 	m.trust(g, seed002Shape, func(i *issuer.Issuer) {
 		i.JWKS, i.Clients, i.Scopes = jwksOf(g.key), []string{demoGateway}, oauth.Scope{demoScope}
 	})
-	for aud, want := range map[string]string{
-		m.issuer + "/oauth2/token": "200", "https://localhost:8444/oauth2/token": "200", "https://localhost:8445/oauth2/token": "400 invalid_grant",
+	access = tokenFor(t, c, nil)
+	for aud, want := range map[string][2]string{
+		m.issuer + "/oauth2/token":            {"200", "200"},
+		"https://localhost:8444/oauth2/token": {"200", "200"},
+		"https://localhost:8445/oauth2/token": {"400 invalid_grant", "401 invalid_client"},
 	} {
-		outcome(t, do(t, s, g.alone(t, g.grant(flow.SetClaim("aud", aud)))), want)
+		outcome(t, do(t, s, g.alone(t, g.grant(flow.SetClaim("aud", aud)))), want[0])
+		elsewhere := c.IntrospectRequest(access) // which is not the token endpoint
+		elsewhere.Assertion = c.Assertion(flow.SetClaim("aud", aud))
+		outcome(t, do(t, s, elsewhere), want[1])
 	}
 }
