@@ -241,9 +241,13 @@ func loopback8443(t testing.TB) net.Listener {
 
 // ownHost needs an issuer of the kind that deployments have.
 func ownHost(t *testing.T, _ *deployment) {
-	d := deploy(t, 1, func(s *settings) { s.Issuer = "https://as.example" })
+	d := deploy(t, 1, func(s *settings) {
+		s.Issuer, s.MTLSURL = "https://as.example", "https://mtls.as.example"
+		s.ClientCertHeader, s.TrustedProxies = "Client-Cert", "192.0.2.0/24"
+	})
 	d.refusesURIs("https://localhost/jwks", "https://localhost:8443/jwks", "https://LOCALHOST/jwks", "https://localhost./jwks", "https://a.localhost/jwks",
 		"https://as.example/admin", "https://as.example:443/oauth2/jwks", "https://AS.example/", "https://as.example./oauth2/jwks",
+		"https://mtls.as.example/oauth2/jwks", "https://MTLS.as.example.:443/",
 		"https://as/jwks", "https://postgres:8443/", "https://./jwks", "https://.../jwks")
 }
 

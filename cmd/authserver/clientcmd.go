@@ -87,7 +87,7 @@ func (t judgingTarget) openRegistry(ctx context.Context, out *streams, src *sour
 	if err != nil {
 		return nil, err
 	}
-	rules.Vetting.Issuer, rules.Vetting.AllowLoopback = r.issuer, r.mode == "dev"
+	rules.Vetting.Own, rules.Vetting.AllowLoopback = []string{r.issuer}, r.mode == "dev"
 	r.rules = rules
 	return r, nil
 }

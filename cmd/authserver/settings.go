@@ -132,7 +132,7 @@ func (s settings) understand(loopback bool) (config, []string) {
 		keyRotation:        u.rotation(s.KeyRotation),
 		trustedProxies:     u.cidrs("trusted-proxies", s.TrustedProxies),
 		auditLog:           s.AuditLog,
-		vetting:            client.Vetting{Issuer: s.Issuer, AllowLoopback: loopback},
+		vetting:            client.Vetting{Own: []string{s.Issuer, s.MTLSURL}, AllowLoopback: loopback},
 		parLimit:           u.count("par-limit", s.PARLimit),
 		parExpiresIn:       u.parExpiresIn(s.PARExpiresIn),
 		life:               u.life(s.consentSettings),

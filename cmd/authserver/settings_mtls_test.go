@@ -71,6 +71,9 @@ func TestMutualTLSSettings(t *testing.T) {
 			if got := c.mtls.methods(); !slices.Equal(got, test.methods) {
 				t.Errorf("methods %q, want %q", got, test.methods)
 			}
+			if own := c.mtls.url; err == nil && own != "" && c.vetting.CheckURI(own+"/oauth2/jwks") == nil {
+				t.Errorf("SS-16 a client's keys may be at %s", own)
+			}
 		})
 	}
 }

@@ -46,9 +46,9 @@ var (
 	logoDocument   = document{"logo", "image/png, image/jpeg", MaxLogo, 2 * time.Second}
 )
 
-// Vetting is what an outbound request must pass: the operator's exceptions and the server's own name.
+// Vetting is what an outbound request must pass: the operator's exceptions and the server's own names.
 type Vetting struct {
-	Issuer        string         // a client cannot name this server as the host of its keys
+	Own           []string       // base URLs of this server, which a client cannot name as the host of its keys; "": none
 	AllowCIDRs    []netip.Prefix // ranges that are exempt from the address and port rules
 	AllowLoopback bool           // development: loopback hosts, also over http and on any port
 	RootCAs       *x509.CertPool // nil: the system's

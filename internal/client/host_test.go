@@ -49,7 +49,7 @@ func (o *host) answer(h http.HandlerFunc) {
 func (o *host) vetting() Vetting {
 	roots := x509.NewCertPool()
 	roots.AddCert(o.Certificate())
-	return Vetting{Issuer: issuer, AllowLoopback: true, RootCAs: roots}
+	return Vetting{Own: []string{issuer}, AllowLoopback: true, RootCAs: roots}
 }
 
 // serves answers with a document; headers are name, value pairs.

@@ -2,7 +2,6 @@ package client
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -60,9 +59,11 @@ func (v Vetting) checkHost(u *url.URL) error {
 
 // notOurselves keeps a client from making this server call itself.
 func (v Vetting) notOurselves(u *url.URL) error {
-	own, err := url.Parse(v.Issuer)
-	if err == nil && plain(own.Hostname()) == plain(u.Hostname()) && port(own) == port(u) {
-		return fmt.Errorf("it must not be on this server's own host")
+	for _, base := range v.Own {
+		own, err := url.Parse(base)
+		if err == nil && plain(own.Hostname()) == plain(u.Hostname()) && port(own) == port(u) {
+			return errors.New("it must not be on this server's own host")
+		}
 	}
 	return nil
 }

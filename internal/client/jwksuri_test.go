@@ -16,9 +16,9 @@ import (
 
 // The three kinds of deployment.
 var (
-	production = Vetting{Issuer: issuer}
-	inHouse    = Vetting{Issuer: issuer, AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd12::/16")}}
-	laptop     = Vetting{Issuer: "http://localhost:8080", AllowLoopback: true}
+	production = Vetting{Own: []string{issuer, "https://mtls.as.example:8443"}}
+	inHouse    = Vetting{Own: []string{issuer}, AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd12::/16")}}
+	laptop     = Vetting{Own: []string{"http://localhost:8080", ""}, AllowLoopback: true}
 )
 
 func TestCheckURI(t *testing.T) {
@@ -70,6 +70,8 @@ func TestCheckURI(t *testing.T) {
 		{"SS-16 our own host", "https://as.example/admin", no, no, yes},
 		{"SS-16 our own host with its port", "https://AS.Example:443/admin", no, no, yes},
 		{"SS-16 our own host with a final dot", "https://as.example./admin", no, no, yes},
+		{"SS-16 our host of mutual TLS", "https://mtls.as.example:8443/oauth2/jwks", no, yes, yes},
+		{"SS-16 our host of mutual TLS on another port", "https://mtls.as.example/oauth2/jwks", yes, yes, yes},
 		{"SS-16 ourselves on a laptop", "http://localhost:8080/oauth2/jwks", no, no, no},
 		{"SS-16 ourselves on a laptop with a final dot", "http://localhost.:8080/oauth2/jwks", no, no, no},
 		{"SS-18 unique local", "https://[fd12::1]/jwks", no, yes, no},
@@ -119,7 +121,7 @@ func TestCheckURI(t *testing.T) {
 
 // SS-16: our own host is ours whether its port is spelled or not.
 func TestOwnPort(t *testing.T) {
-	own := Vetting{Issuer: "http://localhost", AllowLoopback: true}
+	own := Vetting{Own: []string{"http://localhost"}, AllowLoopback: true}
 	for uri, want := range map[string]bool{
 		"http://localhost/jwks": false, "http://localhost:80/jwks": false, "https://localhost:80/jwks": false, "https://localhost/jwks": true, "http://localhost:81/jwks": true,
 	} {
@@ -184,7 +186,7 @@ func TestRefusedAddressIsNotDialled(t *testing.T) {
 		{"SS-01", production, "127.0.0.1", 0},
 		{"SS-08 SS-16 by name", production, "localhost", 0},
 		{"SS-01 another range is listed", inHouse, "127.0.0.1", 0},
-		{"the range is listed", Vetting{Issuer: issuer, AllowCIDRs: loopback}, "127.0.0.1", 1},
+		{"the range is listed", Vetting{Own: []string{issuer}, AllowCIDRs: loopback}, "127.0.0.1", 1},
 		{"a laptop", laptop, "127.0.0.1", 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {

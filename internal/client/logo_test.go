@@ -86,7 +86,7 @@ func TestLogoHost(t *testing.T) {
 	deployed := good.vetting()
 	deployed.AllowLoopback = false
 	ourselves := good.vetting()
-	ourselves.Issuer = good.URL
+	ourselves.Own = []string{good.URL}
 	plain := httptest.NewServer(picture(small))
 	defer plain.Close()
 	redirect := newHost(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, good.URL, http.StatusFound) })
@@ -104,7 +104,7 @@ func TestLogoHost(t *testing.T) {
 		"SS-06 data":                             {good.vetting(), "data:image/png;base64,AAAA"},
 		"SS-11 a user name":                      {good.vetting(), strings.Replace(good.URL, "127.0.0.1", "user:pw@127.0.0.1", 1)},
 		"this server itself":                     {ourselves, good.URL},
-		"SS-15 a certificate of somebody else's": {Vetting{Issuer: issuer, AllowLoopback: true}, good.URL},
+		"SS-15 a certificate of somebody else's": {Vetting{Own: []string{issuer}, AllowLoopback: true}, good.URL},
 		"none":                                   {good.vetting(), ""},
 		"what is no URI":                         {good.vetting(), "https://[::1"},
 	} {

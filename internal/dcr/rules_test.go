@@ -18,7 +18,7 @@ import (
 
 var rules = dcr.Rules{
 	Scopes:  append(fdx.Scopes(), "openid", "client.read", "client.create"),
-	Vetting: client.Vetting{Issuer: "https://as.example"},
+	Vetting: client.Vetting{Own: []string{"https://as.example"}},
 
 	CertificateMethods: []string{client.TLSClientAuth, client.SelfSignedTLSClientAuth},
 }

@@ -46,7 +46,7 @@ func (c *check) name(v client.Vetting) {
 	switch name := c.issuer.Name; {
 	case !isName(name):
 		c.refuse("the issuer must be 1 to %d visible ASCII characters", maxName)
-	case name == v.Issuer:
+	case slices.Contains(v.Own, name):
 		c.refuse("the issuer must not be this server itself")
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"authserver/internal/oauth"
 )
 
-var vetting = client.Vetting{Issuer: server}
+var vetting = client.Vetting{Own: []string{server}}
 
 // TestCheckAccepts: a record with nothing but the defaults, the shape of seed 002, and the ends of every range.
 func TestCheckAccepts(t *testing.T) {

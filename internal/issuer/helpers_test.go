@@ -77,7 +77,7 @@ func newBench(t testing.TB, issuers ...Issuer) *bench {
 	}
 	log := slog.New(slog.NewTextHandler(b.log, nil))
 	save := func(context.Context, string, client.FetchedKeySet) error { return nil }
-	vetting := client.Vetting{Issuer: server, AllowLoopback: true}
+	vetting := client.Vetting{Own: []string{server}, AllowLoopback: true}
 	b.Assertions = &Assertions{
 		Audiences: []string{server, endpoint},
 		Store:     b.book,
