@@ -7,6 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/lestrrat-go/jwx/v3/jwa"
 )
 
 // KeySet holds the keys of one owner that can verify signatures, and says why the others cannot. Those that its owner can
@@ -75,12 +78,11 @@ func (s *KeySet) add(entry json.RawMessage) {
 	s.Skipped = append(s.Skipped, skipped)
 }
 
-// certificate is the certificate of the key, if its JWK has one and is not for encryption. One of another key is none, since
-// its owner has not said that it holds that.
+// certificate is the certificate of the key, if its JWK has one and is not for encryption: who reads what is written to an
+// owner is not always who speaks for it. One of another key is none, since its owner has not said that it holds that.
 func (k *Key) certificate(o Object) (*x509.Certificate, bool) {
 	var chain []string
-	use, hasUse, err := o.String("use")
-	if _, err2 := o.Decode("x5c", &chain); err != nil || err2 != nil || len(chain) == 0 || hasUse && use != "sig" {
+	if _, err := o.Decode("x5c", &chain); err != nil || len(chain) == 0 || !forSignatures(o) {
 		return nil, false
 	}
 	der, err := base64.StdEncoding.Strict().DecodeString(chain[0])
@@ -93,6 +95,18 @@ func (k *Key) certificate(o Object) (*x509.Certificate, bool) {
 	}
 	public, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
 	return c, ok && public.Equal(k.public)
+}
+
+// forSignatures reads from a JWK whether its key may sign (RFC 7517 §4.2 to §4.4), by any algorithm, also one that is not
+// verified here.
+func forSignatures(o Object) bool {
+	use, hasUse, err1 := o.String("use")
+	alg, hasAlg, err2 := o.String("alg")
+	var ops []string
+	hasOps, err3 := o.Decode("key_ops", &ops)
+	_, signs := jwa.LookupSignatureAlgorithm(alg)
+	return errors.Join(err1, err2, err3) == nil && (!hasUse || use == "sig") && (!hasAlg || signs) &&
+		(!hasOps || slices.Contains(ops, "sign") || slices.Contains(ops, "verify"))
 }
 
 // Select returns the keys that could have signed a JWS with header h, at most max of them, in the order of the set: those
