@@ -1,6 +1,9 @@
 package dcr_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
@@ -99,6 +102,27 @@ func TestCertificateMethods(t *testing.T) {
 	}
 	if got, _ := m.CertificateSubject(); got != want {
 		t.Errorf("registered %v, want %v", got, want)
+	}
+}
+
+// TestCertificateKeySkipped: who registers a certificate of a key that does not count learns what is wrong with the key.
+func TestCertificateKeySkipped(t *testing.T) {
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		jwks any
+		want string
+	}{
+		"alone":                      {published(t, certificatetest.SelfSignedFor(t, p384)), "(self_signed_tls_client_auth): The crv of the JWK is P-384; "},
+		"beside a key that verifies": {published(t, certificatetest.SelfSignedFor(t, p384), ecKey), ": The crv of the JWK is P-384; "},
+	} {
+		_, err := rules.Read(body(t, object{"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": test.jwks}))
+		refused(t, err, oauth.MetadataKeys)
+		if refusal, ok := errors.AsType[*oauth.Error](err); ok && !strings.Contains(refusal.Description, test.want) {
+			t.Errorf("%s: %q, want %q", name, refusal.Description, test.want)
+		}
 	}
 }
 

@@ -342,16 +342,16 @@ func checkInlineKeys(set jose.KeySet, m *client.Metadata) error {
 		seen[name] = true
 		fits = fits || registered == "" || key.Alg() == registered
 	}
+	why := ""
+	if len(set.Skipped) > 0 {
+		why = ": " + set.Skipped[0].Defect.Detail
+	}
 	if !fits {
-		why := ""
-		if len(set.Skipped) > 0 {
-			why = ": " + set.Skipped[0].Defect.Detail
-		}
 		return oauth.Refuse(oauth.MetadataKeys, "jwks has no public key that could verify the client's assertions%s", why)
 	}
 	if m.TokenEndpointAuthMethod == client.SelfSignedTLSClientAuth && len(set.Certificates) == 0 {
-		return oauth.Refuse(oauth.MetadataKeys, "jwks has no key with an x5c whose first certificate is one of that key (%s)",
-			m.TokenEndpointAuthMethod)
+		return oauth.Refuse(oauth.MetadataKeys, "jwks has no key with an x5c whose first certificate is one of that key (%s)%s",
+			m.TokenEndpointAuthMethod, why)
 	}
 	return nil
 }
