@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -102,42 +103,35 @@ func isAsserted(r *http.Request, form oauth.Form) (bool, error) {
 	return true, nil
 }
 
-// prove finds the client and verifies the assertion with its keys. From here on the answer depends on our records, so
-// every failure is the same refusal after the same work: one signature check, with a decoy where there is no key.
+// prove finds the client and verifies the assertion with its keys. The answer depends on our records, so every failure is
+// the same refusal after the same work: one signature check, with a decoy where there is no key.
 func (a *Authenticator) prove(ctx context.Context, token *jose.JWS, id string, now time.Time) (Client, error) {
-	c, keys, why, err := a.candidates(ctx, token, id, now)
+	c, found, err := a.Records.Find(ctx, id)
 	if err != nil {
 		return Client{}, err
 	}
-	var refusal error
-	if len(keys) == 0 {
-		_, _ = token.Verify(decoy(token.Header().Alg))
-		refusal = notProven(fmt.Errorf("client %q: %s", clip(id), why))
-	} else if _, err := token.Verify(keys...); err != nil {
-		refusal = notProven(fmt.Errorf("client %q: %w", clip(id), err))
+	var from KeySource
+	var why error
+	switch {
+	case !found:
+		why = errors.New("unknown or deleted")
+	case c.Metadata.TokenEndpointAuthMethod != PrivateKeyJWT:
+		why = errors.New("registered for another authentication method")
+	default:
+		from = c.KeySource()
 	}
-	if refusal != nil && c.ID != "" { // found, perhaps in memory and since changed
+	registered := jose.Alg(c.Metadata.TokenEndpointAuthSigningAlg)
+	if _, err := a.KeySets.Verify(ctx, from, token, registered, now); why == nil {
+		why = err
+	}
+	if why == nil {
+		return c, nil
+	}
+	refusal := notProven(fmt.Errorf("client %q: %w", clip(id), why))
+	if found { // perhaps in memory and since changed
 		refusal = a.Records.Doubt(ctx, c, refusal)
 	}
-	return c, refusal
-}
-
-// candidates are the keys that could have signed the assertion, or the private reason why there are none.
-func (a *Authenticator) candidates(ctx context.Context, token *jose.JWS, id string, now time.Time) (c Client, keys []*jose.Key, why string, err error) {
-	c, found, err := a.Records.Find(ctx, id)
-	registered := jose.Alg(c.Metadata.TokenEndpointAuthSigningAlg)
-	switch {
-	case err != nil:
-		return c, nil, "", err
-	case !found:
-		return c, nil, "unknown or deleted", nil
-	case c.Metadata.TokenEndpointAuthMethod != PrivateKeyJWT:
-		return c, nil, "registered for another authentication method", nil
-	case registered != "" && registered != token.Header().Alg:
-		return c, nil, "registered for another token_endpoint_auth_signing_alg", nil
-	}
-	keys, why = a.KeySets.keys(ctx, c.KeySource(), token.Header(), registered, now)
-	return c, keys, why, nil
+	return Client{}, refusal
 }
 
 func notProven(cause error) error {

@@ -98,7 +98,7 @@ func (k *KeySets) Verify(ctx context.Context, from KeySource, token *jose.JWS, r
 	var keys []*jose.Key
 	why := fmt.Sprintf("signed with %s, registered for %s", token.Header().Alg, registered)
 	if registered == "" || registered == token.Header().Alg {
-		keys, why = k.keys(ctx, from, token.Header(), registered, now)
+		keys, why = k.keys(ctx, from, token.Header(), now)
 	}
 	if len(keys) == 0 {
 		_, _ = token.Verify(decoy(token.Header().Alg))
@@ -108,11 +108,10 @@ func (k *KeySets) Verify(ctx context.Context, from KeySource, token *jose.JWS, r
 }
 
 // keys are those of the source that may have signed a token with this header, or the private reason why there are none.
-func (k *KeySets) keys(ctx context.Context, from KeySource, h jose.Header, registered jose.Alg, now time.Time) (
-	keys []*jose.Key, why string) {
+func (k *KeySets) keys(ctx context.Context, from KeySource, h jose.Header, now time.Time) (keys []*jose.Key, why string) {
 	s := k.find(from)
 	usable := k.look(ctx, s, now, func(set jose.KeySet) bool {
-		keys = set.Select(h, registered, maxTrials)
+		keys = set.Select(h, maxTrials)
 		return len(keys) > 0
 	})
 	switch {

@@ -150,7 +150,7 @@ func (b *bench) together(n int, s signer) (found int64) {
 	for range n {
 		all.Go(func() {
 			<-start
-			keys, _ := b.KeySets.keys(b.t.Context(), c.KeySource(), h, "", now)
+			keys, _ := b.KeySets.keys(b.t.Context(), c.KeySource(), h, now)
 			answers.Add(int64(len(keys)))
 		})
 	}

@@ -33,7 +33,7 @@ func TestNotProven(t *testing.T) {
 		{"CA-61 unknown client", "nobody", own, nil, "unknown or deleted"},
 		{"CA-61 bad signature", "c1", stranger, nil, "signature"},
 		{"CA-61 unknown kid", "c1", own, []edit{kid("k2")}, "no such key in the registered jwks"},
-		{"CA-10 CA-61 another registered alg", "alg", own, nil, "registered for another token_endpoint_auth_signing_alg"},
+		{"CA-10 CA-61 another registered alg", "alg", own, nil, "signed with ES256, registered for PS256"},
 		{"CA-61 another method", "method", own, nil, "registered for another authentication method"},
 		{"CA-61 no key of the alg", "c1", rsa, nil, "no such key in the registered jwks"},
 		{"CA-61 no keys at all", "empty", own, nil, "no such key in the registered jwks"},
@@ -106,6 +106,26 @@ func TestSharedKid(t *testing.T) {
 	}
 }
 
+// TestOthersKeysAreNotFetched: an assertion that cannot prove its client makes nobody's host answer.
+func TestOthersKeysAreNotFetched(t *testing.T) {
+	key := ecSigner("")
+	h := newHost(t, serves(jwks(key)))
+	method, alg := remote("method", h.URL+"/jwks"), remote("alg", h.URL+"/jwks")
+	method.Metadata.TokenEndpointAuthMethod = SelfSignedTLSClientAuth
+	alg.Metadata.TokenEndpointAuthSigningAlg = "PS256"
+	b := newBench(t, h.vetting(), method, alg, remote("control", h.URL+"/jwks"))
+	for _, id := range []string{"method", "alg", "nobody"} {
+		if b.proves(key, id) {
+			t.Errorf("%s is proven", id)
+		}
+		h.wantHits(t, id, 0)
+	}
+	if !b.proves(key, "control") {
+		t.Error("the control is not proven")
+	}
+	h.wantHits(t, "control", 1)
+}
+
 // TestDecoy: an assertion for a client, or of an issuer, that does not exist costs a verification all the same. What it costs shows in its
 // allocations; the clock would tell it less exactly.
 func TestDecoy(t *testing.T) {
@@ -121,9 +141,12 @@ func TestDecoy(t *testing.T) {
 		}
 		verifying := testing.AllocsPerRun(50, func() { _, _ = token.Verify(key) })
 		parsing := testing.AllocsPerRun(50, func() { decoy(alg) })
-		b, form := newBench(t, Vetting{}), bodyOf(assertionBy(s, "nobody", t0))
+		other := Client{ID: "other", Metadata: Metadata{TokenEndpointAuthMethod: TLSClientAuth}}
+		b, form := newBench(t, Vetting{}, other), bodyOf(assertionBy(s, "nobody", t0))
+		formOther := bodyOf(assertionBy(s, "other", t0))
 		for whose, check := range map[string]func(){
 			"an unknown client":  func() { _, _ = b.request(form) },
+			"another method":     func() { _, _ = b.request(formOther) },
 			"an unknown source":  func() { _, _ = b.KeySets.Verify(t.Context(), KeySource{}, token, "", t0) },
 			"another registered": func() { _, _ = b.KeySets.Verify(t.Context(), KeySource{}, token, "another", t0) },
 		} {

@@ -110,12 +110,8 @@ func forSignatures(o Object) bool {
 }
 
 // Select returns the keys that could have signed a JWS with header h, at most max of them, in the order of the set: those
-// named by the header's kid (several may share a name), all when it has none; of these only keys of the header's
-// algorithm, and none if the owner registered another one. An empty registered means that any will do.
-func (s KeySet) Select(h Header, registered Alg, max int) []*Key {
-	if registered != "" && registered != h.Alg {
-		return nil
-	}
+// named by the header's kid (several may share a name), all when it has none; of these only keys of the header's algorithm.
+func (s KeySet) Select(h Header, max int) []*Key {
 	var keys []*Key
 	for _, k := range s.Keys {
 		if len(keys) < max && k.alg == h.Alg && (h.Kid == "" || k.kid == h.Kid) {

@@ -61,7 +61,7 @@ func TestVectors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o, err := j.Verify(set.Select(j.Header(), "", 10)...)
+			o, err := j.Verify(set.Select(j.Header(), 10)...)
 			if got, _, _ := o.String(assertion.claim); err != nil || got != assertion.want {
 				t.Errorf("%s %q, error %v", assertion.claim, got, err)
 			}
