@@ -34,15 +34,15 @@ func (e *examination) checkMutualTLS(ctx context.Context) {
 		}
 		detail, soon = lasts(state)
 	}
-	left, err := e.authoritiesLast()
+	left, named, err := e.authoritiesLast()
 	switch {
 	case err != nil:
 		e.found("mutual TLS", failed, err.Error(), "mtls-client-ca-file names the authorities that vouch for clients")
-	case left < 0:
+	case named && left < 0:
 		e.found("mutual TLS", failed, "an authority in mtls-client-ca-file has expired: it vouches for nobody", "renew it, or take it out")
 	case soon:
 		e.found("mutual TLS", warning, detail, "renew it; the files are read again when they change")
-	case left < certificateNotice:
+	case named && left < certificateNotice:
 		e.found("mutual TLS", warning, fmt.Sprintf("an authority in mtls-client-ca-file ends in %.0f days", left.Hours()/24), "add its successor; the file is read again when it changes")
 	default:
 		e.found("mutual TLS", passed, detail, "")
@@ -117,22 +117,23 @@ func (e *examination) checkHeader(ctx context.Context) bool {
 	return true
 }
 
-// authoritiesLast is for how long all authorities of clients are valid yet; long, where none is named.
-func (e *examination) authoritiesLast() (left time.Duration, err error) {
-	left = devAuthorityLife
+// authoritiesLast is for how long all authorities of clients are valid yet; named is false where there are none.
+func (e *examination) authoritiesLast() (left time.Duration, named bool, err error) {
 	if e.config.mtls.caFile == "" {
-		return left, nil
+		return 0, false, nil
 	}
 	text, err := os.ReadFile(e.config.mtls.caFile)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		authority, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return 0, err
+			return 0, false, err
 		}
-		left = min(left, time.Until(authority.NotAfter))
+		if until := time.Until(authority.NotAfter); !named || until < left {
+			left, named = until, true
+		}
 	}
-	return left, nil
+	return left, named, nil
 }

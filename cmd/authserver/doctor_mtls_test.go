@@ -26,10 +26,15 @@ func TestDoctorMutualTLS(t *testing.T) {
 	writePair(t, p.authority.issue(t, "ECDSA", "localhost"), certFile, keyFile)
 	pair := newKeyPair(certFile, keyFile, slog.New(slog.DiscardHandler))
 	ca := p.authority.writeFile(t)
-	authorities := func(a *certificatetest.Authority) string {
-		return "AUTHSERVER_MTLS_CLIENT_CA_FILE=" + writeText(t, "clients.pem", string(a.PEM()))
+	authorities := func(all ...*certificatetest.Authority) string {
+		var file strings.Builder
+		for _, a := range all {
+			file.Write(a.PEM())
+		}
+		return "AUTHSERVER_MTLS_CLIENT_CA_FILE=" + writeText(t, "clients.pem", file.String())
 	}
-	vouching := authorities(certificatetest.NewAuthority(t))
+	today := certificatetest.NewAuthority(t)
+	vouching := authorities(today)
 	yesterday := certificatetest.NewAuthority(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-24 * time.Hour) })
 	listens := []string{"AUTHSERVER_MTLS_LISTEN=127.0.0.1:" + port, "AUTHSERVER_MTLS_URL=https://localhost:" + port}
 	p.start(append(listens, vouching)...)
@@ -57,6 +62,8 @@ func TestDoctorMutualTLS(t *testing.T) {
 		"somebody else asks for one":       {append(listens, elsewhere(mutualTLSConfig(pair), http.NotFoundHandler())), failed, "answers 404"},
 		"TLS 1.2 with more than it should": {append(listens, elsewhere(careless, http.NotFoundHandler())), failed, "weaker suites succeeds"},
 		"an authority that has expired":    {append(listens, authorities(yesterday)), failed, "has expired"},
+		"the first of two has expired":     {append(listens, authorities(yesterday, today)), failed, "has expired"},
+		"the last of two has expired":      {append(listens, authorities(today, yesterday)), failed, "has expired"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code := 0
