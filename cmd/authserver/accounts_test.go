@@ -341,7 +341,7 @@ func TestAccountsCertificate(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	callback, err := c.accounts.openCallback(nil, slog.New(slog.DiscardHandler))
+	callback, err := c.accounts.openCallback(nil, slog.New(slog.DiscardHandler), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

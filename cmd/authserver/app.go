@@ -106,7 +106,7 @@ func newApp(ctx context.Context, c config, st *store.Store, log *slog.Logger, tr
 		origins = append(origins, alias)
 		tokenEndpoints = append(tokenEndpoints, c.mtls.url+"/oauth2/token", c.mtls.url+"/oauth/token")
 	}
-	vouchers := c.mtls.anchors(log)
+	vouchers := c.mtls.anchors(log, now)
 	a := &app{config: c, store: st, keys: signing, health: &server.Health{}, metrics: server.NewMetrics(version), log: log, now: now}
 	st.Observe(a.metrics)
 	proofs := dpop.Verifier{Policy: c.noncePolicy, Nonces: nonces}

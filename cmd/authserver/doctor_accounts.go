@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"authserver/internal/oauth"
 	"authserver/internal/person"
@@ -56,7 +57,7 @@ func (e *examination) checkAccountsCallback(ctx context.Context, source accounts
 	} else {
 		nobody.Username = fmt.Sprintf("doctor.%x", nobody.Subject[:16])
 	}
-	callback, err := source.openCallback(nil, slog.Default())
+	callback, err := source.openCallback(nil, slog.Default(), time.Now)
 	var accounts []person.Account
 	known := false
 	if err == nil {

@@ -24,7 +24,7 @@ func TestDoctorMutualTLS(t *testing.T) {
 	dir, port := t.TempDir(), freePort(t)
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	writePair(t, p.authority.issue(t, "ECDSA", "localhost"), certFile, keyFile)
-	pair := newKeyPair(certFile, keyFile, slog.New(slog.DiscardHandler))
+	pair := newKeyPair(certFile, keyFile, slog.New(slog.DiscardHandler), time.Now)
 	ca := p.authority.writeFile(t)
 	authorities := func(all ...*certificatetest.Authority) string {
 		var file strings.Builder

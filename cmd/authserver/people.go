@@ -69,7 +69,7 @@ func (a *app) accounts() (authorize.Accounts, error) {
 	case source.file != "":
 		return person.NewAccountsFile(source.file, a.store, a.log)
 	case source.callback.URL != "":
-		return source.openCallback(a.store, a.log)
+		return source.openCallback(a.store, a.log, a.now)
 	}
 	return nil, nil
 }

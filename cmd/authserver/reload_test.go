@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
@@ -255,7 +256,7 @@ func TestReplacedFileIsReadAgain(t *testing.T) {
 		return path
 	}
 	path := write("file", "one")
-	w := &watched[string]{name: "file", file: path, log: slog.New(slog.DiscardHandler), read: func() (string, error) {
+	w := &watched[string]{name: "file", file: path, log: slog.New(slog.DiscardHandler), now: time.Now, read: func() (string, error) {
 		text, err := os.ReadFile(path)
 		return string(text), err
 	}}
@@ -267,5 +268,86 @@ func TestReplacedFileIsReadAgain(t *testing.T) {
 	}
 	if text, err := w.get(); text != "two" || err != nil {
 		t.Error(text, err)
+	}
+}
+
+// A file that cannot be read costs a reading now and then and a line a minute, however often it is asked for. A change is seen
+// at once, also by a file with the time and the size of the one that was broken.
+func TestBrokenFile(t *testing.T) {
+	path, at, now := filepath.Join(t.TempDir(), "file"), time.Unix(1, 0), time.Unix(1000, 0)
+	var log strings.Builder
+	readings := 0
+	w := &watched[string]{
+		name: "file", file: path, log: slog.New(slog.NewTextHandler(&log, nil)), now: func() time.Time { return now },
+		read: func() (string, error) {
+			readings++
+			text, err := os.ReadFile(path)
+			if strings.HasPrefix(string(text), "bad") {
+				err = errors.New("it is bad")
+			}
+			return string(text), err
+		},
+	}
+	put := func(text string) { // always with the same time, in the place of what was there
+		t.Helper()
+		if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.Chtimes(path+".new", at, at), os.Rename(path+".new", path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rewrite := func(text string) { // in its place, with the same time and size
+		t.Helper()
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chtimes(path, at, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove := func(string) {
+		t.Helper()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait := func(string) {}
+	for _, step := range []struct {
+		name     string
+		change   func(string)
+		text     string
+		later    time.Duration
+		want     string // "": an error
+		readings int    // of a hundred calls
+		lines    int
+	}{
+		{"before there is a file", wait, "", 0, "", 0, 0},
+		{"a file that was never good", put, "bad0", 0, "", 1, 0},
+		{"still, after a while", wait, "", retryAfter, "", 1, 0},
+		{"good", put, "one ", 0, "one ", 1, 0},
+		{"good, days later", wait, "", 48 * time.Hour, "one ", 0, 0},
+		{"bad", put, "bad1", 0, "one ", 1, 1},
+		{"bad, a moment later", wait, "", retryAfter - 1, "one ", 0, 0},
+		{"bad, after a while", wait, "", 1, "one ", 1, 0},
+		{"another that is bad", put, "bad2", 0, "one ", 1, 1},
+		{"bad, a minute later", wait, "", warnAfter, "one ", 1, 1},
+		{"mended by another file", put, "two ", 0, "two ", 1, 0},
+		{"bad again", put, "bad3", 0, "two ", 1, 1},
+		{"mended where it stands", rewrite, "thre", retryAfter, "thre", 1, 0},
+		{"gone", remove, "", 0, "thre", 0, 1},
+		{"gone, after a while", wait, "", retryAfter, "thre", 0, 0},
+		{"gone, a minute later", wait, "", warnAfter, "thre", 0, 1},
+		{"there again", put, "four", 0, "four", 1, 0},
+	} {
+		step.change(step.text)
+		now = now.Add(step.later)
+		readings = 0
+		log.Reset()
+		for range 100 {
+			if text, err := w.get(); text != step.want || (err != nil) != (step.want == "") {
+				t.Fatalf("%s: %q, %v", step.name, text, err)
+			}
+		}
+		if lines := strings.Count(log.String(), "\n"); readings != step.readings || lines != step.lines {
+			t.Errorf("%s: %d readings and %d lines, want %d and %d:\n%s", step.name, readings, lines, step.readings, step.lines, &log)
+		}
 	}
 }

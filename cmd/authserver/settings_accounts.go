@@ -131,9 +131,11 @@ func (u *understanding) accountsURL(s accountsSettings, loopback bool) {
 }
 
 // openCallback makes the callback, whose certificate is read again when its file changes.
-func (s accountsSource) openCallback(people person.People, log *slog.Logger) (*person.AccountsCallback, error) {
+func (s accountsSource) openCallback(
+	people person.People, log *slog.Logger, now func() time.Time,
+) (*person.AccountsCallback, error) {
 	if s.certFile != "" {
-		s.callback.Certificate = newKeyPair(s.certFile, s.keyFile, log).get
+		s.callback.Certificate = newKeyPair(s.certFile, s.keyFile, log, now).get
 	}
 	return person.NewAccountsCallback(s.callback, people)
 }

@@ -37,53 +37,79 @@ func mutualTLSConfig(pair *keyPair) *tls.Config {
 }
 
 // watched is what a file says, read again when the file changes, or another takes its place. While it cannot be read, what it
-// said before serves.
+// said before serves. Strangers ask for it, so what they can ask of a broken file is bounded too.
 type watched[T any] struct {
 	name string // for the log
 	file string
 	read func() (T, error)
 	log  *slog.Logger
+	now  func() time.Time
 
-	mu     sync.Mutex
-	seen   os.FileInfo // nil: never read
-	loaded T
+	mu      sync.Mutex
+	loaded  *T          // nil: never read
+	tried   os.FileInfo // the file at the last attempt to read it; nil: there was none
+	failure error       // of that attempt
+	again   time.Time   // when the next one is due, if the file does not change before
+	warn    time.Time   // and when the log is told of it again
 }
+
+// How often a file that cannot be read, and does not change, is tried again, and told of: the key beside a certificate may
+// come after it, and a file may be rewritten without a new time.
+const (
+	retryAfter = 5 * time.Second
+	warnAfter  = time.Minute
+)
 
 func (w *watched[T]) get() (T, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	info, err := os.Stat(w.file)
-	if err == nil && w.seen != nil && sameFile(info, w.seen) {
-		return w.loaded, nil
+	now, changed := w.now(), !sameFile(info, w.tried)
+	if fine := w.loaded != nil && w.failure == nil; changed || !fine && !now.Before(w.again) {
+		w.attempt(info, err, now, changed)
 	}
+	if w.loaded == nil {
+		var none T
+		return none, w.failure
+	}
+	return *w.loaded, nil
+}
+
+// attempt reads the file, unless it could not even be found.
+func (w *watched[T]) attempt(info os.FileInfo, err error, now time.Time, changed bool) {
 	var fresh T
 	if err == nil {
 		fresh, err = w.read()
 	}
-	if err != nil {
-		if w.seen == nil {
-			return fresh, err
-		}
+	w.tried, w.failure, w.again = info, err, now.Add(retryAfter)
+	switch {
+	case err == nil:
+		w.loaded = &fresh
+	case w.loaded != nil && (changed || !now.Before(w.warn)):
 		w.log.Warn(w.name+" not read again", "file", w.file, "cause", err.Error())
-		return w.loaded, nil
+		w.warn = now.Add(warnAfter)
 	}
-	w.loaded, w.seen = fresh, info
-	return w.loaded, nil
 }
 
-// sameFile tells whether a file is the one that was seen, and unchanged. Some installers give all files the same time.
+// sameFile tells whether a file is the one that was seen, and unchanged; nil is none. Some installers give all the same time.
 func sameFile(info, seen os.FileInfo) bool {
+	if info == nil || seen == nil {
+		return info == seen
+	}
 	return os.SameFile(info, seen) && info.ModTime().Equal(seen.ModTime()) && info.Size() == seen.Size()
 }
 
 // keyPair is a certificate of ours and its key, read again when the certificate's file changes.
 type keyPair struct{ watched[*tls.Certificate] }
 
-func newKeyPair(certFile, keyFile string, log *slog.Logger) *keyPair {
-	return &keyPair{watched[*tls.Certificate]{name: "certificate", file: certFile, log: log, read: func() (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
-		return &pair, err
-	}}}
+func newKeyPair(certFile, keyFile string, log *slog.Logger, now func() time.Time) *keyPair {
+	return &keyPair{watched[*tls.Certificate]{
+		name: "certificate", file: certFile, log: log, now: now,
+		read: func() (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+			return &pair, err
+		},
+	}}
 }
 
 // expiry is when the certificate ends; the beginning of time for one that cannot be read.
@@ -101,9 +127,9 @@ type anchors struct {
 	watched[certificate.Authorities]
 }
 
-func newAnchors(file string, log *slog.Logger) *anchors {
+func newAnchors(file string, log *slog.Logger, now func() time.Time) *anchors {
 	return &anchors{watched[certificate.Authorities]{
-		name: "authorities of clients", file: file, log: log,
+		name: "authorities of clients", file: file, log: log, now: now,
 		read: func() (certificate.Authorities, error) { return readAuthorities(file) },
 	}}
 }
@@ -118,23 +144,23 @@ func (a *anchors) Verify(c certificate.Certificate, now time.Time) error {
 }
 
 // anchors are those of the configuration: nil where no client can show a certificate, and nobody where none is named.
-func (m mutualTLS) anchors(log *slog.Logger) certificate.Anchors {
+func (m mutualTLS) anchors(log *slog.Logger, now func() time.Time) certificate.Anchors {
 	switch {
 	case !m.offered():
 		return nil
 	case m.caFile == "":
 		return certificate.Authorities{}
 	}
-	return newAnchors(m.caFile, log)
+	return newAnchors(m.caFile, log, now)
 }
 
 // openCertificates finds the certificates that the listeners show.
 func (a *app) openCertificates() {
 	if c := a.config; c.certFile != "" {
-		a.certificate = newKeyPair(c.certFile, c.keyFile, a.log)
+		a.certificate = newKeyPair(c.certFile, c.keyFile, a.log, a.now)
 	}
 	if m := a.config.mtls; m.listen != "" {
-		a.mutualCertificate = newKeyPair(m.certFile, m.keyFile, a.log)
+		a.mutualCertificate = newKeyPair(m.certFile, m.keyFile, a.log, a.now)
 	}
 }
 
