@@ -140,6 +140,8 @@ func switchedOff(c config) []string {
 	}{
 		{c.certFile == "", "TLS (a proxy in front must end it)"},
 		{!c.mtls.offered(), "mutual TLS (see AUTHSERVER_MTLS_LISTEN)"},
+		{c.mtls.listen != "" && len(c.trustedProxies) > 0,
+			"client certificates from AUTHSERVER_TRUSTED_PROXIES at AUTHSERVER_MTLS_LISTEN (they count as the proxies' own)"},
 		{c.gate == dcr.Closed, "registration over the network"},
 		{c.noncePolicy != dpop.NonceRequired, "the demand for nonces in DPoP proofs"},
 		{c.keyRotation == 0, "automatic rotation of signing keys"},

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -185,6 +186,21 @@ func TestServe(t *testing.T) {
 	outcome(t, do(t, server, &flow.Request{Method: http.MethodGet, URL: p.issuer + "/demo/accounts"}), "404 invalid_request")
 	if code := s.end(); code != 0 {
 		t.Errorf("interrupted, serve ended with %d: %s", code, s.stderr)
+	}
+}
+
+// TestServeTellsOfCertificatesThatAreNotCounted: only where there may be such.
+func TestServeTellsOfCertificatesThatAreNotCounted(t *testing.T) {
+	private := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, test := range []struct {
+		listen  string
+		proxies []netip.Prefix
+		want    bool
+	}{{"", nil, false}, {":8444", nil, false}, {"", private, false}, {":8444", private, true}} {
+		off := switchedOff(config{trustedProxies: test.proxies, mtls: mutualTLS{listen: test.listen}})
+		if got := strings.Contains(strings.Join(off, "\n"), "client certificates from AUTHSERVER_TRUSTED_PROXIES"); got != test.want {
+			t.Errorf("%q and %v: %q", test.listen, test.proxies, off)
+		}
 	}
 }
 
