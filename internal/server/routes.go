@@ -172,8 +172,8 @@ func (s *Server) Paths() []string {
 func (s *Server) Handler() http.Handler { return s.handler(s.routes(), s.believed()) }
 
 // MachineHandler is that of the listener for mutual TLS, where no person comes: a browser would ask for a certificate. What
-// stands in front of it passes TLS through, whatever else it does for the public listener from the same address: a header
-// about a certificate was then written by the client.
+// opens a connection here proves a certificate by its own handshake, so no header about one is believed, not even a trusted
+// proxy's. What passes TLS through must come from another address than those: their certificates are never the client's.
 func (s *Server) MachineHandler() http.Handler {
 	return s.handler(slices.DeleteFunc(s.routes(), func(r route) bool { return r.people }), nil)
 }
