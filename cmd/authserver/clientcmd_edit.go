@@ -64,6 +64,9 @@ func (c *clientCreateCmd) Run(ctx context.Context, out *streams, src *sources) e
 	if err := c.Members.edit(&record, r.rules); err != nil {
 		return err
 	}
+	if err := r.refuseNamesOfIssuers(ctx, record); err != nil {
+		return err
+	}
 	added, err := r.store.AddClient(ctx, record)
 	if err != nil {
 		return sentence(err)

@@ -43,6 +43,9 @@ func (i *clientImportCmd) Run(ctx context.Context, out *streams, src *sources) e
 	if err != nil {
 		return err
 	}
+	if err := r.refuseNamesOfIssuers(ctx, clients...); err != nil {
+		return err
+	}
 	outcomes, err := r.store.ImportClients(ctx, clients, r.now)
 	if err != nil {
 		return sentence(err)
@@ -63,6 +66,26 @@ func (i *clientImportCmd) Run(ctx context.Context, out *streams, src *sources) e
 		ids = append(ids, c.ID)
 	}
 	return printOutcomes(out.Stdout, "client_id", ids, outcomes, i.JSON)
+}
+
+// refuseNamesOfIssuers keeps new clients from the names and subjects of trusted issuers, whose assertions would be refused from
+// then on, for good: a deleted client keeps its id. It is the other side of what issuer add judges.
+func (r *registry) refuseNamesOfIssuers(ctx context.Context, clients ...client.Client) error {
+	var ids []string
+	for _, c := range clients {
+		ids = append(ids, c.ID)
+	}
+	naming, err := r.store.IssuersNaming(ctx, ids...)
+	if err != nil || len(naming) == 0 {
+		return err
+	}
+	var taken []string
+	for _, id := range slices.Sorted(maps.Keys(naming)) {
+		taken = append(taken, fmt.Sprintf("%q (of the issuer %q)", id, naming[id]))
+	}
+	return exitError{exitFailed, "nothing was written: a client must not have the name or a subject of a trusted issuer: " +
+		strings.Join(taken, ", ") + "; choose another client_id, or have the issuer give it up first " +
+		"(authserver issuer add --replace, authserver issuer remove)"}
 }
 
 func refuseTombstones(clients []client.Client, outcomes []store.Imported) error {

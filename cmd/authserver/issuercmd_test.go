@@ -232,6 +232,34 @@ func TestIssuerRefused(t *testing.T) {
 	}
 }
 
+// What an issuer is called, or may speak for, no new client is called: the issuer's assertions would all be refused.
+func TestClientOfAnIssuersName(t *testing.T) {
+	d := trustDesk(t)
+	public := writeText(t, "k.pem", seedPublicKey)
+	create := func(id string) []string {
+		return []string{"create", "--json", "--id", id, "--grant-type", "client_credentials", "--jwks", public}
+	}
+	d.trusts("created    MGW_ID\n", "add", "MGW_ID", "--jwks", public, "--kid", "k1", "--client", "mgw-client",
+		"--scope", "payments:read", "--subject", "auditor")
+	for _, id := range []string{"MGW_ID", "auditor"} {
+		d.refuses(exitFailed, create(id), "nothing was written", fmt.Sprintf(`%q (of the issuer "MGW_ID")`, id), "choose another client_id", "issuer remove")
+	}
+	file := writeText(t, "clients.yaml", `
+- &base {client_id: free, grant_types: [client_credentials], jwks_uri: 'https://free.example/jwks'}
+- {<<: *base, client_id: auditor}
+- {<<: *base, client_id: MGW_ID}
+`)
+	d.refuses(exitFailed, []string{"import", file}, `"MGW_ID" (of the issuer "MGW_ID"), "auditor" (of the issuer "MGW_ID")`)
+	for _, id := range []string{"free", "auditor", "MGW_ID"} {
+		if _, found, err := d.store.FindClient(t.Context(), id); found || err != nil {
+			t.Errorf("%s was written: %v, %v", id, found, err)
+		}
+	}
+	d.trusts("removed MGW_ID\n", "remove", "MGW_ID")
+	d.run("import", file)
+	d.refuses(exitFailed, create("auditor"), "already")
+}
+
 // The list is for people, or JSON; who is removed is gone.
 func TestIssuerListAndRemove(t *testing.T) {
 	d := trustDesk(t)

@@ -52,6 +52,18 @@ func (s *Store) NamesClient(ctx context.Context, names ...string) (taken bool, e
 	return taken, failure("names client", err)
 }
 
+// IssuersNaming returns which of the ids a new client must not have, since a trusted issuer is called so or may speak for it,
+// and the first such issuer of each. An id that is or was a client's is left out: what that brings the issuer is done.
+func (s *Store) IssuersNaming(ctx context.Context, ids ...string) (map[string]string, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT n.id, min(i.name) FROM unnest($1::text[]) n (id) JOIN issuer i ON i.name = n.id OR n.id = ANY (i.subjects)
+		WHERE NOT EXISTS (SELECT FROM client c WHERE c.id = n.id) GROUP BY n.id`, ids)
+	naming := map[string]string{}
+	var id, name string
+	_, err := pgx.ForEachRow(rows, []any{&id, &name}, func() error { naming[id] = name; return nil })
+	return naming, failure("issuers naming", err)
+}
+
 // Issuers lists issuers in the order of their names, from the first behind after on and at most limit of them.
 func (s *Store) Issuers(ctx context.Context, after string, limit int) ([]issuer.Issuer, error) {
 	rows, _ := s.pool.Query(ctx, selectIssuer+` WHERE i.name > $1 ORDER BY i.name LIMIT $2`, after, limit)

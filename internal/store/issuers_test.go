@@ -205,6 +205,32 @@ func TestNamesOfStrangers(t *testing.T) {
 	}
 }
 
+// TestIssuersNaming: of the ids that no client has or had, those that are the name or a subject of an issuer.
+func TestIssuersNaming(t *testing.T) {
+	s := storetest.New(t)
+	mustAdd(t, s, false, noon, []store.Imported{store.Created, store.Created}, gateway("h"), gateway("g"))
+	for _, test := range []struct {
+		ids  []string
+		want map[string]string
+	}{
+		{nil, map[string]string{}},
+		{[]string{"c1", "stg"}, map[string]string{}},
+		{[]string{"c1", "h", "auditor", "g"}, map[string]string{"auditor": "g", "g": "g", "h": "h"}},
+	} {
+		got, err := s.IssuersNaming(t.Context(), test.ids...)
+		if diff := cmp.Diff(test.want, got); diff != "" || err != nil {
+			t.Errorf("%q: %v, %s", test.ids, err, diff)
+		}
+	}
+	addClients(t, s, "auditor", "h")
+	if deleted, err := s.DeleteClient(t.Context(), "h", nil, noon); !deleted || err != nil {
+		t.Fatal(deleted, err)
+	}
+	if got, err := s.IssuersNaming(t.Context(), "auditor", "h"); len(got) > 0 || err != nil {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 // TestIssuerKeySet: the newest fetch stays, whichever comes last, and leaves the record's version; it goes with the issuer,
 // and so does one that is still under way: who is added again under the name begins without.
 func TestIssuerKeySet(t *testing.T) {
