@@ -101,7 +101,7 @@ func (e *Endpoint) Authorize(w http.ResponseWriter, r *http.Request) error {
 	return e.arrive(w, r, clientID, oauth.Secret(secret))
 }
 
-// valuesOf are the parameters of the query, or of a form.
+// valuesOf are the parameters of the query, or of a form. All but two are ignored, and those two are looked up as they came.
 func valuesOf(r *http.Request) (url.Values, error) {
 	raw := r.URL.RawQuery
 	if r.Method == http.MethodPost {

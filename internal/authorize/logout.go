@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	"authserver/internal/oauth"
 	"authserver/internal/page"
@@ -39,11 +40,11 @@ type logout struct {
 // this server the first half of a link to elsewhere. A client that means another session than this one, long over perhaps, is not
 // refused, since only this one can be ended here; the person is told.
 func (e *Endpoint) Logout(w http.ResponseWriter, r *http.Request) error {
-	values, err := valuesOf(r)
+	form, err := logoutForm(r)
 	if err != nil {
 		return e.tellLogout(r, err)
 	}
-	asked, err := e.readLogout(r.Context(), values)
+	asked, err := e.readLogout(r.Context(), form)
 	if err != nil {
 		return e.tellLogout(r, err)
 	}
@@ -64,21 +65,30 @@ func (e *Endpoint) Logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// readLogout judges what an app sends along. Parameters that nobody knows are ignored.
-func (e *Endpoint) readLogout(ctx context.Context, values url.Values) (l logout, err error) {
+// logoutForm are the parameters of the query, or of a form.
+func logoutForm(r *http.Request) (oauth.Form, error) {
+	if r.Method == http.MethodPost {
+		return oauth.ReadForm(r, oauth.FormOnly)
+	}
+	return oauth.ReadQuery(r)
+}
+
+// readLogout judges what an app sends along. Parameters that nobody knows are ignored. A control character is refused, since
+// no page's form brings all of them back as they came.
+func (e *Endpoint) readLogout(ctx context.Context, form oauth.Form) (l logout, err error) {
 	for _, p := range logoutParameters {
-		switch length := len(values.Get(p.name)); {
-		case len(values[p.name]) > 1:
-			return l, oauth.Refuse(oauth.ParameterRepeated, "%s was sent more than once", p.name)
-		case length > p.most:
-			return l, oauth.Refuse(oauth.ParameterTooLong, "%s has %d bytes; at most %d are taken", p.name, length, p.most)
+		switch value := form.Get(p.name); {
+		case len(value) > p.most:
+			return l, oauth.Refuse(oauth.ParameterTooLong, "%s has %d bytes; at most %d are taken", p.name, len(value), p.most)
+		case strings.ContainsFunc(value, unicode.IsControl):
+			return l, oauth.Refuse(oauth.BodyMalformed, "%s holds a control character", p.name)
 		}
 	}
 	l = logout{
-		clientID: values.Get("client_id"), sessionID: values.Get("sid"), redirectURI: values.Get("post_logout_redirect_uri"),
-		state: values.Get("state"), uiLocales: strings.Fields(values.Get("ui_locales")),
+		clientID: form.Get("client_id"), sessionID: form.Get("sid"), redirectURI: form.Get("post_logout_redirect_uri"),
+		state: form.Get("state"), uiLocales: strings.Fields(form.Get("ui_locales")),
 	}
-	if hint := values.Get("id_token_hint"); hint != "" {
+	if hint := form.Get("id_token_hint"); hint != "" {
 		if l.clientID, l.sessionID, err = e.hinted(hint, l.clientID); err != nil {
 			return l, err
 		}
@@ -135,11 +145,7 @@ func (l logout) parameters() url.Values {
 // afterwards is where an app wants the browser to go once nobody is signed in any more, or "". What it may have said no
 // longer keeps nobody from signing out.
 func (e *Endpoint) afterwards(ctx context.Context, form oauth.Form) (string, error) {
-	values := url.Values{}
-	for _, name := range []string{"client_id", "post_logout_redirect_uri", "state"} {
-		values.Set(name, form.Get(name))
-	}
-	asked, err := e.readLogout(ctx, values)
+	asked, err := e.readLogout(ctx, form)
 	switch _, refused := err.(*oauth.Error); {
 	case refused || err == nil && asked.redirectURI == "":
 		return "", nil
@@ -159,10 +165,22 @@ func (e *Endpoint) tellLogout(r *http.Request, err error) error {
 	}
 	refusal.Show = func(w http.ResponseWriter, status int) {
 		e.Pages.Write(w, e.Pages.Language(nil, r.Header.Get("Accept-Language")), status, page.Failure{
-			Reason: refusal.Reason, Status: status, ID: oauth.InteractionID(w), SignOut: e.path(logoutPage),
+			Reason: refusal.Reason, Detail: aboutParameter(refusal.Description), Status: status, ID: oauth.InteractionID(w),
+			SignOut: e.path(logoutPage),
 		})
 	}
 	return refusal
+}
+
+// aboutParameter is a description that begins with the name of a known parameter, as those of readLogout do, or else "": what
+// is said of others may repeat a name that somebody made up for people to read.
+func aboutParameter(description string) string {
+	for _, p := range logoutParameters {
+		if strings.HasPrefix(description, p.name+" ") {
+			return description
+		}
+	}
+	return ""
 }
 
 // schemeOf is what a policy says of a place from which a client may send the browser on to anywhere.

@@ -81,17 +81,71 @@ func TestLogoutOver(t *testing.T) {
 // postLogout sends a wish as a form, and returns where that leads.
 func (h *house) postLogout(wish url.Values) (target string) {
 	h.Helper()
-	r, err := http.NewRequestWithContext(h.Context(), http.MethodPost, logoutAt("state", "of the query"),
-		strings.NewReader(wish.Encode()))
+	answer := h.postToLogout("application/x-www-form-urlencoded", wish.Encode())
+	if answer.StatusCode != http.StatusSeeOther {
+		h.Fatal(answer)
+	}
+	return answer.Header.Get("Location")
+}
+
+// postToLogout sends a body of this content type.
+func (h *house) postToLogout(contentType, body string) *http.Response {
+	h.Helper()
+	r, err := http.NewRequestWithContext(h.Context(), http.MethodPost, logoutAt("state", "of the query"), strings.NewReader(body))
 	if err != nil {
 		h.Fatal(err)
 	}
+	r.Header.Set("Content-Type", contentType)
 	answer, err := h.RoundTrip(r)
-	if err != nil || answer.StatusCode != http.StatusSeeOther {
-		h.Fatal(err, answer)
+	if err != nil {
+		h.Fatal(err)
 	}
 	_ = answer.Body.Close()
-	return answer.Header.Get("Location")
+	return answer
+}
+
+// A body that is no form, or one with what a form does not take, is refused: as a GET its parameters would be lost, or others.
+func TestLogoutPostedOtherwise(t *testing.T) {
+	h := newHouse(t, issuer)
+	const form = "application/x-www-form-urlencoded"
+	for body, test := range map[string]struct {
+		contentType string
+		want        int
+	}{
+		`{"client_id":"c1"}`: {"application/json", http.StatusUnsupportedMediaType},
+		"--b\r\nContent-Disposition: form-data; name=\"client_id\"\r\n\r\nc1\r\n--b--\r\n": {
+			"multipart/form-data; boundary=b", http.StatusUnsupportedMediaType},
+		"client_id=c1":          {"", http.StatusUnsupportedMediaType},
+		"state=%ff":             {form, http.StatusBadRequest},
+		"state=%00":             {form, http.StatusBadRequest},
+		"state=%0a":             {form, http.StatusBadRequest},
+		"state=1&state=1":       {form, http.StatusBadRequest},
+		"client_id=c1;state=%%": {form, http.StatusBadRequest},
+	} {
+		answer := h.postToLogout(test.contentType, body)
+		if answer.StatusCode != test.want || answer.Header.Get("Location") != "" ||
+			!strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html") {
+			t.Errorf("%q: %d %v", body, answer.StatusCode, answer.Header)
+		}
+	}
+}
+
+// The page names the parameter that is not in order, for the developer, and no name that somebody made up.
+func TestLogoutRefusalNamesTheParameter(t *testing.T) {
+	h := newHouse(t, issuer)
+	for wish, want := range map[string]string{
+		logoutAt(back, bye):                              "post_logout_redirect_uri needs id_token_hint or client_id beside it",
+		toBye("state", "1", "state", "2"):                "state was sent more than once",
+		toBye("state", "a\r\nX: y"):                      "state holds a control character",
+		logoutAt("ui_locales", strings.Repeat("x", 201)): "ui_locales has 201 bytes; at most 200 are taken",
+		logoutAt("call_us", "1", "call_us", "2"):         "",
+		logoutAt("state", "\xff"):                        "",
+	} {
+		body := h.visit(h.browser(), wish).Exchange.ResponseBody
+		if strings.Contains(body, `id="detail"`) != (want != "") || !strings.Contains(body, want) || strings.Contains(body, "call_us") {
+			t.Errorf("%s: want %q in %s", wish, want, body)
+		}
+	}
 }
 
 // The POST of another site's page comes without this site's cookies, and so is made a GET.
@@ -127,6 +181,13 @@ func TestLogoutRefused(t *testing.T) {
 		toBye("state", long):                                         oauth.ParameterTooLong,
 		logoutAt("ui_locales", long):                                 oauth.ParameterTooLong,
 		logoutAt() + "a;b":                                           oauth.BodyMalformed,
+		toBye("state", "\xff"):                                       oauth.BodyMalformed, // HT-16, as the next
+		toBye("state", "a\x00b"):                                     oauth.BodyMalformed,
+		toBye("state", "a\r\nX: y"):                                  oauth.BodyMalformed,
+		toBye("state", "a\u0085b"):                                   oauth.BodyMalformed,
+		logoutAt("client_id", "c1\x00", back, bye):                   oauth.BodyMalformed,
+		logoutAt("other", "\xff"):                                    oauth.BodyMalformed,
+		logoutAt("other", "1", "other", "2"):                         oauth.ParameterRepeated,
 		logoutAt("id_token_hint", "a.b.c"):                           oauth.HintRefused,
 		toBye("id_token_hint", "a.b.c"):                              oauth.HintRefused,
 		logoutAt("id_token_hint", "a.b.c", "id_token_hint", "a.b.c"): oauth.ParameterRepeated,
@@ -164,6 +225,7 @@ func TestLogoutForms(t *testing.T) {
 	}
 	for _, bent := range [][]string{
 		{back, "https://evil.example"}, {"client_id", "c2"}, {"client_id"}, {"state", strings.Repeat("s", 2049)},
+		{"state", "\n"},
 	} {
 		b := h.signedIn("alex")
 		form := formTo(h.visit(b, wish), "/sign-out")

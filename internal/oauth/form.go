@@ -30,7 +30,7 @@ const (
 	MislabelledForm      // a form that calls itself application/json: the FDX Postman flow's introspection
 )
 
-// Form is a request body that has passed the reader: UTF-8, no NUL, no parameter twice, empty ones dropped.
+// Form is what has passed the reader of a request's body or query: UTF-8, no NUL, no parameter twice, empty ones dropped.
 type Form struct{ values map[string][]string }
 
 // Get is the parameter's value, or "" when it was absent or empty, which RFC 6749 §3.2 treats alike.
@@ -124,6 +124,9 @@ func ReadForm(r *http.Request, kind Body) (Form, error) {
 	return parseForm(body)
 }
 
+// ReadQuery reads the parameters of a GET from its query, under the rules of a form.
+func ReadQuery(r *http.Request) (Form, error) { return parseForm([]byte(r.URL.RawQuery)) }
+
 // mediaType is the content type without its parameters; a compressed body is refused, since it is never inflated.
 func mediaType(r *http.Request) (string, error) {
 	for _, encoding := range r.Header.Values("Content-Encoding") {
@@ -166,17 +169,17 @@ func ReadJSON(r *http.Request) ([]byte, error) {
 	return ReadBody(r)
 }
 
-func parseForm(body []byte) (Form, error) {
-	count := 1 + bytes.Count(body, []byte("&"))
+func parseForm(text []byte) (Form, error) {
+	count := 1 + bytes.Count(text, []byte("&"))
 	for name := range repeatable {
-		count -= bytes.Count(body, []byte("&"+name+"="))
+		count -= bytes.Count(text, []byte("&"+name+"="))
 	}
 	if count > maxParameters {
-		return Form{}, Refuse(ParametersTooMany, "the body has more than %d parameters", maxParameters)
+		return Form{}, Refuse(ParametersTooMany, "the request has more than %d parameters", maxParameters)
 	}
-	values, err := url.ParseQuery(string(body))
+	values, err := url.ParseQuery(string(text))
 	if err != nil {
-		return Form{}, Refuse(BodyMalformed, "the body is no well-formed application/x-www-form-urlencoded").Because(err)
+		return Form{}, Refuse(BodyMalformed, "the parameters are no well-formed application/x-www-form-urlencoded").Because(err)
 	}
 	return newForm(values)
 }

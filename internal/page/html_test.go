@@ -327,6 +327,10 @@ func TestFailure(t *testing.T) {
 		if attribute(reason, "href") != "/errors/"+string(failure.Reason) || words(reason) != string(failure.Reason) {
 			t.Errorf("%s is not explained to the developer", failure.Reason)
 		}
+		if detail := d.byID("detail"); (detail != nil) != (failure.Detail != "") ||
+			detail != nil && (words(detail) != failure.Detail || attribute(detail, "lang") != "en") {
+			t.Errorf("%s: the detail %q is not told as it is, in English", kind, failure.Detail)
+		}
 		if words(d.byID("reference")) != "reference-0001" {
 			t.Errorf("%s: nothing to quote", kind)
 		}

@@ -222,6 +222,7 @@ func pathHere(path string) string {
 // Failure says in plain words what went wrong and what to do next.
 type Failure struct {
 	Reason oauth.Reason
+	Detail string // for the developer, in English: what of the request is not in order; "": the reason says it
 	Status int
 	ID     string // x-fapi-interaction-id of the response
 

@@ -58,7 +58,7 @@ var failures = map[string]page.Failure{
 	"attempts":    {Reason: oauth.RateLimited, Status: http.StatusTooManyRequests},
 	"unavailable": {Reason: oauth.Unavailable, Status: http.StatusServiceUnavailable},
 	"ours":        {Reason: oauth.Internal, Status: http.StatusInternalServerError},
-	"logout":      {Reason: oauth.ParameterRepeated, Status: http.StatusBadRequest, SignOut: "/oauth2/logout"},
+	"logout":      {Reason: oauth.ParameterRepeated, Detail: "state was sent more than once", Status: http.StatusBadRequest, SignOut: "/oauth2/logout"},
 	"request":     {Reason: oauth.ParameterMissing, Status: http.StatusBadRequest},
 }
 
