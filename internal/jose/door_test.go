@@ -142,11 +142,12 @@ func junk(payload, mac string) string {
 func TestDoorSaysWhy(t *testing.T) {
 	ec := ecKey(t)
 	for input, want := range map[string]string{
-		sign(ec, `{"alg":"RS256<script>alert(1)</script>"}`, claims): "The alg of the JWS header is RS256?script?alert?1; accepted are PS256, ES256, EdDSA.",
-		sign(ec, `{"alg":7}`, claims):                                "The alg of the JWS header is empty or missing; accepted are PS256, ES256, EdDSA.",
-		junk(strings.Repeat("[", 10000), b64(make([]byte, 64))):      "The JSON text is nested more than 16 levels deep.",
-		sign(ec, `{"alg":"ES256","typ":"dpop+jwt"}`, claims):         "The typ of the JWS header is dpop+jwt; accepted here: none at all, JWT, client-authentication+jwt.",
-		published(t).RFC7516.Compact:                                 "The JWS is not three non-empty segments with dots between them.",
+		sign(ec, `{"alg":"RS256<script>alert(1)</script>"}`, claims):    "The alg of the JWS header is RS256?script?alert?1; accepted are PS256, ES256, EdDSA.",
+		sign(ec, `{"alg":7}`, claims):                                   "The alg of the JWS header is empty or missing; accepted are PS256, ES256, EdDSA.",
+		junk(strings.Repeat("[", 10000), b64(make([]byte, 64))):         "The JSON text is nested more than 16 levels deep.",
+		sign(ec, `{"alg":"ES256","typ":"dpop+jwt"}`, claims):            "The typ of the JWS header is dpop+jwt; accepted here: none at all, JWT, client-authentication+jwt.",
+		b64([]byte(`{"alg":"none"}`)) + "." + b64([]byte(claims)) + ".": "The JWS is not signed: its third segment, the signature, is empty.",
+		published(t).RFC7516.Compact:                                    "The JWS is not three non-empty segments with dots between them.",
 	} {
 		if _, err := assertionDoor.Parse(input); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)

@@ -44,8 +44,11 @@ func (d Door) Parse(compact string) (*JWS, error) {
 	}
 	head, rest, _ := strings.Cut(compact, ".")
 	body, mac, found := strings.Cut(rest, ".")
-	if !found || head == "" || body == "" || mac == "" || strings.IndexByte(mac, '.') >= 0 {
+	switch {
+	case !found || head == "" || body == "" || strings.IndexByte(mac, '.') >= 0:
 		return nil, refuse(Malformed, "The JWS is not three non-empty segments with dots between them.")
+	case mac == "": // as with the alg none
+		return nil, refuse(Malformed, "The JWS is not signed: its third segment, the signature, is empty.")
 	}
 	header, ok1 := decode(head)
 	payload, ok2 := decode(body)
