@@ -18,6 +18,10 @@ const (
 	maxObjectAge = time.Hour
 )
 
+// needed are the parameters without which a request is refused, and scope: an object without it asks for all that is
+// registered, which whoever wrote one beside it did not mean.
+var needed = []string{"response_type", "redirect_uri", "code_challenge", "code_challenge_method", "scope"}
+
 // parameters are those of the request object, if there is one, and of nothing beside it (RFC 9101 §6.3), or else the form's.
 func (e *Endpoint) parameters(ctx context.Context, c client.Client, form oauth.Form, now time.Time) (oauth.Form, error) {
 	object := form.Get("request")
@@ -65,11 +69,16 @@ func (e *Endpoint) open(ctx context.Context, c client.Client, object string, for
 		values["authorization_details"] = form.All("authorization_details")
 	}
 	opened, err = oauth.FormOf(values)
-	if err == nil && opened.Get("scope") == "" && form.Get("scope") != "" {
-		// Without scope the object asks for all that is registered, which whoever wrote one beside it did not mean.
-		err = oauth.Refuse(oauth.ParameterMissing, "scope is missing in the request object; beside it scope does not count")
+	if err != nil {
+		return opened, err
 	}
-	return opened, err
+	for _, name := range needed {
+		if opened.Get(name) == "" && form.Get(name) != "" {
+			return opened, oauth.Refuse(oauth.ParameterMissing,
+				"%s is missing in the request object; beside it %s does not count", name, name)
+		}
+	}
+	return opened, nil
 }
 
 // refuse is the refusal of a request object, which begins with its path.
@@ -116,7 +125,8 @@ func checkParties(claims jose.Object, id string) error {
 	}
 	sub, _, err := claims.String("sub")
 	if err != nil || sub == id {
-		return refuse(oauth.RequestObjectClient, "sub must not be the client_id: that is what a client assertion has")
+		return refuse(oauth.RequestObjectClient,
+			"sub must be absent, or a string that is not the client_id: that is what a client assertion has")
 	}
 	return nil
 }
@@ -134,12 +144,19 @@ func checkAudience(claims jose.Object, issuer string) error {
 // checkTimes applies the clock rules. Who must sign its requests must also say from when on they are good.
 func checkTimes(claims jose.Object, mustSign bool, now time.Time) error {
 	exp, hasExp, err := claims.Time("exp")
-	if err != nil || !hasExp {
+	switch {
+	case err != nil:
 		return refuse(oauth.RequestObjectLifetime, "exp must be a number of seconds since 1970")
+	case !hasExp:
+		return refuse(oauth.RequestObjectLifetime, "exp is missing; every request object needs it")
 	}
 	nbf, hasNbf, err := claims.Time("nbf")
-	if err != nil || mustSign && !hasNbf {
+	switch {
+	case err != nil:
 		return refuse(oauth.RequestObjectLifetime, "nbf must be a number of seconds since 1970")
+	case mustSign && !hasNbf:
+		return refuse(oauth.RequestObjectLifetime,
+			"nbf is missing; the client needs it since it is registered to sign its requests (require_signed_request_object)")
 	}
 	from, since := now, "this server's clock"
 	if hasNbf {

@@ -288,10 +288,11 @@ func TestObjectAlone(t *testing.T) {
 		if diff := cmp.Diff(want, b.one()); diff != "" {
 			t.Errorf("must sign: %t: what stands outside counts: %s", require, diff)
 		}
-		for _, name := range []string{"redirect_uri", "response_type", "code_challenge"} {
+		for _, name := range []string{"redirect_uri", "response_type", "code_challenge", "code_challenge_method"} {
 			r := b.SignedPushRequest(inside, flow.DropClaim(name))
 			r.Form.Set(name, inside.Get(name))
-			b.send(r, "400 invalid_request", oauth.ParameterMissing)
+			e := b.send(r, "400 invalid_request", oauth.ParameterMissing)
+			says(t, e, name+" is missing in the request object; beside it "+name+" does not count")
 		}
 		for _, edit := range []flow.Edit{flow.DropClaim("scope"), flow.SetClaim("scope", "")} {
 			b.send(b.SignedPushRequest(inside, edit), "201", "") // for all that is registered
@@ -360,6 +361,32 @@ func TestObjectWithoutNbf(t *testing.T) {
 		b.mustSign(test.mustSign)
 		b.send(b.signed(flow.DropClaim("nbf"), flow.SetClaim("exp", in(test.exp))), test.want, test.why)
 	}
+}
+
+// says wants this in the description of a refusal.
+func says(t *testing.T, e *flow.Exchange, want string) {
+	t.Helper()
+	if got, _ := e.JSON()["error_description"].(string); !strings.Contains(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// What is wrong with an object is told as it is: what is absent is missing, and why it is needed.
+func TestObjectRefusalSaysWhy(t *testing.T) {
+	b := newBench(t)
+	b.mustSign(true)
+	for want, edit := range map[string]flow.Edit{
+		"exp is missing; every request object needs it":           flow.DropClaim("exp"),
+		"exp must be a number of seconds":                         flow.SetClaim("exp", "soon"),
+		"nbf is missing; the client needs it since it is regis":   flow.DropClaim("nbf"),
+		"(require_signed_request_object)":                         flow.DropClaim("nbf"),
+		"nbf must be a number of seconds":                         flow.SetClaim("nbf", "now"),
+		"sub must be absent, or a string that is not the client_": flow.SetClaim("sub", 5),
+		"request: The JWS is not signed":                          flow.SignAs("none"),
+	} {
+		says(t, b.send(b.signed(edit), "400 invalid_request_object", ""), want)
+	}
+	says(t, b.send(b.signed(flow.SetClaim("max_age", 1<<31)), "400 invalid_request", ""), "seconds, 315360000 at most")
 }
 
 // JAR-01: the algorithm is the one that the client registered for request objects, whatever it registered for assertions. A

@@ -196,7 +196,7 @@ func maxAgeOf(value string, registered *int) (*int, error) {
 	}
 	seconds, err := strconv.Atoi(value)
 	if err != nil || seconds < 0 || seconds > maxMaxAge || strconv.Itoa(seconds) != value {
-		return nil, oauth.Refuse(oauth.MaxAgeRefused, "max_age must be a whole number of seconds")
+		return nil, oauth.Refuse(oauth.MaxAgeRefused, "max_age must be a whole number of seconds, %d at most", maxMaxAge)
 	}
 	return &seconds, nil
 }
