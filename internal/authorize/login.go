@@ -113,7 +113,7 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t turn, who pe
 	t.interaction = i
 	next := e.next(r, t)
 	if next.page == loginPage { // a login that is not good enough for the request is not asked for again and again
-		next = way{refusal: tooWeak()}
+		next = way{refusal: tooWeak(i.Request)}
 		if !i.Request.Means(session.Subject) {
 			next = way{refusal: somebodyElse()}
 		}
@@ -231,7 +231,7 @@ func (e *Endpoint) tellArrival(w http.ResponseWriter, r *http.Request, t turn, e
 	}
 	notLetIn(w)
 	if refusal.Reason == oauth.AuthenticationTooWeak {
-		return e.end(w, r, t, refusal, now)
+		return e.end(w, r, t, tooWeak(t.interaction.Request).Because(err), now)
 	}
 	return refusal
 }

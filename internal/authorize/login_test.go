@@ -235,6 +235,42 @@ func TestUpstream(t *testing.T) {
 	}
 }
 
+// The client is told what asked for an authentication that it does not get, here or at an upstream.
+func TestTooWeakNamesWhatAsked(t *testing.T) {
+	h := newHouse(t, issuer)
+	minute := 60
+	for want, wish := range map[string]func(*grant.Pushed){
+		"acr_values asks for": func(p *grant.Pushed) { p.ACRValues = []string{"x"} },
+		"the essential claim acr of claims asks for": func(p *grant.Pushed) {
+			p.ACRValues, p.ACRFrom = []string{"x"}, grant.ACRFromClaims
+		},
+		"default_acr_values of the registration asks for": func(p *grant.Pushed) {
+			p.ACRValues, p.ACRFrom = []string{"x"}, grant.ACRFromRegistration
+		},
+		"prompt or max_age asks for": func(p *grant.Pushed) { p.MaxAge = &minute },
+	} {
+		told := func(p *flow.Page) {
+			answer := h.told(p)
+			if got := answer.Get("error_description"); !strings.HasPrefix(got, want) ||
+				answer.Get("error") != "unmet_authentication_requirements" {
+				t.Errorf("%v, want %q", answer, want)
+			}
+		}
+		if !strings.HasPrefix(want, "prompt") { // a password that was just typed is new enough
+			told(h.visit(h.browser(), h.push(wish)))
+		}
+		away := &elsewhere{arrive: func() (person.Arrived, error) {
+			return person.Arrived{}, oauth.Refuse(oauth.AuthenticationTooWeak, "not so")
+		}}
+		passwords := h.Passwords
+		h.Passwords, h.Upstream = nil, away
+		b := h.browser()
+		_, state, _ := strings.Cut(h.visit(b, h.push(wish)).Location, "state=")
+		told(h.visit(b, issuer+"/login/callback?code=x&state="+state))
+		h.Passwords, h.Upstream = passwords, nil
+	}
+}
+
 // What an upstream says of a person who is not let in, the client is told; what it says of itself, a page tells.
 func TestUpstreamRefuses(t *testing.T) {
 	h := newHouse(t, issuer)

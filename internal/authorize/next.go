@@ -1,6 +1,7 @@
 package authorize
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"time"
@@ -60,7 +61,7 @@ func (e *Endpoint) before(t turn) (n way, stopped bool) {
 	if !known || !t.interaction.Authenticated(t.ticket.Hash(), t.session.AuthTime) {
 		switch {
 		case !e.reaches(p):
-			return way{refusal: tooWeak()}, true
+			return way{refusal: tooWeak(p)}, true
 		case none:
 			refusal := oauth.Refuse(oauth.LoginNeeded,
 				"nobody whom the client means is signed in, or not recently enough, and prompt is none")
@@ -70,7 +71,7 @@ func (e *Endpoint) before(t turn) (n way, stopped bool) {
 	}
 	if !p.AcceptsACR(t.session.ACR) {
 		if none || !e.reaches(p) || t.interaction.Since(t.ticket.Hash(), t.session.AuthTime) {
-			return way{refusal: tooWeak()}, true
+			return way{refusal: tooWeak(p)}, true
 		}
 		return way{page: loginPage}, true
 	}
@@ -118,8 +119,14 @@ func (e *Endpoint) reaches(p grant.Pushed) bool {
 	return e.Upstream != nil || p.AcceptsACR(person.ACRPassword)
 }
 
-func tooWeak() *oauth.Error {
-	return oauth.Refuse(oauth.AuthenticationTooWeak, "acr_values asks for an authentication that this server did not, or cannot, carry out")
+// tooWeak is the refusal of a login that is none the client accepts, in words that lead to what asked for another.
+func tooWeak(p grant.Pushed) *oauth.Error {
+	from := cmp.Or(p.ACRFrom, "acr_values")
+	if len(p.ACRValues) == 0 {
+		from = "prompt or max_age"
+	}
+	return oauth.Refuse(oauth.AuthenticationTooWeak,
+		"%s asks for an authentication that this server did not, or cannot, carry out", from)
 }
 
 // somebodyElse is the refusal of a login by somebody else than the client means (OpenID Connect Core §3.1.2.2).

@@ -23,6 +23,12 @@ const (
 	FormPostJWT = "form_post.jwt"
 )
 
+// What asks for acr values, if not acr_values alone, in the words of a refusal.
+const (
+	ACRFromClaims       = "the essential claim acr of claims"
+	ACRFromRegistration = "default_acr_values of the registration"
+)
+
 // Pushed is an authorization request as it was validated when it was pushed (RFC 9126). Nothing of it is judged again.
 type Pushed struct {
 	ClientID      string      `json:"client_id"`
@@ -38,6 +44,7 @@ type Pushed struct {
 	Prompt        []string    `json:"prompt,omitempty"`                // none, login, consent, select_account
 	MaxAge        *int        `json:"max_age,omitempty"`               // seconds
 	ACRValues     []string    `json:"acr_values,omitempty"`            // in the order of preference
+	ACRFrom       string      `json:"acr_from,omitempty"`              // what asks for ACRValues; "": acr_values alone
 	Subject       string      `json:"subject,omitempty"`               // whom the client means, and nobody else; "": anybody
 	LoginHint     string      `json:"login_hint,omitempty"`            // the client's guess at a username
 	UILocales     []string    `json:"ui_locales,omitempty"`            // in the order of preference

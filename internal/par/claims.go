@@ -22,8 +22,8 @@ func (e *Endpoint) readWhom(p *grant.Pushed, c client.Client, form oauth.Form) e
 	if err := demanded.narrow(p); err != nil {
 		return err
 	}
-	if len(p.ACRValues) == 0 {
-		p.ACRValues = c.Metadata.DefaultACRValues
+	if len(p.ACRValues) == 0 && len(c.Metadata.DefaultACRValues) > 0 {
+		p.ACRValues, p.ACRFrom = c.Metadata.DefaultACRValues, grant.ACRFromRegistration
 	}
 	hint := form.Get("id_token_hint")
 	if hint == "" {
@@ -62,7 +62,7 @@ func (d demands) narrow(p *grant.Pushed) error {
 	if len(both) == 0 {
 		return oauth.Refuse(oauth.ClaimsRefused, "acr_values and the essential claim acr of claims have no value in common")
 	}
-	p.ACRValues = both
+	p.ACRValues, p.ACRFrom = both, grant.ACRFromClaims
 	return nil
 }
 

@@ -57,6 +57,7 @@ func TestWhom(t *testing.T) {
 	type whom struct {
 		acr     []string
 		subject string
+		from    string // what asks for acr
 	}
 	for name, test := range map[string]struct {
 		client client.Client
@@ -66,25 +67,25 @@ func TestWhom(t *testing.T) {
 		want   whom
 	}{
 		"nothing":                      {recipient(), "", "", "", whom{}},
-		"a hint":                       {recipient(), s.hint(t, "c1", "_alex"), "", "", whom{nil, "_alex"}},
-		"a subject":                    {recipient(), "", `{"id_token":{"sub":{"value":"_alex"}}}`, "", whom{nil, "_alex"}},
-		"both":                         {recipient(), s.hint(t, "c1", "_alex"), `{"id_token":{"sub":{"value":"_alex"}}}`, "", whom{nil, "_alex"}},
+		"a hint":                       {recipient(), s.hint(t, "c1", "_alex"), "", "", whom{nil, "_alex", ""}},
+		"a subject":                    {recipient(), "", `{"id_token":{"sub":{"value":"_alex"}}}`, "", whom{nil, "_alex", ""}},
+		"both":                         {recipient(), s.hint(t, "c1", "_alex"), `{"id_token":{"sub":{"value":"_alex"}}}`, "", whom{nil, "_alex", ""}},
 		"any subject":                  {recipient(), "", `{"id_token":{"sub":null,"auth_time":{"essential":true}}}`, "", whom{}},
-		"an essential acr":             {recipient(), "", acr(`{"essential":true,"value":"high"}`), "", whom{[]string{"high"}, ""}},
-		"one of several":               {recipient(), "", acr(`{"essential":true,"values":["high","higher"]}`), "", whom{[]string{"high", "higher"}, ""}},
-		"any essential acr":            {byDefault, "", acr(`{"essential":true}`), "", whom{[]string{"registered"}, ""}},
-		"more than what is registered": {byDefault, "", acr(`{"essential":true,"value":"high"}`), "", whom{[]string{"high"}, ""}},
+		"an essential acr":             {recipient(), "", acr(`{"essential":true,"value":"high"}`), "", whom{[]string{"high"}, "", grant.ACRFromClaims}},
+		"one of several":               {recipient(), "", acr(`{"essential":true,"values":["high","higher"]}`), "", whom{[]string{"high", "higher"}, "", grant.ACRFromClaims}},
+		"any essential acr":            {byDefault, "", acr(`{"essential":true}`), "", whom{[]string{"registered"}, "", grant.ACRFromRegistration}},
+		"more than what is registered": {byDefault, "", acr(`{"essential":true,"value":"high"}`), "", whom{[]string{"high"}, "", grant.ACRFromClaims}},
 		"with acr_values, what is in both": {recipient(), "", acr(`{"essential":true,"values":["high","higher"]}`), "low higher high",
-			whom{[]string{"higher", "high"}, ""}},
+			whom{[]string{"higher", "high"}, "", grant.ACRFromClaims}},
 		"more than what is registered, beside no acr_values": {byDefault, "", acr(`{"essential":true,"value":"high"}`), " ",
-			whom{[]string{"high"}, ""}},
-		"a voluntary acr":   {recipient(), "", acr(`{"values":["high"]}`), "low", whom{[]string{"low"}, ""}},
-		"null":              {recipient(), "", `{"id_token":{"acr":null},"userinfo":null}`, "low", whom{[]string{"low"}, ""}},
+			whom{[]string{"high"}, "", grant.ACRFromClaims}},
+		"a voluntary acr":   {recipient(), "", acr(`{"values":["high"]}`), "low", whom{[]string{"low"}, "", ""}},
+		"null":              {recipient(), "", `{"id_token":{"acr":null},"userinfo":null}`, "low", whom{[]string{"low"}, "", ""}},
 		"nobody knows them": {recipient(), "", `{"id_token":{"shoe_size":{"essential":true,"value":44}},"userinfo":{"name":null,"sub":{"value":"_kim"}}}`, "", whom{}},
 		"an acr of userinfo, where it can say nothing": {recipient(), "", `{"userinfo":{"acr":{"essential":true,"value":"high"}}}`, "", whom{}},
 	} {
 		p, err := e.judge(test.client, request(t, "id_token_hint", test.hint, "claims", test.claims, "acr_values", test.acr))
-		if diff := cmp.Diff(test.want, whom{p.ACRValues, p.Subject}, cmp.AllowUnexported(whom{})); diff != "" || err != nil {
+		if diff := cmp.Diff(test.want, whom{p.ACRValues, p.Subject, p.ACRFrom}, cmp.AllowUnexported(whom{})); diff != "" || err != nil {
 			t.Errorf("%s: %v (-want +got)\n%s", name, err, diff)
 		}
 	}

@@ -133,7 +133,7 @@ func (c claims) authenticated(w Wish, now time.Time) (time.Time, error) {
 }
 
 func tooWeak() *oauth.Error {
-	return oauth.Refuse(oauth.AuthenticationTooWeak, "the person signed in, but in none of the ways that acr_values asks for")
+	return oauth.Refuse(oauth.AuthenticationTooWeak, "the person signed in, but in none of the ways that were asked for")
 }
 
 // isPrintable tells whether s is 1 to 255 characters of printable ASCII, which the database, a header and a log take.
