@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,16 +83,23 @@ func (e *Endpoint) answer(w http.ResponseWriter, into *response.Envelope, caller
 	return nil
 }
 
-// acceptsJWT tells whether the Accept header names the JWT form (RFC 9701 §4).
+// acceptsJWT tells whether the Accept header names the JWT form (RFC 9701 §4), and does not rather have JSON.
 func acceptsJWT(r *http.Request) bool {
-	for _, field := range r.Header.Values("Accept") {
-		for choice := range strings.SplitSeq(field, ",") {
-			media, params, err := mime.ParseMediaType(choice)
-			refused := params["q"] != "" && strings.Trim(params["q"], "0.") == ""
-			if err == nil && media == "application/"+typJWT && !refused {
-				return true
-			}
+	jwt := weight(r, "application/"+typJWT)
+	return jwt > 0 && jwt >= weight(r, "application/json")
+}
+
+// weight is the highest that the Accept header gives to a media type by its name (RFC 9110 §12.4.2), and 0 if to none. Ranges
+// name nothing: they come from clients that have given it no thought.
+func weight(r *http.Request, media string) (most float64) {
+	for choice := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		named, params, err := mime.ParseMediaType(choice)
+		if err != nil || named != media {
+			continue
+		}
+		if q, err := strconv.ParseFloat(cmp.Or(params["q"], "1"), 64); err == nil {
+			most = max(most, q)
 		}
 	}
-	return false
+	return most
 }

@@ -251,6 +251,25 @@ func TestRefreshTokenSigned(t *testing.T) {
 	}
 }
 
+// TestAcceptedForms (IN-09): of the two forms whichever the caller rather has, by name; the JWT, where it does not matter.
+func TestAcceptedForms(t *testing.T) {
+	b := newBench(t)
+	const jwt = "application/token-introspection+jwt"
+	for accept, signed := range map[string]bool{
+		jwt: true, jwt + ";q=0.1": true, "APPLICATION/Token-Introspection+JWT": true,
+		"application/json, " + jwt: true, jwt + ", application/json": true, "application/json;q=0.5," + jwt + ";q=0.5": true,
+		"application/json;q=0.5, " + jwt: true, "application/json;q=0, " + jwt + ";q=0.001": true, "*/*, " + jwt + ";q=0.1": true,
+		"application/json, " + jwt + ";q=0.1": false, jwt + ";q=0.9, application/json": false, jwt + ";q=0.4, application/json;q=0.5": false,
+		jwt + ";q=0": false, jwt + ";q=0.000, */*": false, jwt + ";q=much": false, "application/json": false, "*/*": false, "": false,
+	} {
+		r := b.c1.IntrospectRequest(refresh).SetHeader("Accept", accept)
+		e := b.send(b.c1, r, "200")
+		if got := e.ResponseHeader.Get("Content-Type"); (got == jwt) != signed {
+			t.Errorf("accepting %q: %s", accept, got)
+		}
+	}
+}
+
 // TestAccessTokenOfGrant (INT-04, STEP-01, AT-08): what is told of a person's token, as long as its grant lives.
 func TestAccessTokenOfGrant(t *testing.T) {
 	b := newBench(t)
