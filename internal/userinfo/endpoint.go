@@ -38,7 +38,7 @@ type claims struct {
 func (e *Endpoint) Userinfo(w http.ResponseWriter, r *http.Request) error {
 	admission, err := e.Guard.Verify(r, e.Now(), oauth.OpenID)
 	if err != nil {
-		return err
+		return inBody(r, err)
 	}
 	if err := checkBody(r); err != nil {
 		return err
@@ -56,6 +56,19 @@ func (e *Endpoint) Userinfo(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return e.answer(w, envelope, token)
+}
+
+// inBody has the refusal of a request without a token say where to put the one that stands in its form (RFC 6750 §2.2), which
+// does not count here (FAPI 2.0 Security Profile §5.3.4-1).
+func inBody(r *http.Request, err error) error {
+	refusal, ok := err.(*oauth.Error)
+	if !ok || refusal.Reason != oauth.TokenMissing {
+		return err
+	}
+	if form, bad := oauth.ReadForm(r, oauth.FormOnly); bad == nil && form.Get("access_token") != "" {
+		refusal.Description = "access_token stood in the body; send it in the Authorization header"
+	}
+	return refusal
 }
 
 // checkBody refuses a second access token in the form of a POST, also in one that is malformed behind it (RFC 6750 §2, FAPI 2.0

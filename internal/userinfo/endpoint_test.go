@@ -318,6 +318,39 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestTokenInTheBody: whoever sends the token by a form alone is told where it belongs; of another body nothing is said.
+func TestTokenInTheBody(t *testing.T) {
+	r := newRoom(t)
+	for _, test := range []struct {
+		media, body string
+		told        bool
+	}{
+		{"application/x-www-form-urlencoded", "access_token=eyJ", true},
+		{"application/x-www-form-urlencoded", "access_token=", false},
+		{"application/x-www-form-urlencoded", "access_token=eyJ&%zz", false},
+		{"application/x-www-form-urlencoded", "access_token=" + strings.Repeat("a", 100), false}, // longer than is read
+		{"application/json", `{"access_token":"eyJ"}`, false},
+		{"", "access_token=eyJ", false},
+	} {
+		w := r.ask(r.token(nil), test.body, func(request *http.Request) {
+			request.Header.Del("Authorization")
+			request.Header.Set("Content-Type", test.media)
+			request.Body = http.MaxBytesReader(nil, request.Body, 50)
+		})
+		told := strings.Contains(w.Body.String(), "access_token stood in the body; send it in the Authorization header")
+		if challenge := w.Header().Get("WWW-Authenticate"); told != test.told || w.Code != http.StatusUnauthorized ||
+			!strings.HasPrefix(challenge, "DPoP ") || strings.Contains(challenge, "error") || r.store.spent != 0 {
+			t.Errorf("%s %.40q: %d %q %s", test.media, test.body, w.Code, challenge, w.Body)
+		}
+	}
+	w := r.ask(r.token(nil)+"x", "access_token=eyJ", func(request *http.Request) {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	})
+	if w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "the body") {
+		t.Errorf("beside a token that is no good: %d %s", w.Code, w.Body)
+	}
+}
+
 // gone is a client that has hung up.
 type gone struct{ *httptest.ResponseRecorder }
 
