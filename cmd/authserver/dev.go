@@ -185,6 +185,7 @@ func (d *devCmd) configure(problems []string) (config, error) {
 	}
 	c, more := s.understand(true)
 	c.mtls.required = c.mtls.required || required
+	more = append(more, d.Settings.collisions()...) // a management address that nobody chose gives way
 	return c, problemsError(append(append(problems, more...), d.checkTLS(c)...))
 }
 

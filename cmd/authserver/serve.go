@@ -51,7 +51,7 @@ func (s *serveCmd) Run(ctx context.Context, out *streams, src *sources) error {
 func (s *serveCmd) configure(problems []string) (config, error) {
 	s.Settings.fillInForServe()
 	c, more := s.Settings.understand(false)
-	problems = append(problems, more...)
+	problems = append(append(problems, more...), s.Settings.collisions()...)
 	if s.Settings.DatabaseURL == "" {
 		problems = append(problems, "database-url is missing")
 	}

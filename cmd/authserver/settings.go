@@ -206,6 +206,34 @@ func (u *understanding) address(name, value string) string {
 	return value
 }
 
+// collisions are the settings of two listeners that would take one address. Port 0 is another each time.
+func (s settings) collisions() (problems []string) {
+	listeners := []struct{ name, address string }{
+		{"listen", s.Listen}, {"management-listen", s.ManagementListen}, {"mtls-listen", s.MTLSListen},
+	}
+	for i, b := range listeners {
+		for _, a := range listeners[:i] {
+			if overlap(a.address, b.address) {
+				problems = append(problems,
+					fmt.Sprintf("%s and %s must not take the same address; they are %q and %q", a.name, b.name, a.address, b.address))
+			}
+		}
+	}
+	return problems
+}
+
+// overlap tells whether two listeners would take one port of one address; without a host, or at 0.0.0.0 or ::, one takes all.
+func overlap(a, b string) bool {
+	host, port, err := net.SplitHostPort(a)
+	other, otherPort, err2 := net.SplitHostPort(b)
+	everywhere := func(host string) bool {
+		ip, err := netip.ParseAddr(host)
+		return host == "" || err == nil && ip.IsUnspecified()
+	}
+	return err == nil && err2 == nil && port == otherPort && port != "" && port != "0" &&
+		(host == other || everywhere(host) || everywhere(other))
+}
+
 // issuer wants the one spelling that every reader compares alike (RFC 8414 §2, RFC 9207 §2).
 func (u *understanding) issuer(value string, loopback bool) string {
 	parsed, err := url.Parse(value)

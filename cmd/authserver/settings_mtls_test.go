@@ -57,6 +57,11 @@ func TestMutualTLSSettings(t *testing.T) {
 		"a header, and nobody to trust": {with(header, func(s *settings) { s.TrustedProxies = "" }), both[1:], "client-cert-header needs trusted-proxies"},
 		"a header with a space":         {with(header, func(s *settings) { s.ClientCertHeader = "Client Cert" }), both[1:], "client-cert-header must be the name"},
 		"a header with an underscore":   {with(header, func(s *settings) { s.ClientCertHeader = "client_cert" }), both[1:], "client-cert-header must be the name"},
+		"one address of two listeners":  {with(listen, func(s *settings) { s.Listen = ":8444" }), both[1:], `listen and mtls-listen must not take the same address; they are ":8444" and ":8444"`},
+		"one port of all addresses":     {with(listen, func(s *settings) { s.MTLSListen, s.ManagementListen = "127.0.0.1:9", "0.0.0.0:9" }), both[1:], "management-listen and mtls-listen must not take the same address"},
+		"a management without mTLS":     {with(func(s *settings) { s.Listen, s.ManagementListen = "[::]:9", "[::1]:9" }), nil, "listen and management-listen must not take the same address"},
+		"any port":                      {with(listen, func(s *settings) { s.Listen, s.MTLSListen = "127.0.0.1:0", "127.0.0.1:0" }), both[1:], ""},
+		"one port of two addresses":     {with(listen, func(s *settings) { s.Listen, s.MTLSListen = "127.0.0.1:9", "127.0.0.2:9" }), both[1:], ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			command := serveCmd{Settings: settings{Issuer: "https://as.bank.example"}}
@@ -83,5 +88,40 @@ func TestCertificateHeaderIsCanonical(t *testing.T) {
 	c, problems := understood(func(s *settings) { s.ClientCertHeader, s.TrustedProxies = "x-ssl-client-CERT", "10.0.0.0/8" }, false)
 	if c.mtls.header != "X-Ssl-Client-Cert" || len(problems) > 0 {
 		t.Errorf("%q %q", c.mtls.header, problems)
+	}
+}
+
+// A certificate comes in no header that has another meaning, however that is spelled.
+func TestCertificateHeaderIsNothingElse(t *testing.T) {
+	problems := func(name string) []string {
+		_, problems := understood(func(s *settings) { s.ClientCertHeader, s.TrustedProxies = name, "10.0.0.0/8" }, false)
+		return problems
+	}
+	for _, name := range []string{"Authorization", "DPoP", "dpop", "HOST", "Cookie", "X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Content-Length", "Content-Type",
+		"Client-Cert-Chain", "x-fapi-interaction-id", "Transfer-Encoding", "TE", "Connection", "Accept", "Accept-Language", "Origin", "Sec-Fetch-Site"} {
+		got := strings.Join(problems(name), "\n")
+		if want := "client-cert-header must be Client-Cert, X-Forwarded-Client-Cert or a header for nothing but certificates"; !strings.HasPrefix(got, want) ||
+			!strings.HasSuffix(got, "something else comes in "+name) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	for _, name := range []string{"Client-Cert", "X-Forwarded-Client-Cert", "X-SSL-Client-Cert", "ssl-client-cert", "X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert", "X-ARR-ClientCert"} {
+		if got := problems(name); len(got) > 0 {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// dev names listeners that the operator put at one address; a management address that nobody chose gives way.
+func TestDevListenersApart(t *testing.T) {
+	const want = "listen and management-listen must not take the same address"
+	dev := devCmd{Settings: settings{Issuer: "http://localhost:9090"}}
+	dev.fillIn()
+	if _, err := dev.configure(nil); err != nil {
+		t.Error(err)
+	}
+	dev.Settings.ManagementListen = dev.Settings.Listen
+	if _, err := dev.configure(nil); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
 	}
 }
