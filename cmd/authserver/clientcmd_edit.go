@@ -58,8 +58,6 @@ func (c *clientCreateCmd) Run(ctx context.Context, out *streams, src *sources) e
 	}
 	if c.ID == "" {
 		record.ID = oauth.NewID()
-	} else if err := client.CheckID(c.ID); err != nil {
-		return exitError{exitUsage, err.Error()}
 	}
 	if err := c.Members.edit(&record, r.rules); err != nil {
 		return err
@@ -108,9 +106,12 @@ func (u *clientUpdateCmd) Run(ctx context.Context, out *streams, src *sources) e
 // edit gives the client what the flags say, and judges it by the rules of registration. Metadata that no flag touches is
 // not judged again: the rules may have changed since it was registered.
 func (f clientFlags) edit(c *client.Client, rules dcr.Rules) error {
-	given, wrong := f.metadata()
-	if len(wrong) == 0 && (isNew(c) || len(given) > 0) {
-		wrong = append(wrong, setMetadata(c, given, rules))
+	given, refused, wrong := f.metadata()
+	if isNew(c) {
+		wrong = append(wrong, client.CheckID(c.ID))
+	}
+	if given != nil && (isNew(c) || len(given) > 0) {
+		wrong = append(wrong, setMetadata(c, given, rules, refused...)...)
 	}
 	f.editOperators(c)
 	return usageError(append(wrong, c.CheckOperator()...))
@@ -138,11 +139,19 @@ func (f clientFlags) editOperators(c *client.Client) {
 	}
 }
 
-// metadata is what the file and the flags give of the metadata; a flag goes before the file.
-func (f clientFlags) metadata() (given map[string]json.RawMessage, wrong []error) {
+// metadata is what the file and the flags give of the metadata, without the members that are refused here; a flag goes before
+// the file. A file that cannot be read leaves nothing to be judged: nil.
+func (f clientFlags) metadata() (given map[string]json.RawMessage, refused []string, wrong []error) {
 	given = map[string]json.RawMessage{}
 	if f.Metadata != "" {
 		given, wrong = readMetadata(f.Metadata)
+	}
+	keys, err := f.keySet()
+	if err != nil {
+		refused, wrong = append(refused, "jwks"), append(wrong, err)
+	}
+	if given == nil {
+		return nil, refused, wrong
 	}
 	set := func(name string, value any) {
 		given[name], _ = json.Marshal(value) // strings and lists of them
@@ -164,14 +173,17 @@ func (f clientFlags) metadata() (given map[string]json.RawMessage, wrong []error
 		delete(given, "jwks")
 	}
 	if f.JWKS != "" {
-		jwks, err := readKeySet(f.JWKS, "")
-		if err != nil {
-			wrong = append(wrong, err)
-		}
-		given["jwks"] = jwks
+		given["jwks"] = keys
 		delete(given, "jwks_uri")
 	}
-	return given, wrong
+	return given, refused, wrong
+}
+
+func (f clientFlags) keySet() (json.RawMessage, error) {
+	if f.JWKS == "" {
+		return nil, nil
+	}
+	return readKeySet(f.JWKS, "")
 }
 
 // readMetadata reads a file of metadata. A member that no client has is refused here: a person may have mistyped it.
@@ -187,11 +199,12 @@ func readMetadata(path string) (map[string]json.RawMessage, []error) {
 	given := map[string]json.RawMessage{}
 	var wrong []error
 	for _, name := range object.Names() {
-		given[name], _ = object.Raw(name)
 		if slices.Contains(operatorNames(), name) {
 			wrong = append(wrong, fmt.Errorf("%s is no metadata; it has a flag of its own", name))
 		} else if err := checkMember(name, metadataMembers()); err != nil {
 			wrong = append(wrong, err)
+		} else {
+			given[name], _ = object.Raw(name)
 		}
 	}
 	return given, wrong
@@ -208,16 +221,17 @@ func checkMember(name string, known []string) error {
 	return fmt.Errorf("%s is no member here; did you mean %s?", name, nearest(name, known))
 }
 
-// setMetadata puts what is given into the client's metadata, as the rules of registration let it.
-func setMetadata(c *client.Client, given map[string]json.RawMessage, rules dcr.Rules) error {
+// setMetadata puts what is given into the client's metadata, as the rules of registration let it, or tells all that is wrong
+// with it. What may only come of a member that was refused before is not told.
+func setMetadata(c *client.Client, given map[string]json.RawMessage, rules dcr.Rules, refused ...string) []error {
 	members := map[string]json.RawMessage{}
 	if !isNew(c) {
 		now, err := json.Marshal(c.Metadata)
 		if err != nil {
-			return err
+			return []error{err}
 		}
 		if err := json.Unmarshal(now, &members); err != nil {
-			return err
+			return []error{err}
 		}
 	}
 	delete(members, "response_types") // they follow from grant_types
@@ -234,11 +248,14 @@ func setMetadata(c *client.Client, given map[string]json.RawMessage, rules dcr.R
 	maps.Copy(members, given)
 	body, err := json.Marshal(members)
 	if err != nil {
-		return err
+		return []error{err}
 	}
-	metadata, err := rules.ReadUpdate(body, c.ID)
-	if err != nil {
-		return sentence(err)
+	metadata, wrong := rules.Judge(body, c.ID, refused...)
+	if len(wrong) > 0 {
+		for i := range wrong {
+			wrong[i] = sentence(wrong[i])
+		}
+		return wrong
 	}
 	if !isNew(c) && c.Metadata.Scope == "" && given["scope"] == nil {
 		metadata.Scope = "" // the rules' default is for a client that is new

@@ -240,7 +240,7 @@ func (e *entry) readMetadata(c *client.Client, rules dcr.Rules) {
 			delete(e.members, name)
 		}
 	}
-	if err := setMetadata(c, e.members, rules); err != nil {
+	for _, err := range setMetadata(c, e.members, rules) {
 		e.refuse("%v", err)
 	}
 }

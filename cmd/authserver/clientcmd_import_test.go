@@ -144,7 +144,7 @@ func TestClientImportRefuses(t *testing.T) {
 - {client_id: secret, registration_access_token: x, client_secret: y, grant_types: [client_credentials], jwks_uri: 'https://a.example/jwks', token_lifetime: "90"}
 - just text
 `)
-	d.refuses(exitUsage, []string{"import", file}, "14 problems:",
+	d.refuses(exitUsage, []string{"import", file}, "15 problems:",
 		"line 18, client acme: the client stands in line 2 already",
 		"line 19, client typo: grant_type is no member here; did you mean grant_types?",
 		"line 19, client typo: token_lifetyme is no member here; did you mean token_lifetime?",
@@ -153,7 +153,7 @@ func TestClientImportRefuses(t *testing.T) {
 		"line 20, client wrong: jwks_uri: it must be an https URL",
 		"line 20, client wrong: token_lifetime must be whole seconds from 30s to 1h0m0s, or 0 for the server's own; it is 2h0m0s",
 		"line 21: client_id must be 1 to 128",
-		"line 22, client numbers: client_name must be a string",
+		"line 22, client numbers: client_name must be a string", "line 22, client numbers: software_version must be a string",
 		"\n  line 23: mapping key \"client_id\" already defined",
 		"line 24, client secret: registration_access_token is no member here", "line 24, client secret: client_secret is no member here",
 		"line 24, client secret: token_lifetime must be a number of seconds, or a duration such as 10m",
@@ -182,6 +182,13 @@ func TestClientImportRefuses(t *testing.T) {
 		})
 	}
 	d.refuses(exitUsage, []string{"import", file + ".absent"}, "no such file")
+}
+
+// A member that cannot be read hides nothing of what is wrong with the others.
+func TestClientImportTellsAllOfAnEntry(t *testing.T) {
+	newDesk(t, "serve", "https://as.example").refuses(exitUsage, []string{"import", writeText(t, "x.yaml",
+		`- {client_id: x, grant_types: [password], jwks_uri: 'http://a.example', tls_client_certificate_bound_access_tokens: "no", scope: nix, client_name: 7}`)},
+		"5 problems:", "tls_client_certificate_bound_access_tokens must be true or false", "grant_types must be of", "jwks_uri: it must", "scope must be of", "client_name must be")
 }
 
 // An import with the id of a deleted client writes nothing at all.

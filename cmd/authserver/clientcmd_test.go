@@ -189,7 +189,12 @@ func TestClientCreateRefuses(t *testing.T) {
 		"unbound against its own": {[]string{"--jwks", keys, "--grant-type", "client_credentials", "--unbound", "--metadata", writeText(t, "x", `{"dpop_bound_access_tokens":true}`)}, []string{"unbound contradicts"}},
 		"all at once": {[]string{"--jwks", keys, "--token-lifetime", "2h", "--assertion-audience", "any", "--serves", "x"},
 			[]string{"4 problems:", "redirect_uris", "token_lifetime must be", "assertion_audience must be", "serves must be"}},
-		"no duration": {[]string{"--token-lifetime", "long"}, []string{"--token-lifetime"}},
+		"all of metadata too": {[]string{"--id", "x 9", "--token-lifetime", "9h", "--assertion-audience", "foo", "--scope", "nix accounts", "--grant-type", "password", "--jwks", keys + ".absent",
+			"--metadata", writeText(t, "x", `{"client_nmae":"x","client_uri":"http://acme.example","require_auth_time":"no"}`)},
+			[]string{"9 problems:", "client_nmae is no member", "no such file", "client_id must be", "client_uri must be", "grant_types must be of", "require_auth_time must be",
+				"scope must be of", "token_lifetime must be", "assertion_audience must be"}},
+		"files that cannot be read": {[]string{"--metadata", keys + ".absent", "--jwks", keys + ".gone", "--serves", "x"}, []string{"3 problems:", ".absent", ".gone", "serves must be"}},
+		"no duration":               {[]string{"--token-lifetime", "long"}, []string{"--token-lifetime"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			desk := desk

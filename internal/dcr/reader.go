@@ -17,11 +17,12 @@ import (
 	"authserver/internal/oauth"
 )
 
-// reader reads the members of a registration and remembers the first that it must refuse. A member that is absent, null
-// or empty has the zero value (RFC 7591 §2).
+// reader reads the members of a registration and remembers what it must refuse. A member that is absent, null or empty has
+// the zero value (RFC 7591 §2).
 type reader struct {
-	object jose.Object
-	err    error
+	object  jose.Object
+	refused []string // members, also those that the caller refused before
+	wrong   []error
 }
 
 // present tells whether a member has a value other than null and the empty string.
@@ -30,12 +31,27 @@ func present(o jose.Object, name string) bool {
 	return ok && !bytes.Equal(raw, []byte("null")) && !bytes.Equal(raw, []byte(`""`))
 }
 
-// refuse keeps the first refusal. The sentence names the member and what was expected of it, never what came: not the
-// language tag of a name either, which is the client's own text.
+// refuse keeps the first refusal of a member. The sentence names the member and what was expected of it, never what came: not
+// the language tag of a name either, which is the client's own text.
 func (r *reader) refuse(name, expected string, args ...any) {
-	if r.err == nil {
-		member, _, _ := strings.Cut(name, "#")
-		r.err = oauth.Refuse(oauth.MetadataMember, "%s must be %s", member, fmt.Sprintf(expected, args...))
+	member, _, _ := strings.Cut(name, "#")
+	r.keep(member, oauth.Refuse(oauth.MetadataMember, "%s must be %s", member, fmt.Sprintf(expected, args...)))
+}
+
+func (r *reader) keep(member string, err error) {
+	if !slices.Contains(r.refused, member) {
+		r.refused, r.wrong = append(r.refused, member), append(r.wrong, err)
+	}
+}
+
+// settle keeps what is wrong with members beside each other, unless one of them was refused itself: what is wrong may come of
+// that. The members are told by parts of their names.
+func (r *reader) settle(err error, parts ...string) {
+	follows := slices.ContainsFunc(r.refused, func(member string) bool {
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(member, part) })
+	})
+	if err != nil && !follows {
+		r.wrong = append(r.wrong, err)
 	}
 }
 
@@ -184,8 +200,8 @@ var languageTag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$`)
 func (r *reader) subject(kind certificate.Kind) string {
 	name := "tls_client_auth_" + string(kind)
 	s := r.text(name, 1000)
-	if _, err := certificate.ParseSubject(kind, s); s != "" && err != nil && r.err == nil {
-		r.err = oauth.Refuse(oauth.MetadataMember, "%s cannot be read: %s", name, err.Error())
+	if _, err := certificate.ParseSubject(kind, s); s != "" && err != nil {
+		r.keep(name, oauth.Refuse(oauth.MetadataMember, "%s cannot be read: %s", name, err.Error()))
 	}
 	return s
 }

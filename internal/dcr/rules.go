@@ -37,35 +37,57 @@ const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 // serverMembers are set by the server alone; an update must not bring them (RFC 7592 §2.2).
 var serverMembers = []string{"registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at", "client_secret"}
 
-// Read validates the body of a registration and returns the effective metadata.
+// Read validates the body of a registration and returns the effective metadata. Its error is the first thing that is wrong, as
+// that of ReadUpdate: a client gets one (RFC 7591 §3.2.2).
 func (rules Rules) Read(body []byte) (client.Metadata, error) {
-	o, err := jose.ParseObject(body)
+	o, err := parse(body)
 	if err != nil {
-		return client.Metadata{}, oauth.Refuse(oauth.MetadataMalformed, "the body must be one strict JSON object: %s", jose.Detail(err))
+		return client.Metadata{}, err
 	}
-	return rules.read(o)
+	return first(rules.read(&reader{object: o}))
 }
 
 // ReadUpdate validates the body of an update: as a registration, without the members that only the server sets.
 func (rules Rules) ReadUpdate(body []byte, clientID string) (client.Metadata, error) {
-	o, err := jose.ParseObject(body)
+	return first(rules.Judge(body, clientID))
+}
+
+// Judge validates as ReadUpdate does and returns all that is wrong with the body. Members that the caller has refused count as
+// such: nothing is said of what may come of that.
+func (rules Rules) Judge(body []byte, clientID string, refused ...string) (client.Metadata, []error) {
+	o, err := parse(body)
 	if err != nil {
-		return client.Metadata{}, oauth.Refuse(oauth.MetadataMalformed, "the body must be one strict JSON object: %s", jose.Detail(err))
+		return client.Metadata{}, []error{err}
 	}
+	r := &reader{object: o, refused: refused}
 	for _, name := range serverMembers {
 		if present(o, name) {
-			return client.Metadata{}, oauth.Refuse(oauth.MetadataServerMember, "%s must not be in the body of an update", name)
+			r.keep(name, oauth.Refuse(oauth.MetadataServerMember, "%s must not be in the body of an update", name))
 		}
 	}
 	if id, _, err := o.String("client_id"); present(o, "client_id") && (err != nil || id != clientID) {
-		return client.Metadata{}, oauth.Refuse(oauth.MetadataServerMember, "client_id must be the one of the path")
+		r.keep("client_id", oauth.Refuse(oauth.MetadataServerMember, "client_id must be the one of the path"))
 	}
-	return rules.read(o)
+	return rules.read(r)
+}
+
+func parse(body []byte) (jose.Object, error) {
+	o, err := jose.ParseObject(body)
+	if err != nil {
+		return o, oauth.Refuse(oauth.MetadataMalformed, "the body must be one strict JSON object: %s", jose.Detail(err))
+	}
+	return o, nil
+}
+
+func first(m client.Metadata, wrong []error) (client.Metadata, error) {
+	if len(wrong) > 0 {
+		return m, wrong[0]
+	}
+	return m, nil
 }
 
 // read reads every member that is registered and then checks them against each other.
-func (rules Rules) read(o jose.Object) (client.Metadata, error) {
-	r := &reader{object: o}
+func (rules Rules) read(r *reader) (client.Metadata, []error) {
 	m := client.Metadata{
 		ClientName:      r.text("client_name", 200),
 		Description:     r.text("description", 1000),
@@ -134,30 +156,35 @@ func (rules Rules) read(o jose.Object) (client.Metadata, error) {
 		RegistryReferences:        registryReferences(r, "registry_references"),
 		Intermediaries:            intermediaries(r),
 	}
-	if r.err == nil && present(o, "software_statement") {
-		r.err = refuseStatement(o)
+	if present(r.object, "software_statement") {
+		r.keep("software_statement", refuseStatement(r.object))
 	}
-	if r.err != nil {
-		return client.Metadata{}, r.err
-	}
-	if err := rules.settle(&m); err != nil {
-		return client.Metadata{}, err
+	rules.settle(r, &m)
+	if len(r.wrong) > 0 {
+		return client.Metadata{}, r.wrong
 	}
 	return m, nil
 }
 
 // settle fills in the defaults (FAPI 2.0's where they are stricter than RFC 7591's) and checks members against each other.
-func (rules Rules) settle(m *client.Metadata) error {
+func (rules Rules) settle(r *reader, m *client.Metadata) {
 	if m.TokenEndpointAuthMethod == "" {
 		m.TokenEndpointAuthMethod = client.PrivateKeyJWT
 	}
-	if err := rules.checkCertificate(m); err != nil {
-		return err
-	}
+	r.settle(rules.checkCertificate(m), "token_endpoint_auth_method", "tls_client_")
 	if m.GrantTypes == nil {
 		m.GrantTypes = []string{"authorization_code"}
 	}
 	usesCode := slices.Contains(m.GrantTypes, "authorization_code")
+	r.settle(settleTypes(m, usesCode), "grant_types", "response_types")
+	r.settle(settleEncryption(m), "encrypt", "userinfo_signed_response_alg")
+	r.settle(checkRedirectURIs(m, usesCode), "grant_types", "application_type", "redirect_uris")
+	r.settle(rules.checkKeys(m), "jwks", "token_endpoint_auth_", "require_signed_request_object", "encrypt")
+	r.settle(rules.settleScope(m), "scope")
+}
+
+// settleTypes lets response_types and refresh tokens follow from authorization_code.
+func settleTypes(m *client.Metadata, usesCode bool) error {
 	switch {
 	case usesCode && m.ResponseTypes == nil:
 		m.ResponseTypes = []string{"code"}
@@ -172,16 +199,7 @@ func (rules Rules) settle(m *client.Metadata) error {
 	if usesCode && m.IDTokenSignedResponseAlg == "" {
 		m.IDTokenSignedResponseAlg = string(jose.PS256)
 	}
-	if err := settleEncryption(m); err != nil {
-		return err
-	}
-	if err := checkRedirectURIs(m, usesCode); err != nil {
-		return err
-	}
-	if err := rules.checkKeys(m); err != nil {
-		return err
-	}
-	return rules.settleScope(m)
+	return nil
 }
 
 // checkCertificate refuses what needs mutual TLS where that is not offered, and wants the one member that says which

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -228,5 +229,43 @@ func TestReadUpdate(t *testing.T) {
 	for _, text := range []string{`[]`, `null`, `{`, `{"scope":"a","scope":"b"}`} {
 		_, err := rules.ReadUpdate([]byte(text), "c1")
 		refused(t, err, oauth.MetadataMalformed)
+	}
+}
+
+// TestJudge: an operator learns at once all that is wrong with a client, each once, and nothing that may only follow from it.
+// A client is answered with the first of it.
+func TestJudge(t *testing.T) {
+	all := object{
+		"client_name": 7, "client_name#fr": 7, "grant_types": []string{"password"}, "redirect_uris": nil, "scope": "nix",
+		"tls_client_auth_san_dns": "*.example\n", "jwks": nil, "jwks_uri": "http://c.example/jwks", "software_statement": "x",
+		"id_token_encrypted_response_enc": "A128GCM", "id_token_encrypted_response_alg": "none", "client_secret": "x", "client_id": "c2",
+	}
+	want := []string{"client_secret must not", "client_id must be", "client_name must be", "grant_types must be", "tls_client_auth_san_dns must be",
+		"id_token_encrypted_response_alg must be", "software_statement: ", "scope must be"}
+	for name, test := range map[string]struct {
+		members object
+		refused []string
+		want    []string
+	}{
+		"members": {all, nil, want},
+		"members beside each other": {object{"grant_types": []string{"client_credentials"}, "response_types": []string{"code"}, "jwks": nil, "scope": "nix",
+			"userinfo_encrypted_response_enc": "A128GCM", "redirect_uris": []string{"http://c.example"}, "tls_client_auth_san_dns": "c.example"}, nil,
+			[]string{"tls_client_auth_subject_dn and", "response_types has code", "userinfo_encrypted_response_enc needs", "redirect_uris: ", "private_key_jwt needs jwks", "scope must be"}},
+		"what was refused before": {object{"jwks": nil, "scope": "nix"}, []string{"jwks"}, []string{"scope must be"}},
+		"nothing":                 {object{}, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := body(t, test.members)
+			m, wrong := rules.Judge(text, "c1", test.refused...)
+			if fits := slices.EqualFunc(wrong, test.want, func(err error, want string) bool { return strings.Contains(err.Error(), want) }); !fits {
+				t.Errorf("%q, want %q", wrong, test.want)
+			}
+			if (m.TokenEndpointAuthMethod == "") != (len(wrong) > 0) {
+				t.Errorf("%+v", m)
+			}
+			if _, err := rules.ReadUpdate(text, "c1"); test.refused == nil && len(wrong) > 0 && err.Error() != wrong[0].Error() {
+				t.Errorf("%v, want %v", err, wrong[0])
+			}
+		})
 	}
 }
