@@ -36,12 +36,12 @@ func TestClientWithCertificate(t *testing.T) {
 	d.refuses(exitFailed, []string{"create", "--id", "sam", "--grant-type", "client_credentials", "--metadata", byDN}, taken)
 	d.run("create", "--id", "sam", "--grant-type", "client_credentials", "--jwks", keyFile(t, key(t, "ES256")))
 	d.refuses(exitFailed, []string{"update", "sam", "--metadata", byDN}, taken)
-	d.refuses(exitFailed, []string{"import", writeText(t, "y", `
+	d.refuses(exitUsage, []string{"import", writeText(t, "y", `
 - client_id: sam
   grant_types: [client_credentials]
   token_endpoint_auth_method: tls_client_auth
   tls_client_auth_subject_dn: cn=kim, c=CA
-`)}, taken)
+`)}, "line 2, client sam: "+taken+": kim")
 	d.refuses(exitUsage, []string{"update", "kim", "--metadata", writeText(t, "x", `{"tls_client_auth_san_dns":"*.example"}`)}, "tls_client_auth_san_dns cannot be read")
 
 	d.run("update", "kim", "--metadata", writeText(t, "x", `{"tls_client_auth_san_dns":"kim.example"}`))

@@ -39,7 +39,11 @@ func (i *clientImportCmd) Run(ctx context.Context, out *streams, src *sources) e
 	if err != nil {
 		return exitError{exitUsage, err.Error()}
 	}
-	clients, err := readClients(text, r.rules, r.now)
+	given, err := readClients(text, r.rules, r.now)
+	if err != nil {
+		return err
+	}
+	clients, err := r.judged(ctx, given)
 	if err != nil {
 		return err
 	}
@@ -130,25 +134,69 @@ func readNodes(text []byte, of string) (nodes []yaml.Node, err error) {
 	return nodes, nil
 }
 
-// readClients reads a YAML list of clients and collects all that is wrong with it.
-func readClients(text []byte, rules dcr.Rules, now time.Time) ([]client.Client, error) {
+// givenClient is a client of a file, and where it stood.
+type givenClient struct {
+	client.Client
+	*entry
+}
+
+// readClients reads a YAML list of clients. What is wrong with one of them stands with it.
+func readClients(text []byte, rules dcr.Rules, now time.Time) ([]givenClient, error) {
 	nodes, err := readNodes(text, "clients")
 	if err != nil {
 		return nil, err
 	}
-	var clients []client.Client
-	var wrong []error
+	var clients []givenClient
 	lines := map[string]int{}
 	for i := range nodes {
-		e := entry{what: "client", line: nodes[i].Line}
+		e := &entry{what: "client", line: nodes[i].Line}
 		c := e.read(&nodes[i], rules, now)
 		if before, twice := lines[c.ID]; twice && c.ID != "" {
 			e.refuse("the client stands in line %d already", before)
 		}
 		lines[c.ID] = e.line
-		clients, wrong = append(clients, c), append(wrong, e.wrong...)
+		clients = append(clients, givenClient{c, e})
+	}
+	return clients, nil
+}
+
+// judged are the clients, unless anything is wrong with any of them.
+func (r *registry) judged(ctx context.Context, given []givenClient) (clients []client.Client, err error) {
+	if err := r.judgeSubjects(ctx, given); err != nil {
+		return nil, err
+	}
+	var wrong []error
+	for _, g := range given {
+		clients, wrong = append(clients, g.Client), append(wrong, g.wrong...)
 	}
 	return clients, usageError(wrong)
+}
+
+// judgeSubjects refuses the subject of a certificate that is another client's too, in the file or in the database. What a
+// client in the file had before, it may give up there.
+func (r *registry) judgeSubjects(ctx context.Context, given []givenClient) error {
+	ids, firsts := map[string]bool{}, map[string]givenClient{}
+	for _, g := range given {
+		ids[g.ID] = true
+		subject, ok := g.Metadata.CertificateSubject()
+		if !ok {
+			continue
+		}
+		first, twice := firsts[subject.Key()]
+		switch {
+		case !twice:
+			firsts[subject.Key()] = g
+		case first.ID != g.ID: // which has been told of
+			g.refuse("the client %s in line %d has this subject of a certificate", first.ID, first.line)
+		}
+	}
+	holders, err := r.store.SubjectHolders(ctx, slices.Collect(maps.Keys(firsts)))
+	for key, holder := range holders {
+		if !ids[holder] {
+			firsts[key].refuse("another client is registered with this subject of a certificate: %s", holder)
+		}
+	}
+	return err
 }
 
 // entry is one record of a file.

@@ -184,6 +184,28 @@ func TestClientImportRefuses(t *testing.T) {
 	d.refuses(exitUsage, []string{"import", file + ".absent"}, "no such file")
 }
 
+// Two clients never have one subject of a certificate: who in the file has another's is told with all that is wrong, and where,
+// however the subjects are spelled. What a client of the file gives up before, another takes.
+func TestClientImportSubjects(t *testing.T) {
+	d := newDesk(t, "serve", "https://as.example")
+	entry := func(id, subject string) string {
+		return fmt.Sprintf("- {client_id: %s, grant_types: [client_credentials], token_endpoint_auth_method: tls_client_auth, tls_client_auth_subject_dn: %q}\n", id, subject)
+	}
+	d.run("import", writeText(t, "x.yaml", entry("y0", "CN=taken")))
+	d.refuses(exitUsage, []string{"import", writeText(t, "x.yaml", strings.Replace(entry("y2", "CN=two"), "{", "{scope: nix, ", 1)+
+		entry("y4", "CN=same")+entry("y5", "2.5.4.3=same")+entry("y6", "cn=taken")+entry("y4", "CN=same"))}, "4 problems:",
+		"line 1, client y2: scope must be of scopes_supported",
+		"line 3, client y5: the client y4 in line 2 has this subject of a certificate",
+		"line 4, client y6: another client is registered with this subject of a certificate: y0", "line 5, client y4: the client stands in line 2 already")
+	if diff := cmp.Diff("y0:1", versions(t, d)); diff != "" {
+		t.Error(diff)
+	}
+	d.run("import", writeText(t, "x.yaml", entry("y0", "CN=other")+entry("y6", "cn=taken")))
+	if diff := cmp.Diff("y0:2 y6:1", versions(t, d)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A member that cannot be read hides nothing of what is wrong with the others.
 func TestClientImportTellsAllOfAnEntry(t *testing.T) {
 	newDesk(t, "serve", "https://as.example").refuses(exitUsage, []string{"import", writeText(t, "x.yaml",

@@ -49,6 +49,19 @@ func (s *Store) ImportClients(ctx context.Context, clients []client.Client, now 
 	return outcomes, clientFailure("import clients", err)
 }
 
+// SubjectHolders are the living clients that have registered subjects of certificates: their ids, by the keys of the subjects.
+func (s *Store) SubjectHolders(ctx context.Context, keys []string) (map[string]string, error) {
+	rows, _ := s.pool.Query(ctx,
+		`SELECT certificate_subject, id FROM client WHERE status = 'active' AND certificate_subject = ANY ($1)`, keys)
+	holders := map[string]string{}
+	var key, id string
+	_, err := pgx.ForEachRow(rows, []any{&key, &id}, func() error {
+		holders[key] = id
+		return nil
+	})
+	return holders, failure("subject holders", err)
+}
+
 // importLock is the key of the advisory lock by which imports take turns, so that two do not add the same client.
 const importLock = 0x636c69656e7473 // "clients"
 

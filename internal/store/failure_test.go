@@ -51,11 +51,12 @@ func calls(t *testing.T, s *store.Store) map[string]func() error {
 		"SaveKeySet": func() error {
 			return s.SaveKeySet(ctx, marker, client.FetchedKeySet{URI: marker, Raw: []byte(marker), At: noon})
 		},
-		"FindIssuer":    func() error { _, _, err := s.FindIssuer(ctx, marker); return err },
-		"TrustsIssuers": func() error { _, err := s.TrustsIssuers(ctx); return err },
-		"NamesClient":   func() error { _, err := s.NamesClient(ctx, marker); return err },
-		"IssuersNaming": func() error { _, err := s.IssuersNaming(ctx, marker); return err },
-		"Issuers":       func() error { _, err := s.Issuers(ctx, "", 5); return err },
+		"SubjectHolders": func() error { _, err := s.SubjectHolders(ctx, []string{marker}); return err },
+		"FindIssuer":     func() error { _, _, err := s.FindIssuer(ctx, marker); return err },
+		"TrustsIssuers":  func() error { _, err := s.TrustsIssuers(ctx); return err },
+		"NamesClient":    func() error { _, err := s.NamesClient(ctx, marker); return err },
+		"IssuersNaming":  func() error { _, err := s.IssuersNaming(ctx, marker); return err },
+		"Issuers":        func() error { _, err := s.Issuers(ctx, "", 5); return err },
 		"AddIssuers": func() error {
 			i := gateway("new " + marker)
 			i.Clients, i.Subjects, i.JWKS = []string{marker}, []string{marker}, []byte(`{"kid":"`+marker+`"}`)
@@ -120,7 +121,7 @@ func TestFaults(t *testing.T) {
 		}
 		reads := map[string]bool{
 			"FindClient": true, "Client": true, "Clients": true, "Logo": true, "Denied": true, "SigningKeys": true, "Sweep": true, "Clock": true,
-			"FindIssuer": true, "TrustsIssuers": true, "NamesClient": true, "IssuersNaming": true, "Issuers": true, "RemoveIssuer": true,
+			"FindIssuer": true, "TrustsIssuers": true, "NamesClient": true, "SubjectHolders": true, "IssuersNaming": true, "Issuers": true, "RemoveIssuer": true,
 			"Refresh": true, "FindGrant": true, "FindConsent": true, "Consents": true, "ListConsents": true, "FindPerson": true, "People": true, "SignOut": true, "Forgive": true, "SweepAuthorizations": true, "ErasePerson": true,
 		}
 		for name, call := range calls(t, s) {

@@ -152,3 +152,23 @@ func TestSpendOfACertificate(t *testing.T) {
 	}
 	mustSpend(t, s, by("a", 1), replay.Outcome{Stale: true})
 }
+
+// TestSubjectHolders: the operator is told who has a subject; nobody is named who has none, or lives no longer.
+func TestSubjectHolders(t *testing.T) {
+	s := storetest.New(t)
+	var keys []string
+	for _, c := range []client.Client{certified("alive", "CN=a"), certified("deleted", "CN=d"), certified("another", "CN=x")} {
+		if _, err := s.AddClient(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		subject, _ := c.Metadata.CertificateSubject()
+		keys = append(keys, subject.Key())
+	}
+	if _, err := s.DeleteClient(t.Context(), "deleted", nil, noon); err != nil {
+		t.Fatal(err)
+	}
+	holders, err := s.SubjectHolders(t.Context(), append(keys[:2:2], "nobody's"))
+	if err != nil || len(holders) != 1 || holders[keys[0]] != "alive" {
+		t.Errorf("%v, %v", holders, err)
+	}
+}
