@@ -29,11 +29,11 @@ type clientFlags struct {
 	JWKSURI     string   `name:"jwks-uri" xor:"keys" placeholder:"URL" help:"Where it publishes them."`
 	Metadata    string   `type:"path" placeholder:"FILE" help:"JSON object of metadata (RFC 7591) for all that has no flag; null takes a member away."`
 
-	TokenLifetime     *time.Duration `placeholder:"DURATION" help:"How long its access tokens live, 30s to 15m; 0: the server's own. Up to 1h for those in its own name that are bound to its certificate."`
-	AssertionAudience *string        `placeholder:"issuer|issuer_or_endpoint" help:"What its assertions may name as aud."`
-	Unbound           *bool          `negatable:"" help:"Let it have Bearer tokens in its own name, without proof of possession."`
-	Registrar         *bool          `negatable:"" help:"Let it register others, with a token of the scope client.create."`
-	Serves            []string       `sep:"none" placeholder:"URI" help:"Audience whose tokens it may introspect, as a resource server; may be repeated. Empty: none."`
+	TokenLifetime     *span    `placeholder:"DURATION" help:"How long its access tokens live, 30s to 15m; 0: the server's own. Up to 1h for those in its own name that are bound to its certificate."`
+	AssertionAudience *string  `placeholder:"issuer|issuer_or_endpoint" help:"What its assertions may name as aud."`
+	Unbound           *bool    `negatable:"" help:"Let it have Bearer tokens in its own name, without proof of possession."`
+	Registrar         *bool    `negatable:"" help:"Let it register others, with a token of the scope client.create."`
+	Serves            []string `sep:"none" placeholder:"URI" help:"Audience whose tokens it may introspect, as a resource server; may be repeated. Empty: none."`
 }
 
 type clientCreateCmd struct {
@@ -123,7 +123,7 @@ func isNew(c *client.Client) bool { return c.Version == 0 }
 // editOperators sets what is no metadata.
 func (f clientFlags) editOperators(c *client.Client) {
 	if f.TokenLifetime != nil {
-		c.TokenLifetime = *f.TokenLifetime
+		c.TokenLifetime = time.Duration(*f.TokenLifetime)
 	}
 	if f.AssertionAudience != nil {
 		c.AssertionAudience = client.AudienceRule(*f.AssertionAudience)

@@ -36,6 +36,7 @@ func TestClientUpdate(t *testing.T) {
 		{[]string{"--no-unbound"}, func(c *client.Client) { c.Unbound = false }},
 		{[]string{"--registrar", "--unbound"}, func(c *client.Client) { c.Registrar, c.Unbound = true, true }},
 		{[]string{"--no-registrar"}, func(c *client.Client) { c.Registrar = false }},
+		{[]string{"--token-lifetime", "120"}, func(c *client.Client) { c.TokenLifetime = 2 * time.Minute }},
 		{[]string{"--token-lifetime", "0"}, func(c *client.Client) { c.TokenLifetime = 0 }},
 		{[]string{"--serves", "https://b.example", "--serves", "https://c.example"}, func(c *client.Client) { c.Serves = []string{"https://b.example", "https://c.example"} }},
 		{[]string{"--serves", ""}, func(c *client.Client) { c.Serves = []string{} }},

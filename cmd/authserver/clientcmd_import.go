@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -312,6 +313,17 @@ func (s *span) UnmarshalJSON(raw []byte) error {
 		text = string(raw) + "s"
 	}
 	d, err := time.ParseDuration(text)
+	*s = span(d)
+	return err
+}
+
+// UnmarshalText reads the same where all is text: by a flag.
+func (s *span) UnmarshalText(text []byte) error {
+	given := string(text)
+	if _, err := strconv.Atoi(given); err == nil {
+		given += "s"
+	}
+	d, err := time.ParseDuration(given)
 	*s = span(d)
 	return err
 }

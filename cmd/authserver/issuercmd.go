@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"authserver/internal/audit"
 	"authserver/internal/issuer"
@@ -181,8 +180,8 @@ type issuerFlags struct {
 	Audience []string `sep:"none" placeholder:"AUD" help:"What aud may name; may be repeated. Unset: this server's issuer and token endpoint."`
 	Subject  []string `sep:"none" placeholder:"SUB" help:"Whom it may speak for; may be repeated. Unset: the issuer itself."`
 
-	MaxLifetime   *time.Duration `placeholder:"DURATION" help:"How far ahead exp may lie, at most 15m, the default."`
-	TokenLifetime *time.Duration `placeholder:"DURATION" help:"How long the tokens live, 30s to 15m, the default."`
+	MaxLifetime   *span `placeholder:"DURATION" help:"How far ahead exp may lie, at most 15m, the default."`
+	TokenLifetime *span `placeholder:"DURATION" help:"How long the tokens live, 30s to 15m, the default."`
 
 	RequireJTI                  *bool `name:"require-jti" negatable:"" help:"Demand a jti; without one what was signed is good for one use all the same."`
 	RequireClientAuthentication *bool `negatable:"" help:"Demand that the client authenticates (the default). If not, an assertion alone is worth a token."`

@@ -141,9 +141,9 @@ func (f issuerFlags) issuer(name string) (issuer.Issuer, []error) {
 	if f.Alg != nil {
 		i.Algs = algsOf(f.Alg)
 	}
-	for set, value := range map[*time.Duration]*time.Duration{&i.MaxLifetime: f.MaxLifetime, &i.TokenLifetime: f.TokenLifetime} {
+	for set, value := range map[*time.Duration]*span{&i.MaxLifetime: f.MaxLifetime, &i.TokenLifetime: f.TokenLifetime} {
 		if value != nil {
-			*set = *value
+			*set = time.Duration(*value)
 		}
 	}
 	for set, value := range map[*bool]*bool{

@@ -98,7 +98,7 @@ func TestIssuerAdd(t *testing.T) {
 	d.trusts("unchanged  MGW_ID\n", add...)
 
 	relaxed := append(add, "--no-require-client-authentication", "--no-require-binding", "--require-jti", "--audience", "stg",
-		"--audience", "prd", "--subject", "our_user_for_audit", "--max-lifetime", "5m", "--token-lifetime", "10m", "--alg", "ES256", "--alg", "Ed25519")
+		"--audience", "prd", "--subject", "our_user_for_audit", "--max-lifetime", "300", "--token-lifetime", "10m", "--alg", "ES256", "--alg", "Ed25519")
 	if code, stdout, stderr := d.issuer(relaxed...); code != 1 || stdout != "" || !strings.Contains(stderr, "there already, and not as given here: MGW_ID; --replace") {
 		t.Errorf("%d %s%s", code, stdout, stderr)
 	}
