@@ -183,7 +183,7 @@ func (f clientFlags) keySet() (json.RawMessage, error) {
 	if f.JWKS == "" {
 		return nil, nil
 	}
-	return readKeySet(f.JWKS, "")
+	return readKeySet(f.JWKS, "", false)
 }
 
 // readMetadata reads a file of metadata. A member that no client has is refused here: a person may have mistyped it.

@@ -124,15 +124,26 @@ func printOutcomes(w io.Writer, member string, names []string, outcomes []store.
 }
 
 // readNodes reads the entries of a YAML list.
-func readNodes(text []byte, of string) (nodes []yaml.Node, err error) {
+func readNodes(text []byte, of string) ([]*yaml.Node, error) {
+	refuse := func(format string, args ...any) ([]*yaml.Node, error) {
+		return nil, exitError{exitUsage, fmt.Sprintf("the file must be a YAML list of "+of+format, args...)}
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	if err := decoder.Decode(&nodes); err != nil {
-		return nil, exitError{exitUsage, "the file must be a YAML list of " + of + ": " + err.Error()}
+	var document yaml.Node
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		return refuse("; it is empty")
+	case err != nil:
+		return refuse(": %v", err)
+	}
+	list := document.Content[0]
+	if list.Kind != yaml.SequenceNode {
+		return refuse(", each of which begins with a hyphen, or stands in brackets as in JSON; it is no list")
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, exitError{exitUsage, "the file must be one YAML document"}
 	}
-	return nodes, nil
+	return list.Content, nil
 }
 
 // givenClient is a client of a file, and where it stood.
@@ -151,7 +162,7 @@ func readClients(text []byte, rules dcr.Rules, now time.Time) ([]givenClient, er
 	lines := map[string]int{}
 	for i := range nodes {
 		e := &entry{what: "client", line: nodes[i].Line}
-		c := e.read(&nodes[i], rules, now)
+		c := e.read(nodes[i], rules, now)
 		if before, twice := lines[c.ID]; twice && c.ID != "" {
 			e.refuse("the client stands in line %d already", before)
 		}
@@ -207,6 +218,8 @@ type entry struct {
 	id      string
 	members map[string]json.RawMessage
 	wrong   []error
+
+	keysRefused bool // of an issuer: they could not be read, and what is wrong has been told
 }
 
 func (e *entry) refuse(format string, args ...any) {
@@ -294,13 +307,15 @@ func (e *entry) readMetadata(c *client.Client, rules dcr.Rules) {
 	}
 }
 
-// take reads a member that is no metadata, and takes it away from those that are.
-func (e *entry) take(name, expected string, into any) {
+// take reads a member that is no metadata, and takes it away from those that are. It is false for one that is refused.
+func (e *entry) take(name, expected string, into any) bool {
 	raw, ok := e.members[name]
 	delete(e.members, name)
 	if ok && json.Unmarshal(raw, into) != nil {
 		e.refuse("%s must be %s", name, expected)
+		return false
 	}
+	return true
 }
 
 // UnmarshalJSON reads a number of seconds or a duration such as "10m".

@@ -172,13 +172,17 @@ func TestClientImportRefuses(t *testing.T) {
 			desk.refuses(exitUsage, []string{"import", writeText(t, "x.yaml", text)}, want)
 		})
 	}
-	for name, text := range map[string]string{
-		"no list": "client_id: a\n", "nothing": "", "two documents": "[]\n---\n[]\n", "no YAML": "- {", "bytes": "\xff\xfe\x00",
+	const noList = "the file must be a YAML list of clients, each of which begins with a hyphen, or stands in brackets as in JSON; it is no list"
+	for name, test := range map[string]struct{ text, want string }{
+		"no list": {"client_id: a\n", noList}, "a document of nothing": {"---\n", noList}, "a word": {"clients", noList},
+		"nothing": {"", "the file must be a YAML list of clients; it is empty"}, "a comment": {"# none yet\n", "the file must be a YAML list of clients; it is empty"},
+		"two documents": {"[]\n---\n[]\n", "the file must be one YAML document"}, "no YAML": {"- {", "the file must be a YAML list of clients: yaml:"},
+		"bytes": {"\xff\xfe\x00", "the file must be a YAML list of clients: yaml:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			desk := d
 			desk.t = t
-			desk.refuses(exitUsage, []string{"import", writeText(t, "x.yaml", text)}, "the file must be")
+			desk.refuses(exitUsage, []string{"import", writeText(t, "x.yaml", test.text)}, "authserver: "+test.want)
 		})
 	}
 	d.refuses(exitUsage, []string{"import", file + ".absent"}, "no such file")

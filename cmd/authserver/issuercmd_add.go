@@ -62,7 +62,7 @@ func (r *registry) judgeGiven(ctx context.Context, i givenIssuer) error {
 	if !i.readable {
 		return nil
 	}
-	wrong, err := r.judge(ctx, i.Issuer)
+	wrong, err := r.judge(ctx, i)
 	for _, err := range wrong {
 		i.refuse("%v", err)
 	}
@@ -80,7 +80,8 @@ type givenIssuer struct {
 func (a *issuerAddCmd) read() (issuers []givenIssuer, wrong []error, err error) {
 	if a.File == "" {
 		i, wrong := a.Members.issuer(a.Name)
-		return []givenIssuer{{i, &entry{}, true}}, wrong, nil
+		e := &entry{keysRefused: a.Members.JWKS != "" && i.JWKS == nil}
+		return []givenIssuer{{i, e, true}}, wrong, nil
 	}
 	text, err := os.ReadFile(a.File)
 	if err != nil {
@@ -129,7 +130,7 @@ func (f issuerFlags) issuer(name string) (issuer.Issuer, []error) {
 	switch {
 	case f.JWKS != "":
 		var err error
-		if i.JWKS, err = readKeySet(f.JWKS, f.Kid); err != nil {
+		if i.JWKS, err = readKeySet(f.JWKS, f.Kid, true); err != nil {
 			wrong = append(wrong, err)
 		}
 	case f.Kid != "":
@@ -169,8 +170,12 @@ func algsOf(names []string) (algs []jose.Alg) {
 }
 
 // judge tells all that is wrong with a record in this deployment.
-func (r *registry) judge(ctx context.Context, i issuer.Issuer) ([]error, error) {
-	wrong := i.Check(r.rules.Vetting)
+func (r *registry) judge(ctx context.Context, i givenIssuer) ([]error, error) {
+	check := i.Check
+	if i.keysRefused {
+		check = i.CheckBesideKeys
+	}
+	wrong := check(r.rules.Vetting)
 	refuse := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
 	for _, scope := range i.Scopes {
 		if !slices.Contains(r.rules.Scopes, scope) {
@@ -212,7 +217,7 @@ func readIssuers(text []byte) ([]givenIssuer, error) {
 	lines := map[string]int{}
 	for n := range nodes {
 		e := &entry{what: "issuer", line: nodes[n].Line}
-		i, ok := e.readIssuer(&nodes[n])
+		i, ok := e.readIssuer(nodes[n])
 		if before, twice := lines[i.Name]; twice && i.Name != "" {
 			e.refuse("the issuer stands in line %d already", before)
 		}
@@ -234,8 +239,7 @@ func (e *entry) readIssuer(node *yaml.Node) (i issuer.Issuer, ok bool) {
 	var algs []string
 	maxLifetime, tokenLifetime := span(i.MaxLifetime), span(i.TokenLifetime)
 	e.take("jwks", "a JWK Set", &i.JWKS)
-	e.take("public_key", "a public key in PEM", &pem)
-	e.take("kid", "a string", &kid)
+	pemRead, kidRead := e.take("public_key", "a public key in PEM", &pem), e.take("kid", "a string", &kid)
 	e.take("jwks_uri", "a string", &i.JWKSURI)
 	e.take("algs", "a list of strings", &algs)
 	e.take("audiences", "a list of strings", &i.Audiences)
@@ -252,7 +256,9 @@ func (e *entry) readIssuer(node *yaml.Node) (i issuer.Issuer, ok bool) {
 	if algs != nil {
 		i.Algs = algsOf(algs)
 	}
-	e.readPublicKey(&i, pem, kid)
+	if e.keysRefused = !pemRead || !kidRead; !e.keysRefused {
+		e.readPublicKey(&i, pem, kid)
+	}
 	e.refuseUnknown()
 	return i, true
 }
@@ -266,10 +272,13 @@ func (e *entry) readPublicKey(i *issuer.Issuer, pem, kid string) {
 		e.refuse("the issuer's keys must be in jwks or in public_key, and not in both")
 	case pem != "":
 		jwks, err := keySetOfPEM([]byte(pem), kid)
+		if err == nil && kid == "" {
+			err = errors.New("kid is missing: it must say what the issuer's assertions call this key")
+		}
 		if err != nil {
 			e.refuse("public_key: %v", err)
 		}
-		i.JWKS = jwks
+		i.JWKS, e.keysRefused = jwks, err != nil
 	}
 }
 

@@ -175,11 +175,11 @@ func TestIssuerRefused(t *testing.T) {
 		"a flag and a file": {append(good, "--file", public), []string{"name one issuer"}},
 		"no keys, no client, no scope": {[]string{"add", "MGW"}, []string{"3 problems", "keys must be in jwks or behind jwks_uri",
 			"clients must name", "scopes must be"}},
-		"a private key":   {append(good[:2:2], "--jwks", writeText(t, "p.pem", seed.Key), "--kid", "k", "--client", "mgw-client", "--scope", "payments:read"), []string{"holds a private key"}},
-		"PEM without kid": {append(good[:4:4], "--client", "mgw-client", "--scope", "payments:read"), []string{"no public key with a kid"}},
+		"a private key":   {append(good[:2:2], "--jwks", writeText(t, "p.pem", seed.Key), "--kid", "k", "--client", "mgw-client", "--scope", "payments:read"), []string{"authserver: /", "holds a private key"}},
+		"PEM without kid": {append(good[:4:4], "--client", "mgw-client", "--scope", "payments:read"), []string{"authserver: " + public + ": --kid is missing"}},
 		"a kid without PEM": {append(good[:2:2], "--jwks-uri", "https://keys.example", "--kid", "k", "--client", "mgw-client", "--scope", "payments:read"),
 			[]string{"--kid names the key of a PEM file"}},
-		"no such file":                  {append(good[:2:2], "--jwks", "/nowhere/k.pem"), []string{"/nowhere/k.pem"}},
+		"no such file":                  {append(good[:2:2], "--jwks", "/nowhere/k.pem"), []string{"3 problems", "/nowhere/k.pem", "clients must name", "scopes must be"}},
 		"clients":                       {append(good, "--client", "nobody", "--client", "other"), []string{`there is no client "nobody"`, `"other" is not registered for the grant type ` + token.JWTBearer}},
 		"a scope that there is not":     {append(good[:8:8], "--scope", "payments:read payments:all"), []string{"payments:all is none of this deployment"}},
 		"a scope that no client has":    {append(good[:8:8], "--scope", "payments:write"), []string{"registered for none of the scopes"}},
@@ -211,6 +211,16 @@ func TestIssuerRefused(t *testing.T) {
   clients: [nobody]
   scope: payments:read
   subjects: other
+- issuer: MGW_5
+  public_key: |
+    `+strings.ReplaceAll(strings.TrimSpace(seedPublicKey), "\n", "\n    ")+`
+  clients: [mgw-client]
+  scope: payments:read
+- issuer: MGW_6
+  kid: k
+  public_key: 7
+  clients: [mgw-client]
+  scope: payments:read
 - text
 `)
 	code, stdout, stderr := d.issuer("add", "--file", file)
@@ -218,10 +228,11 @@ func TestIssuerRefused(t *testing.T) {
 		t.Errorf("%d %s", code, stdout)
 	}
 	for _, sentence := range []string{
-		"line 19, issuer MGW_1: the issuer stands in line 2 already", "line 19, issuer MGW_1: jwk is no member here; did you mean jwks?",
+		"11 problems:", "line 19, issuer MGW_1: the issuer stands in line 2 already", "line 19, issuer MGW_1: jwk is no member here; did you mean jwks?",
 		"line 19, issuer MGW_1: kid must be a string", "line 22, issuer MGW_4: subjects must be a list of strings",
 		"line 22, issuer MGW_4: the issuer's keys must be in jwks or in public_key", `line 22, issuer MGW_4: there is no client "nobody"`,
-		"line 28: must be the members of one issuer",
+		"line 28, issuer MGW_5: public_key: kid is missing", "line 36, issuer MGW_6: public_key must be a public key in PEM",
+		"line 41: must be the members of one issuer",
 	} {
 		if !strings.Contains(stderr, sentence) {
 			t.Errorf("no %q in %s", sentence, stderr)
@@ -331,7 +342,7 @@ func TestIssuerTrail(t *testing.T) {
 func TestKeyInPEM(t *testing.T) {
 	for _, alg := range []string{"ES256", "PS256", "EdDSA"} {
 		own := key(t, alg)
-		jwks, err := readKeySet(writeText(t, "k.pem", publicPEM(t, own)), "k1")
+		jwks, err := readKeySet(writeText(t, "k.pem", publicPEM(t, own)), "k1", true)
 		if err != nil {
 			t.Fatal(alg, err)
 		}
@@ -344,7 +355,7 @@ func TestKeyInPEM(t *testing.T) {
 		"two keys": seedPublicKey + seedPublicKey, "a certificate": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
 		"no key": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "half a PEM": "-----BEGIN PUBLIC KEY-----\nAAAA\n",
 	} {
-		if jwks, err := readKeySet(writeText(t, "k.pem", text), ""); err == nil {
+		if jwks, err := readKeySet(writeText(t, "k.pem", text), "k1", true); err == nil {
 			t.Errorf("%s: %s", name, jwks)
 		}
 	}

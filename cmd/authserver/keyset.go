@@ -15,14 +15,17 @@ import (
 	"strings"
 )
 
-// readKeySet reads the public keys of a file: a JWK Set, or one key in PEM, which a kid may name.
-func readKeySet(path, kid string) (json.RawMessage, error) {
+// readKeySet reads the public keys of a file: a JWK Set, or one key in PEM, which a kid may name, or must.
+func readKeySet(path, kid string, must bool) (json.RawMessage, error) {
 	text, err := os.ReadFile(path)
 	switch {
 	case err != nil:
 		return nil, err
 	case strings.HasPrefix(strings.TrimSpace(string(text)), "-----BEGIN"):
 		jwks, err := keySetOfPEM(text, kid)
+		if err == nil && must && kid == "" {
+			err = errors.New("--kid is missing: it must say what assertions call the key of a PEM file")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}

@@ -24,9 +24,16 @@ const (
 
 // Check tells all that is wrong with a record, as far as it can be seen without the store.
 func (i Issuer) Check(v client.Vetting) []error {
+	c := &check{issuer: i, wrong: i.CheckBesideKeys(v)}
+	c.keys(v)
+	return c.wrong
+}
+
+// CheckBesideKeys is Check of a record whose keys could not be read, of which the operator has been told.
+func (i Issuer) CheckBesideKeys(v client.Vetting) []error {
 	c := &check{issuer: i}
 	c.name(v)
-	c.keys(v)
+	c.algs()
 	c.assertions()
 	c.tokens()
 	return c.wrong
@@ -51,10 +58,8 @@ func (c *check) name(v client.Vetting) {
 	}
 }
 
-// keys wants exactly one source of keys, and in an inline set a key that assertions can name.
-func (c *check) keys(v client.Vetting) {
-	i := c.issuer
-	algs := i.Algs
+func (c *check) algs() {
+	algs := c.issuer.Algs
 	if len(algs) == 0 {
 		c.refuse("algs must name at least one of %s", strings.Join(jose.Algs(), ", "))
 	}
@@ -63,7 +68,11 @@ func (c *check) keys(v client.Vetting) {
 			c.refuse("algs must be of %s, each once; it has %q", strings.Join(jose.Algs(), ", "), alg)
 		}
 	}
-	switch {
+}
+
+// keys wants exactly one source of keys, and in an inline set a key that assertions can name.
+func (c *check) keys(v client.Vetting) {
+	switch i := c.issuer; {
 	case i.JWKS == nil && i.JWKSURI == "", i.JWKS != nil && i.JWKSURI != "":
 		c.refuse("the issuer's keys must be in jwks or behind jwks_uri, and not in both")
 	case i.JWKSURI != "":

@@ -116,6 +116,9 @@ func TestCheckTellsAll(t *testing.T) {
 	if wrong := (Issuer{}).Check(vetting); len(wrong) != 7 {
 		t.Errorf("%d: %q", len(wrong), wrong)
 	}
+	if wrong := (Issuer{}).CheckBesideKeys(vetting); len(wrong) != 6 || strings.Contains(fmt.Sprint(wrong), "keys") {
+		t.Errorf("%d: %q", len(wrong), wrong)
+	}
 }
 
 // TestAlone: a client gets tokens without authenticating only by a record that says so, and names nobody else.
