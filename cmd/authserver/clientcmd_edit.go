@@ -139,8 +139,8 @@ func (f clientFlags) editOperators(c *client.Client) {
 	}
 }
 
-// metadata is what the file and the flags give of the metadata, without the members that are refused here; a flag goes before
-// the file. A file that cannot be read leaves nothing to be judged: nil.
+// metadata is what the file and the flags give of the metadata, without the members that are refused here; a flag goes
+// before the file. A file that cannot be read leaves nothing to be judged: nil.
 func (f clientFlags) metadata() (given map[string]json.RawMessage, refused []string, wrong []error) {
 	given = map[string]json.RawMessage{}
 	if f.Metadata != "" {

@@ -214,15 +214,16 @@ func (s settings) collisions() (problems []string) {
 	for i, b := range listeners {
 		for _, a := range listeners[:i] {
 			if overlap(a.address, b.address) {
-				problems = append(problems,
-					fmt.Sprintf("%s and %s must not take the same address; they are %q and %q", a.name, b.name, a.address, b.address))
+				problems = append(problems, fmt.Sprintf("%s and %s must not take the same address; they are %q and %q",
+					a.name, b.name, a.address, b.address))
 			}
 		}
 	}
 	return problems
 }
 
-// overlap tells whether two listeners would take one port of one address; without a host, or at 0.0.0.0 or ::, one takes all.
+// overlap tells whether two listeners would take one port of one address; without a host, or at 0.0.0.0 or ::, it takes
+// that of all.
 func overlap(a, b string) bool {
 	host, port, err := net.SplitHostPort(a)
 	other, otherPort, err2 := net.SplitHostPort(b)

@@ -66,11 +66,12 @@ func (s *mtlsSettings) fillInMTLS() {
 // headerNames are names that this server can read certificates from: those of Go's canonical spelling.
 var headerNames = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*$`)
 
-// otherHeaders are names, in canonical spelling, under which something else comes: what this server reads besides, or what HTTP
-// needs for itself. Taken for a certificate, and away from everybody but a proxy, it would be missing there.
-var otherHeaders = regexp.MustCompile(`^(Accept|Access-Control|Content|If|Proxy|Sec|X-Fapi)-|^(Accept|Authorization|Cache-Control|` +
-	`Client-Cert-Chain|Connection|Cookie|Date|Dpop|Expect|Forwarded|Host|Http2-Settings|Keep-Alive|Max-Forwards|Origin|Pragma|Range|` +
-	`Referer|Te|Trailer|Transfer-Encoding|Upgrade|User-Agent|Via|X-Forwarded-(For|Host|Port|Proto|Server)|X-Real-Ip)$`)
+// otherHeaders are names, in canonical spelling, under which something else comes: what this server reads besides, or what
+// HTTP needs for itself. Taken for a certificate, and away from everybody but a proxy, it would be missing there.
+var otherHeaders = regexp.MustCompile(`^(Accept|Access-Control|Content|If|Proxy|Sec|X-Fapi)-|` +
+	`^(Accept|Authorization|Cache-Control|Client-Cert-Chain|Connection|Cookie|Date|Dpop|Expect|Forwarded|Host|` +
+	`Http2-Settings|Keep-Alive|Max-Forwards|Origin|Pragma|Range|Referer|` +
+	`Te|Trailer|Transfer-Encoding|Upgrade|User-Agent|Via|X-Forwarded-(For|Host|Port|Proto|Server)|X-Real-Ip)$`)
 
 // mutualTLS wants a way for certificates to come in wherever something is said about them.
 func (u *understanding) mutualTLS(s settings) mutualTLS {
@@ -94,8 +95,8 @@ func (u *understanding) mutualTLS(s settings) mutualTLS {
 	case m.header != "" && !headerNames.MatchString(m.header):
 		u.problem("client-cert-header must be the name of a header, of letters, digits and hyphens; it is %q", s.ClientCertHeader)
 	case otherHeaders.MatchString(m.header):
-		u.problem("client-cert-header must be Client-Cert, X-Forwarded-Client-Cert or a header for nothing but certificates, such as "+
-			"X-SSL-Client-Cert; something else comes in %s", s.ClientCertHeader)
+		u.problem("client-cert-header must be Client-Cert, X-Forwarded-Client-Cert or a header for "+
+			"nothing but certificates, such as X-SSL-Client-Cert; something else comes in %s", s.ClientCertHeader)
 	}
 	if m.header != "" && s.TrustedProxies == "" {
 		u.problem("client-cert-header needs trusted-proxies: from anybody else the header counts for nothing")

@@ -31,8 +31,8 @@ func present(o jose.Object, name string) bool {
 	return ok && !bytes.Equal(raw, []byte("null")) && !bytes.Equal(raw, []byte(`""`))
 }
 
-// refuse keeps the first refusal of a member. The sentence names the member and what was expected of it, never what came: not
-// the language tag of a name either, which is the client's own text.
+// refuse keeps the first refusal of a member. The sentence names the member and what was expected of it, never what came:
+// not the language tag of a name either, which is the client's own text.
 func (r *reader) refuse(name, expected string, args ...any) {
 	member, _, _ := strings.Cut(name, "#")
 	r.keep(member, oauth.Refuse(oauth.MetadataMember, "%s must be %s", member, fmt.Sprintf(expected, args...)))
@@ -44,8 +44,8 @@ func (r *reader) keep(member string, err error) {
 	}
 }
 
-// settle keeps what is wrong with members beside each other, unless one of them was refused itself: what is wrong may come of
-// that. The members are told by parts of their names.
+// settle keeps what is wrong with members beside each other, unless one of them was refused itself: what is wrong may come
+// of that. The members are told by parts of their names.
 func (r *reader) settle(err error, parts ...string) {
 	follows := slices.ContainsFunc(r.refused, func(member string) bool {
 		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(member, part) })

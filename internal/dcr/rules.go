@@ -37,8 +37,8 @@ const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 // serverMembers are set by the server alone; an update must not bring them (RFC 7592 §2.2).
 var serverMembers = []string{"registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at", "client_secret"}
 
-// Read validates the body of a registration and returns the effective metadata. Its error is the first thing that is wrong, as
-// that of ReadUpdate: a client gets one (RFC 7591 §3.2.2).
+// Read validates the body of a registration and returns the effective metadata. Its error is the first thing that is wrong,
+// as that of ReadUpdate: a client gets one (RFC 7591 §3.2.2).
 func (rules Rules) Read(body []byte) (client.Metadata, error) {
 	o, err := parse(body)
 	if err != nil {
@@ -52,8 +52,8 @@ func (rules Rules) ReadUpdate(body []byte, clientID string) (client.Metadata, er
 	return first(rules.Judge(body, clientID))
 }
 
-// Judge validates as ReadUpdate does and returns all that is wrong with the body. Members that the caller has refused count as
-// such: nothing is said of what may come of that.
+// Judge validates as ReadUpdate does and returns all that is wrong with the body. Members that the caller has refused count
+// as such: nothing is said of what may come of that.
 func (rules Rules) Judge(body []byte, clientID string, refused ...string) (client.Metadata, []error) {
 	o, err := parse(body)
 	if err != nil {
