@@ -49,8 +49,7 @@ func (s *Store) ImportClients(ctx context.Context, clients []client.Client, now 
 	return outcomes, clientFailure("import clients", err)
 }
 
-// SubjectHolders are the living clients that have registered subjects of certificates: their ids, by the
-// keys of the subjects.
+// SubjectHolders are the living clients that have registered subjects of certificates: their ids, by the keys of the subjects.
 func (s *Store) SubjectHolders(ctx context.Context, keys []string) (map[string]string, error) {
 	rows, _ := s.pool.Query(ctx,
 		`SELECT certificate_subject, id FROM client WHERE status = 'active' AND certificate_subject = ANY ($1)`, keys)
