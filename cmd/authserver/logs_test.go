@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,7 +11,6 @@ import (
 	"testing"
 
 	"authserver/internal/flow"
-	"authserver/internal/oauth"
 	"authserver/internal/server"
 )
 
@@ -56,27 +54,26 @@ func (d *deployment) metrics(replica int) string {
 	return w.Body.String()
 }
 
-// lastRecord is the last line of the log.
-func (d *deployment) lastRecord() (record map[string]any) {
-	d.t.Helper()
-	lines := strings.Split(strings.TrimSpace(d.logs.String()), "\n")
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &record); err != nil {
-		d.t.Fatal(err)
-	}
-	return record
-}
-
 // A record tells what the request was about, and its id and reason are those of the answer.
 func TestRecordTellsTheRequest(t *testing.T) {
 	d := deploy(t, 1, nil)
 	c := d.register(0)
+	last := func() map[string]any {
+		t.Helper()
+		lines := strings.Split(strings.TrimSpace(d.logs.String()), "\n")
+		var record map[string]any
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &record); err != nil {
+			t.Fatal(err)
+		}
+		return record
+	}
 	e := do(t, c.Server, c.TokenRequest(url.Values{"scope": {"client.read"}}))
 	access, _ := e.JSON()["access_token"].(string)
 	says, err := flow.Decode(access)
 	if err != nil {
 		t.Fatal(err)
 	}
-	record := d.lastRecord()
+	record := last()
 	for field, want := range map[string]any{"client_id": c.ID, "grant_type": "client_credentials", "scope": "client.read", "token_jti": says.Claims["jti"], "method": "POST",
 		"route": "/oauth2/token", "status": 200.0, "bytes": float64(len(e.ResponseBody)), "interaction_id": e.ResponseHeader.Get("X-Fapi-Interaction-Id")} {
 		if record[field] != want {
@@ -86,13 +83,13 @@ func TestRecordTellsTheRequest(t *testing.T) {
 	stranger := *c
 	stranger.Key = key(t, "ES256")
 	e = do(t, c.Server, stranger.TokenRequest(nil))
-	record = d.lastRecord()
+	record = last()
 	if record["reason"] != string(reasonOf(e)) || record["description"] != e.ErrorDescription() || record["client_id"] != nil || record["scope"] != nil ||
 		!strings.Contains(fmt.Sprint(record["cause"]), c.ID) || strings.Contains(e.ResponseBody, fmt.Sprint(record["cause"])) {
 		t.Errorf("%v", record)
 	}
-	if record["route"] != "/oauth2/token" || do(t, c.Server, c.ManageRequest(http.MethodGet, nil)).Status != 200 || d.lastRecord()["route"] != "/fdx/v6/register/{client_id}" {
-		t.Errorf("%v", d.lastRecord())
+	if record["route"] != "/oauth2/token" || do(t, c.Server, c.ManageRequest(http.MethodGet, nil)).Status != 200 || last()["route"] != "/fdx/v6/register/{client_id}" {
+		t.Errorf("%v", last())
 	}
 }
 
@@ -111,37 +108,5 @@ func TestMetricLabelsAreBounded(t *testing.T) {
 	d.checkLabels(t, metrics)
 	if !strings.Contains(metrics, `authserver_refusals_total{reason="scope_not_registered"} 1`) {
 		t.Error(metrics)
-	}
-}
-
-// Whoever lacks a certificate that the connection has is refused as if there were none. Only the log tells of it: the trusted
-// proxies are the operator's.
-func TestRecordTellsOfACertificateThatIsNotCounted(t *testing.T) {
-	t.Parallel()
-	d := deployCertified(t, 1, func(s *settings) { s.TrustedProxies = certifiedProxy + "/32" })
-	shown := d.vouched("passed through")
-	c, bound, either := d.certified(0, shown), d.enrolled(0, shown, boundToCertificate), d.enrolled(0, shown)
-	bound.CertificateBound = true // and proves itself by an assertion, as the third does
-	access := certifiedBy(t, d.expect(c, c.TokenRequest(nil), "200"), shown)
-	for s, want := range map[*flow.Server]any{
-		d.passedThrough(0):              "the connection's certificate is not counted: it comes from an address in trusted-proxies",
-		d.showing(0, tls.Certificate{}): nil,
-	} {
-		at := func(c *flow.Client) *flow.Client {
-			moved := *c
-			moved.Server = s
-			return &moved
-		}
-		unproven := at(either).TokenRequest(nil)
-		unproven.Proof = nil
-		for reason, r := range map[oauth.Reason]*flow.Request{
-			oauth.ClientAuthMissing: at(c).TokenRequest(nil), oauth.CertificateMissing: at(bound).TokenRequest(nil),
-			oauth.ProofMissing: unproven, oauth.TokenKey: at(c).Present(accounts(c), access),
-		} {
-			e := do(t, s, r)
-			if record := d.lastRecord(); reasonOf(e) != reason || record["cause"] != want || strings.Contains(e.ResponseBody, "counted") {
-				t.Errorf("%s, want %s: %v", reasonOf(e), reason, record)
-			}
-		}
 	}
 }

@@ -1,7 +1,6 @@
 package certificate
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -54,20 +53,6 @@ func Of(r *http.Request, now time.Time) (Certificate, bool, error) {
 			len(c.Intermediates), maxIntermediates)
 	}
 	return c, true, nil
-}
-
-// uncounted is the key of the context in which NotCounted keeps its word.
-type uncounted struct{}
-
-// NotCounted is the context of a request whose connection has a certificate that is not the client's.
-func NotCounted(ctx context.Context, why error) context.Context {
-	return context.WithValue(ctx, uncounted{}, why)
-}
-
-// WhyNone tells the log more of a request that has no certificate: why its connection's does not count. Nil: that has none.
-func WhyNone(r *http.Request) error {
-	why, _ := r.Context().Value(uncounted{}).(error)
-	return why
 }
 
 // Thumbprint is the x5t#S256 of the certificate, to which tokens are bound (RFC 8705 §3.1).

@@ -27,7 +27,7 @@ func (a *Authenticator) byCertificate(ctx context.Context, r *http.Request, id s
 	case !found:
 		return Caller{}, oauth.Refuse(oauth.ClientAuthMissing,
 			"client_assertion is missing (private_key_jwt), and the connection has no client certificate (%s, %s)",
-			TLSClientAuth, SelfSignedTLSClientAuth).Because(certificate.WhyNone(r))
+			TLSClientAuth, SelfSignedTLSClientAuth)
 	case id == "":
 		return Caller{}, oauth.Refuse(oauth.ClientAuthMissing,
 			"client_assertion is missing (private_key_jwt), and so is client_id, which must say whose the client certificate is")

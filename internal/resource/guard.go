@@ -133,8 +133,7 @@ func checkCertificate(r *http.Request, scheme, x5t string, now time.Time) error 
 	case err != nil:
 		return oauth.Refuse(oauth.TokenKey, "the connection's client certificate cannot be used any more").Because(err)
 	case !found:
-		return oauth.Refuse(oauth.TokenKey, "the access token is bound to a client certificate; the connection has none").
-			Because(certificate.WhyNone(r))
+		return oauth.Refuse(oauth.TokenKey, "the access token is bound to a client certificate; the connection has none")
 	case subtle.ConstantTimeCompare([]byte(presented.Thumbprint()), []byte(x5t)) != 1:
 		return oauth.Refuse(oauth.TokenKey, "the connection's client certificate is not the one that the access token is bound to")
 	}

@@ -70,8 +70,7 @@ func (s *Server) judged(r *http.Request) (*http.Request, error) {
 	case err != nil:
 		return nil, err
 	case !shown:
-		return nil, oauth.Refuse(oauth.CertificateMissing,
-			"every call must come with a client certificate; this connection has shown none").Because(certificate.WhyNone(r))
+		return nil, oauth.Refuse(oauth.CertificateMissing, "every call must come with a client certificate; this connection has shown none")
 	}
 	if err := s.MutualTLS.Demand.Verify(c, now); err != nil {
 		return nil, oauth.Refuse(oauth.CertificateRefused, "no authority that this server trusts vouches for the client certificate").Because(err)

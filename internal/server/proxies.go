@@ -3,22 +3,17 @@ package server
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
 
-	"authserver/internal/certificate"
-
 	"github.com/go-chi/chi/v5/middleware"
 )
 
-// errNotCounted is what the log is told of a certificate that behind has taken away.
-var errNotCounted = errors.New("the connection's certificate is not counted: it comes from an address in trusted-proxies")
-
 // behind is where the word of others about a client ends, unless a proxy that the operator trusts opened the connection. Such
 // a proxy is believed where the request comes from and, in the headers that are believed at this listener, which certificate
-// the client has proven to it; its own certificate is never the client's. No other of the headers about certificates gets past here.
+// the client has proven to it; its own certificate is never the client's. No other of the headers about certificates gets past
+// here.
 func (s *Server) behind(believed []string, h http.Handler) http.Handler {
 	h = addressed(s.Proxies, h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -26,8 +21,7 @@ func (s *Server) behind(believed []string, h http.Handler) http.Handler {
 		var here []string
 		if s.trusts(r.RemoteAddr) {
 			here = believed
-			if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-				r = r.WithContext(certificate.NotCounted(r.Context(), errNotCounted))
+			if r.TLS != nil {
 				r.TLS = proven(r.TLS, nil)
 			}
 		}

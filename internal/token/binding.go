@@ -34,14 +34,12 @@ func (e *Endpoint) bind(r *http.Request, by requester, grantType string, now tim
 		return binding{to: accesstoken.Confirmation{X5T: presented.Thumbprint()}}, nil
 	case c.BindsToCertificate():
 		return binding{}, e.Clients.Records.Doubt(r.Context(), c, oauth.Refuse(oauth.CertificateMissing,
-			"the client is registered for tokens that are bound to its certificate; the connection has none").
-			Because(certificate.WhyNone(r)))
+			"the client is registered for tokens that are bound to its certificate; the connection has none"))
 	case by.mayBeUnbound(grantType):
 		return binding{}, nil
 	case e.Clients.Anchors != nil:
 		return binding{}, e.Clients.Records.Doubt(r.Context(), c, oauth.Refuse(oauth.ProofMissing,
-			"tokens are bound to a key: a DPoP header with a proof is needed, or a connection with a client certificate").
-			Because(certificate.WhyNone(r)))
+			"tokens are bound to a key: a DPoP header with a proof is needed, or a connection with a client certificate"))
 	}
 	return e.bindToProof(r, c, now) // which says what is missing
 }

@@ -26,8 +26,8 @@
 // A token is bound to the key of a DPoP proof or to the client certificate of the connection (RFC 8705 §3): to what the client
 // registered, and else to what it sends, the proof before the certificate; never to both. What it registered nothing else
 // stands in for, so that a proof which a client of certificates sends is not even read; at the push, where it would bind the
-// code to a key, it is refused (package par). How the client proved itself does not matter. A request with neither is refused (FAPI 2.0 Security Profile
-// §5.3.2.1-4), unless the operator lets this client have unbound tokens, whose type is Bearer, in its own name, or an
-// issuer give it some. How long a token lives the operator may set for each client too: beyond 15 minutes only for one in the
-// client's own name that is bound to its certificate.
+// code to a key, it is refused (package par). How the client proved itself does not matter. A request with neither is refused
+// (FAPI 2.0 Security Profile §5.3.2.1-4), unless the operator lets this client have unbound tokens, whose type is Bearer, in its
+// own name, or an issuer give it some. How long a token lives the operator may set for each client too: beyond 15 minutes only
+// for one in the client's own name that is bound to its certificate.
 package token
