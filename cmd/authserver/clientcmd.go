@@ -69,7 +69,7 @@ func (r *registry) write(a audit.Record, whose string) {
 	}
 }
 
-// judgingTarget is a target whose clients are judged as serve would judge them.
+// judgingTarget is a target whose clients are judged as serve would judge them, but for its settings of mutual TLS.
 type judgingTarget struct {
 	target   `embed:""`
 	Metadata metadataSettings `embed:"" group:"settings"`

@@ -332,7 +332,7 @@ func (s *span) UnmarshalJSON(raw []byte) error {
 	return err
 }
 
-// UnmarshalText reads the same where all is text: by a flag.
+// UnmarshalText reads a flag, where all is text: a duration, or a whole number of seconds.
 func (s *span) UnmarshalText(text []byte) error {
 	given := string(text)
 	if _, err := strconv.Atoi(given); err == nil {

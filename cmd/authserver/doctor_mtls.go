@@ -23,8 +23,16 @@ func (e *examination) checkMutualTLS(ctx context.Context) {
 		e.found("mutual TLS", passed, "off: no client can show a certificate", "")
 		return
 	}
-	if m.header != "" && !e.checkHeader(ctx) {
-		return
+	if m.header != "" {
+		bases := []string{e.config.issuer}
+		if m.url != "" && m.listen == "" { // a host of its own, of the proxy that asks for certificates
+			bases = append(bases, m.url)
+		}
+		for _, base := range bases {
+			if !e.checkHeader(ctx, base) {
+				return
+			}
+		}
 	}
 	detail, soon := "told of by trusted proxies in "+m.header+", which they let nobody else set", false
 	if m.url != "" {
@@ -83,7 +91,7 @@ func (e *examination) checkAliases(ctx context.Context) (tls.ConnectionState, bo
 
 // checkHeader wants the proxy in front to take what a client writes in the proxy's own header for nothing: who can set that
 // shows whatever certificate he likes. What doctor writes is none, and this server says so of what comes as far as to it.
-func (e *examination) checkHeader(ctx context.Context) bool {
+func (e *examination) checkHeader(ctx context.Context, base string) bool {
 	client, err := e.publicClient()
 	if err != nil {
 		e.found("mutual TLS", failed, err.Error(), "")
@@ -92,7 +100,7 @@ func (e *examination) checkHeader(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
 	form := strings.NewReader("grant_type=client_credentials")
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.config.issuer+"/oauth2/token", form)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/oauth2/token", form)
 	if err != nil {
 		e.found("mutual TLS", failed, err.Error(), "")
 		return false
@@ -101,7 +109,7 @@ func (e *examination) checkHeader(ctx context.Context) bool {
 	request.Header.Set(e.config.mtls.header, "doctor")
 	response, err := client.Do(request)
 	if err != nil {
-		e.found("mutual TLS", failed, err.Error(), "the public URL must lead to this server, also from this machine")
+		e.found("mutual TLS", failed, err.Error(), base+" must lead to this server, also from this machine")
 		return false
 	}
 	defer response.Body.Close()
@@ -109,7 +117,12 @@ func (e *examination) checkHeader(ctx context.Context) bool {
 		URI string `json:"error_uri"`
 	}
 	err = json.NewDecoder(http.MaxBytesReader(nil, response.Body, 1<<20)).Decode(&refusal)
-	if err == nil && path.Base(refusal.URI) == string(oauth.CertificateRefused) {
+	switch {
+	case err != nil || refusal.URI == "":
+		e.found("mutual TLS", failed, base+"/oauth2/token answers "+response.Status+", and not as this server does",
+			"it must lead to this server, also from this machine")
+		return false
+	case path.Base(refusal.URI) == string(oauth.CertificateRefused):
 		e.found("mutual TLS", failed, "what a client writes in "+e.config.mtls.header+" is believed: anybody can show any certificate",
 			"have the proxy set that header on every request, and delete it where the client has shown no certificate")
 		return false

@@ -47,23 +47,28 @@ func TestDoctorMutualTLS(t *testing.T) {
 	}
 	careless := mutualTLSConfig(pair)
 	careless.CipherSuites = append(careless.CipherSuites, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA)
+	behind := []string{"AUTHSERVER_TRUSTED_PROXIES=10.0.0.0/8", "AUTHSERVER_CLIENT_CERT_HEADER=client-cert"}
 	strict := mutualTLSConfig(pair)
 	strict.ClientAuth = tls.RequireAnyClientCert
 	for name, test := range map[string]struct {
 		environ       []string
 		state, detail string
 	}{
-		"a listener":                       {listens, warning, "the certificate ends in 0 days"}, // the test's lives for an hour
-		"authorities":                      {append(listens, vouching), warning, "ends in 0 days"},
-		"a header":                         {[]string{"AUTHSERVER_TRUSTED_PROXIES=10.0.0.0/8", "AUTHSERVER_CLIENT_CERT_HEADER=client-cert"}, passed, "told of by trusted proxies in Client-Cert, which they let nobody else set"},
-		"nobody listens":                   {append(listens, "AUTHSERVER_MTLS_URL=https://localhost:1"), failed, "refused"},
-		"nobody asks for a certificate":    {append(listens, elsewhere(tlsConfig(pair), http.NotFoundHandler())), failed, "nobody asks for a client certificate"},
-		"somebody insists on one":          {append(listens, elsewhere(strict, http.NotFoundHandler())), failed, "certificate required"},
-		"somebody else asks for one":       {append(listens, elsewhere(mutualTLSConfig(pair), http.NotFoundHandler())), failed, "answers 404"},
-		"TLS 1.2 with more than it should": {append(listens, elsewhere(careless, http.NotFoundHandler())), failed, "weaker suites succeeds"},
-		"an authority that has expired":    {append(listens, authorities(yesterday)), failed, "has expired"},
-		"the first of two has expired":     {append(listens, authorities(yesterday, today)), failed, "has expired"},
-		"the last of two has expired":      {append(listens, authorities(today, yesterday)), failed, "has expired"},
+		"a listener":                                        {listens, warning, "the certificate ends in 0 days"}, // the test's lives for an hour
+		"authorities":                                       {append(listens, vouching), warning, "ends in 0 days"},
+		"a header":                                          {behind, passed, "told of by trusted proxies in Client-Cert, which they let nobody else set"},
+		"nobody listens":                                    {append(listens, "AUTHSERVER_MTLS_URL=https://localhost:1"), failed, "refused"},
+		"nobody asks for a certificate":                     {append(listens, elsewhere(tlsConfig(pair), http.NotFoundHandler())), failed, "nobody asks for a client certificate"},
+		"somebody insists on one":                           {append(listens, elsewhere(strict, http.NotFoundHandler())), failed, "certificate required"},
+		"somebody else asks for one":                        {append(listens, elsewhere(mutualTLSConfig(pair), http.NotFoundHandler())), failed, "answers 404"},
+		"TLS 1.2 with more than it should":                  {append(listens, elsewhere(careless, http.NotFoundHandler())), failed, "weaker suites succeeds"},
+		"an authority that has expired":                     {append(listens, authorities(yesterday)), failed, "has expired"},
+		"the first of two has expired":                      {append(listens, authorities(yesterday, today)), failed, "has expired"},
+		"the last of two has expired":                       {append(listens, authorities(today, yesterday)), failed, "has expired"},
+		"a header, and somebody else at the host that asks": {append(behind, elsewhere(tlsConfig(pair), http.NotFoundHandler())), failed, "and not as this server does"},
+		"a header that is believed there": {append(behind, elsewhere(tlsConfig(pair), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"error_uri":"https://as.example/errors/certificate_refused"}`)
+		}))), failed, "is believed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code := 0

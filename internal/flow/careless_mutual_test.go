@@ -26,6 +26,7 @@ import (
 type certificates struct {
 	alias    string          // where it asks for them; empty: nowhere
 	taken    map[string]bool // members of registrations that it takes for another client's names
+	names    map[string]bool // subjects that were registered, of which it hangs up on the second; nil: it does not
 	unproven bool            // proofs mean nothing
 	silent   bool            // no x-fapi-interaction-id comes back
 	plain    bool            // without a certificate it says why on a page
@@ -76,6 +77,12 @@ func (s *careless) isTaken() bool {
 			return true
 		}
 	}
+	if name, _ := s.registration["tls_client_auth_subject_dn"].(string); name != "" && s.names != nil {
+		if s.names[name] {
+			panic(http.ErrAbortHandler)
+		}
+		s.names[name] = true
+	}
 	return false
 }
 
@@ -109,8 +116,8 @@ func startMutual(t *testing.T, edits ...func(*tls.Config)) (*careless, Registran
 	return server, registrant
 }
 
-// vouchedFor is a certificate that an authority has signed, with every kind of name, out of files.
-func vouchedFor(t *testing.T) *Certificate {
+// vouchedFor is a certificate that an authority has signed, with every kind of name unless it is edited, out of files.
+func vouchedFor(t *testing.T, edits ...func(*x509.Certificate)) *Certificate {
 	t.Helper()
 	issue := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -133,12 +140,16 @@ func vouchedFor(t *testing.T) *Certificate {
 	}
 	authority, signer := issue(&x509.Certificate{
 		Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true}, nil, nil)
-	leaf, key := issue(&x509.Certificate{
+	template := &x509.Certificate{
 		Subject:  pkix.Name{CommonName: "kim, client", Country: []string{"CA"}},
 		DNSNames: []string{"client.example"}, IPAddresses: []net.IP{net.IPv6loopback},
 		EmailAddresses: []string{"kim@client.example"},
 		URIs:           []*url.URL{{Scheme: "https", Host: "client.example", Path: "/kim"}},
-	}, authority, signer)
+	}
+	for _, edit := range edits {
+		edit(template)
+	}
+	leaf, key := issue(template, authority, signer)
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -147,6 +148,9 @@ func (f *MutualTLS) register(ctx context.Context, step *Step) error {
 	case !f.Certificate.isVouchedFor():
 		step.Exchanges[0].Note = "no certificate by an authority is given, so that " + byAuthority + " is left out"
 		return nil
+	case len(f.Certificate.names()) == 0:
+		step.Exchanges[0].Note = "the certificate has no name that could be registered, so that " + byAuthority + " is left out"
+		return nil
 	}
 	return f.registerNamed(ctx, step, bound)
 }
@@ -170,10 +174,14 @@ func (f *MutualTLS) registerNamed(ctx context.Context, step *Step, bound map[str
 		}
 		return client, step.Exchanges[len(step.Exchanges)-1], err
 	}
+	isRefused := func(err error) bool {
+		_, ok := errors.AsType[*Refusal](err)
+		return ok
+	}
 	var taken nameOf
 	var exchange *Exchange
 	for _, taken = range f.Certificate.names() {
-		if f.named, exchange, err = enlist(taken.member, taken.value); exchange.Status != http.StatusBadRequest {
+		if f.named, exchange, err = enlist(taken.member, taken.value); !isRefused(err) || exchange.Status != http.StatusBadRequest {
 			break
 		}
 		exchange.Note = "another client may have that name: the next one is tried"
@@ -182,7 +190,7 @@ func (f *MutualTLS) registerNamed(ctx context.Context, step *Step, bound map[str
 		return err
 	}
 	step.judged("by "+taken.member, exchange, http.StatusCreated, "")
-	if _, exchange, err = enlist(taken.member, taken.value); exchange == nil {
+	if _, exchange, err = enlist(taken.member, taken.value); err != nil && !isRefused(err) {
 		return err
 	}
 	step.judged("the same name for another client", exchange, http.StatusBadRequest, "invalid_client_metadata")

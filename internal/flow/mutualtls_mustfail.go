@@ -19,8 +19,8 @@ type misuse struct {
 	request *Request
 }
 
-// expects is the refusal that the request has to meet. Where every call needs a certificate by an authority, that is said
-// before anything else.
+// expects is the refusal that the request has to meet. A server that wants a certificate by an authority with every call may
+// say that before anything else, so it is taken from all.
 func (m misuse) expects(got *Exchange) (status int, code string) {
 	shown := m.over.Certificate
 	switch outcome := got.Outcome(); {

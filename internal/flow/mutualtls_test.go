@@ -2,6 +2,8 @@ package flow
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -85,6 +87,9 @@ func TestCertificatesWhereSomethingIsMissing(t *testing.T) {
 	}{
 		"no authority": {func(_ *careless, run *MutualTLS) { run.Certificate = nil },
 			slices.Concat(badBinding, badRefresh, badAlone, badHeaders, badUse, badPersons, badEnd), nil},
+		"no name in the certificate": {func(_ *careless, run *MutualTLS) {
+			run.Certificate = vouchedFor(t, func(c *x509.Certificate) { *c = x509.Certificate{} })
+		}, slices.Concat(badBinding, badRefresh, badAlone, badHeaders, badUse, badPersons, badEnd), nil},
 		"nobody to ask": {func(s *careless, _ *MutualTLS) { without(s, "authorization_endpoint") },
 			slices.Concat([]string{"3 the same name for another client"}, badBinding, badNames, badPlace, badHeaders, badAlone, badUse,
 				badIntrospection, badEnd, badDeletion), []int{8, 9, 10, 11}},
@@ -201,5 +206,16 @@ func TestANameThatIsTaken(t *testing.T) {
 	report := playMutual(t, func(s *careless, _ *MutualTLS) { s.taken = taken })
 	if len(report.Steps) != 3 || !slices.Contains(failed(report), "3 the answer that the flow needs") {
 		t.Errorf("%d steps: %q", len(report.Steps), failed(report))
+	}
+}
+
+// Where no answer comes to the second registration of a name, that is what ends the flow.
+func TestNoAnswerToANameThatIsTaken(t *testing.T) {
+	server, registrant := startMutual(t)
+	server.names = map[string]bool{}
+	run := &MutualTLS{Authorization: Authorization{Registrant: registrant, Person: alex}}
+	report, err := run.Run(t.Context())
+	if _, ok := errors.AsType[*Unreachable](err); !ok {
+		t.Errorf("%v after %d steps", err, len(report.Steps))
 	}
 }
