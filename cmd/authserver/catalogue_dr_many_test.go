@@ -27,11 +27,10 @@ func manyClients(t *testing.T, _ *deployment) {
 	if n := d.clientRows(t); n < others {
 		t.Fatalf("%d clients", n)
 	}
-	d.restart() // nothing is in memory
 	d.stops[0]()
 	d.wantConnections(t, 1) // d.store's
 	storetest.Execute(t, d.url, `SELECT pg_stat_reset()`)
-	d.restart()
+	d.restart() // nothing is in memory
 
 	c, leaving = d.at(c, 0), d.at(leaving, 0)
 	access := tokenFor(t, c, nil)

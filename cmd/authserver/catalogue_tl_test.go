@@ -143,7 +143,8 @@ func (d *deployment) provesNothing(id string, shown tls.Certificate, reasons ...
 // certificatesOfStrangers: TL-04. Each is registered by its own subject, so that it fails for what is wrong with it alone.
 func certificatesOfStrangers(t *testing.T, d *deployment) {
 	stranger, own, keyBelow := certificatetest.NewAuthority(t), d.clients.Certificate.Raw, certificatetest.Key(t)
-	below := d.clients.BelowFor(t, keyBelow, company("TL-04 below"))
+	below := d.clients.BelowFor(t, keyBelow, company("TL-04 below"),
+		func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageDigitalSignature })
 	aClient := d.clients.Below(t, company("TL-04 a client"), func(c *x509.Certificate) { c.IsCA = false })
 	for name, shown := range map[string]tls.Certificate{
 		"expired":       d.vouched("TL-04 expired", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }),

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"os"
@@ -41,14 +38,7 @@ func TestClientByCertificate(t *testing.T) {
 		return send(s, s.Metadata.TokenEndpoint, form)
 	}
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {id}}
-	issued := ask(s, form)
-	outcome(t, issued, "200")
-	access, _ := issued.JSON()["access_token"].(string)
-	sum := sha256.Sum256(certificate.Certificate[0])
-	confirmation, _ := claimsOf(t, access)["cnf"].(map[string]any)
-	if confirmation["x5t#S256"] != base64.RawURLEncoding.EncodeToString(sum[:]) || issued.JSON()["token_type"] != "Bearer" {
-		t.Errorf("TL-01: %s, cnf %v", issued.ResponseBody, confirmation)
-	}
+	access := certifiedBy(t, ask(s, form), certificate) // TL-01
 	about := url.Values{"client_id": {id}, "token": {access}}
 	if e := send(s, s.Metadata.IntrospectionEndpoint, about); e.JSON()["active"] != true {
 		t.Errorf("introspection: %s", e.ResponseBody)
@@ -73,18 +63,8 @@ func TestClientByItsOwnCertificate(t *testing.T) {
 	m := deployMutual(t, func(s *settings) { s.MTLSClientCAFile = "" })
 	k := key(t, "ES256")
 	own := certificatetest.SelfSignedFor(t, k.Signer)
-	published := map[string]any{}
-	text, err := json.Marshal(k.PublicJWK())
-	if err == nil {
-		err = json.Unmarshal(text, &published)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	published["x5c"] = []string{base64.StdEncoding.EncodeToString(own.Certificate[0])}
-	asked := changes{"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": map[string]any{"keys": []any{published}}}
 	s := m.with(own)
-	registered := do(t, s, s.RegisterRequest(metadata(k, asked.apply)))
+	registered := do(t, s, s.RegisterRequest(metadata(k, bySelf(own))))
 	outcome(t, registered, "201")
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {registered.JSON()["client_id"].(string)}}
 	for name, test := range map[string]struct {

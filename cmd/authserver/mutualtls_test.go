@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -12,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -88,10 +85,6 @@ var tlsVersions = map[string]func(*tls.Config){
 // strangers are certificates that prove nothing here: TL-04.
 func (m *mutual) strangers(t *testing.T) map[string]tls.Certificate {
 	t.Helper()
-	small, err := rsa.GenerateKey(rand.Reader, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
 	serverAuth := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	return map[string]tls.Certificate{
 		"TL-04 expired":             m.clients.Issue(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }),
@@ -99,7 +92,7 @@ func (m *mutual) strangers(t *testing.T) map[string]tls.Certificate {
 		"TL-04 unknown CA":          certificatetest.NewAuthority(t).Issue(t),
 		"TL-04 CA as leaf":          m.clients.Issue(t, func(c *x509.Certificate) { c.IsCA = true }),
 		"TL-04 EKU serverAuth only": m.clients.Issue(t, func(c *x509.Certificate) { c.ExtKeyUsage = serverAuth }),
-		"RSA of 1024 bits":          m.clients.IssueFor(t, small),
+		"RSA of 1024 bits":          m.clients.IssueFor(t, rsaOf1024(t)),
 	}
 }
 
@@ -225,30 +218,18 @@ func TestAnchorsReplaced(t *testing.T) {
 			}
 		}
 	}
-	modified := 0
-	write := func(text []byte) {
-		t.Helper()
-		modified++
-		at := time.Now().Add(time.Duration(modified) * time.Second) // file systems keep times in steps
-		if err := os.WriteFile(m.caFile, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(m.caFile, at, at); err != nil {
-			t.Fatal(err)
-		}
-	}
 	before, after := m.clients.PEM(), certificatetest.NewAuthority(t).PEM()
 	expect("at first", oauth.ClientAuthMissing)
-	write(after)
+	rewrite(t, m.caFile, after)
 	expect("with another authority", oauth.CertificateRefused)
-	write(slices.Concat(after, before))
+	rewrite(t, m.caFile, slices.Concat(after, before))
 	expect("with both", oauth.ClientAuthMissing)
-	write([]byte("no certificate"))
+	rewrite(t, m.caFile, []byte("no certificate"))
 	expect("with a broken file", oauth.ClientAuthMissing)
 	if !strings.Contains(m.logs.String(), "authorities of clients not read again") {
 		t.Error("the log does not tell")
 	}
-	write(after)
+	rewrite(t, m.caFile, after)
 	expect("with another authority again", oauth.CertificateRefused)
 }
 

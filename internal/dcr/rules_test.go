@@ -263,7 +263,7 @@ func TestJudge(t *testing.T) {
 			if (m.TokenEndpointAuthMethod == "") != (len(wrong) > 0) {
 				t.Errorf("%+v", m)
 			}
-			if _, err := rules.ReadUpdate(text, "c1"); test.refused == nil && len(wrong) > 0 && err.Error() != wrong[0].Error() {
+			if _, err := rules.ReadUpdate(text, "c1"); test.refused == nil && len(wrong) > 0 && (err == nil || err.Error() != wrong[0].Error()) {
 				t.Errorf("%v, want %v", err, wrong[0])
 			}
 		})
