@@ -50,6 +50,9 @@ func TestTokenOfAnAssertion(t *testing.T) {
 	if n := counted[`authserver_client_authentications_total{result="ok"}`]; n != 0 {
 		t.Errorf("%v clients have proven themselves", n)
 	}
+	if e := do(t, s, gateway.TokenRequest(url.Values{"grant_type": {"password"}})); !strings.Contains(e.ErrorDescription(), token.JWTBearer) {
+		t.Errorf("the grant is not among those that are named: %s", e.ErrorDescription())
+	}
 	for name, by := range map[string]*flow.Client{"the client": gateway, "the resource": resource} {
 		e := do(t, by.Server, by.IntrospectRequest(access))
 		want := map[string]any{"active": true, "token_type": "Bearer", "iss": d.issuer, "sub": demoIssuer, "client_id": demoGateway,

@@ -132,15 +132,14 @@ func (e *Endpoint) grantTypeOf(ctx context.Context, c client.Client, form oauth.
 	if err != nil {
 		return "", err
 	}
-	offered := GrantTypes()
+	offered, asserted := GrantTypes(), e.Assertions.Offered()
 	if grantType == JWTBearer {
-		asserted, err := e.Assertions.Offers(ctx)
-		if err != nil {
+		if asserted, err = e.Assertions.Offers(ctx); err != nil {
 			return "", err
 		}
-		if asserted {
-			offered = append(offered, JWTBearer)
-		}
+	}
+	if asserted {
+		offered = append(offered, JWTBearer)
 	}
 	if !slices.Contains(offered, grantType) {
 		return "", oauth.Refuse(oauth.GrantTypeUnsupported, "grant_type must be one of %s", strings.Join(offered, ", "))

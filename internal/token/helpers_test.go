@@ -18,6 +18,7 @@ import (
 	"authserver/internal/flow"
 	"authserver/internal/grant"
 	"authserver/internal/idtoken"
+	trust "authserver/internal/issuer"
 	"authserver/internal/jose"
 	"authserver/internal/jose/josetest"
 	"authserver/internal/oauth"
@@ -149,8 +150,9 @@ func newBench(t *testing.T, edits ...func(*bench)) *bench {
 			Issuer: issuer, Origins: []string{issuer}, Records: client.NewRecords(b.registry, b.registry),
 			KeySets: client.NewKeySets(client.NewFetcher(client.Vetting{}), nil, nil, slog.New(slog.DiscardHandler), now),
 		},
-		Proofs: dpop.Verifier{Policy: dpop.NonceOff},
-		Tokens: accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: signing()}, IDTokens: idtoken.Tokens{Issuer: issuer, Keys: signing()},
+		Proofs:     dpop.Verifier{Policy: dpop.NonceOff},
+		Assertions: &trust.Assertions{}, // who trusts nobody
+		Tokens:     accesstoken.Tokens{Issuer: issuer, Alg: jose.ES256, Keys: signing()}, IDTokens: idtoken.Tokens{Issuer: issuer, Keys: signing()},
 		Store: b.grants, Origins: []string{issuer}, Resources: []string{api, files}, Lifetime: 5 * time.Minute, Now: now,
 	}
 	b.endpoint.Sealer = response.Sealer{Signer: signing(), Keys: b.endpoint.Clients.KeySets}
